@@ -1,0 +1,99 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""The option groups of the modules, each written once, and how they become an AnsibleModule."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+Spec = t.Dict[str, t.Any]
+Constraint = t.Sequence[t.Sequence[t.Any]]
+
+
+class ArgumentSpec:
+    """Options together with the constraints between them; merges with others."""
+
+    def __init__(self, options: Spec, mutually_exclusive: Constraint = (), required_if: Constraint = ()) -> None:
+        self.options = options
+        self.mutually_exclusive = list(mutually_exclusive)
+        self.required_if = list(required_if)
+
+    def merge(self, other: ArgumentSpec) -> ArgumentSpec:
+        """Both groups as one."""
+        return ArgumentSpec(
+            {**self.options, **other.options},
+            self.mutually_exclusive + other.mutually_exclusive,
+            self.required_if + other.required_if,
+        )
+
+    def create_module(self, supports_check_mode: bool = True) -> AnsibleModule:
+        """The module with these options; ends the process where the user's do not fit."""
+        return AnsibleModule(
+            argument_spec=self.options,
+            mutually_exclusive=self.mutually_exclusive,
+            required_if=self.required_if,
+            supports_check_mode=supports_check_mode,
+        )
+
+
+def ssh_options() -> Spec:
+    """How to reach hosts by SSH."""
+    return dict(
+        type="dict",
+        default={},
+        options=dict(
+            user=dict(type="str"),
+            port=dict(type="int"),
+            private_key_file=dict(type="path"),
+            known_hosts_file=dict(type="path"),
+            config_file=dict(type="path"),
+            agent=dict(type="bool", default=True),
+            password=dict(type="str", no_log=True),
+            connect_timeout=dict(type="int", default=20),
+        ),
+    )
+
+
+def rapi_options() -> Spec:
+    """How to reach a cluster's remote API."""
+    return dict(
+        type="dict",
+        default={},
+        options=dict(
+            port=dict(type="int", default=5080),
+            username=dict(type="str"),
+            password=dict(type="str", no_log=True),
+            ca_path=dict(type="path"),
+            fingerprint=dict(type="str"),
+            timeout=dict(type="int", default=60),
+        ),
+    )
+
+
+def remote_cluster() -> Spec:
+    """A cluster that is managed from elsewhere."""
+    return dict(
+        type="dict",
+        required=True,
+        options=dict(
+            address=dict(type="str", required=True),
+            name=dict(type="str"),
+            transport=dict(type="str", choices=["ssh", "rapi"], default="ssh"),
+            ssh=ssh_options(),
+            rapi=rapi_options(),
+        ),
+    )
+
+
+def timeouts() -> ArgumentSpec:
+    """How long jobs may take, in seconds."""
+    return ArgumentSpec(
+        dict(
+            lock_timeout=dict(type="int", default=300),
+            job_timeout=dict(type="int", default=3600),
+        )
+    )

@@ -1,0 +1,174 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""What has to be known of clusters, nodes and instances, read through their interface."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._errors import RequestRefused
+from ..api import Cluster, jobs
+from ..api.opcodes import opcode
+
+_INSTANCE_FIELDS = (
+    "name", "uuid", "pnode", "snodes", "os", "hypervisor", "disk_template", "admin_state", "oper_state", "status", "tags",
+    "beparams", "custom_beparams", "hvparams", "custom_hvparams", "custom_osparams",
+    "nic.macs", "nic.ips", "nic.names", "nic.modes", "nic.links", "nic.vlans", "nic.networks.names", "custom_nicparams",
+)  # fmt: skip
+_NODE_FIELDS = ("name", "uuid", "pip", "sip", "offline", "drained", "vm_capable", "mfree", "dfree")
+
+_LOCK_TIMEOUT = 60.0
+
+
+class InstanceDisk(t.NamedTuple):
+    """A disk as Ganeti knows it; the size is in MiB, the file None where it is not kept in one."""
+
+    size: int
+    mode: str
+    name: t.Optional[str]
+    file: t.Optional[str]
+
+    @property
+    def bytes(self) -> int:
+        """The size in bytes."""
+        return self.size * 1024 * 1024
+
+
+class Nic(t.NamedTuple):
+    """A network interface; ``custom`` holds the parameters that are not inherited."""
+
+    mac: str
+    ip: t.Optional[str]
+    name: t.Optional[str]
+    mode: str
+    link: str
+    vlan: t.Optional[str]
+    network: t.Optional[str]
+    custom: t.Mapping[str, t.Any]
+
+
+class Instance(t.NamedTuple):
+    """An instance as its cluster describes it."""
+
+    name: str
+    uuid: str
+    node: str
+    os: str
+    hypervisor: str
+    disk_template: str
+    admin_state: str
+    running: bool
+    status: str
+    tags: t.Tuple[str, ...]
+    be: t.Mapping[str, t.Any]
+    custom_be: t.Mapping[str, t.Any]
+    hv: t.Mapping[str, t.Any]
+    custom_hv: t.Mapping[str, t.Any]
+    custom_os: t.Mapping[str, t.Any]
+    nics: t.Tuple[Nic, ...]
+
+
+class Node(t.NamedTuple):
+    """A node; free memory and disk are in MiB, None where the node does not tell."""
+
+    name: str
+    uuid: str
+    primary_ip: str
+    secondary_ip: str
+    usable: bool
+    free_memory: t.Optional[int]
+    free_disk: t.Optional[int]
+
+
+def instance(cluster: Cluster, name: str) -> t.Optional[Instance]:
+    """The instance *name*, or None where there is none."""
+    try:
+        rows = cluster.query("instance", _INSTANCE_FIELDS, ["=", "name", name])
+    except RequestRefused as error:
+        if error.ecode == "unknown_entity":  # 3.0.2 answers so to a filter that is nothing but a name
+            return None
+        raise
+    if not rows:
+        return None
+    row = rows[0]
+    return Instance(
+        name=row["name"],
+        uuid=row["uuid"],
+        node=row["pnode"],
+        os=row["os"] or "",
+        hypervisor=row["hypervisor"],
+        disk_template=row["disk_template"],
+        admin_state=row["admin_state"],
+        running=bool(row["oper_state"]),
+        status=row["status"],
+        tags=tuple(row["tags"] or ()),
+        be=row["beparams"] or {},
+        custom_be=row["custom_beparams"] or {},
+        hv=row["hvparams"] or {},
+        custom_hv=row["custom_hvparams"] or {},
+        custom_os=row["custom_osparams"] or {},
+        nics=_nics(row),
+    )
+
+
+def _nics(row: t.Mapping[str, t.Any]) -> t.Tuple[Nic, ...]:
+    columns = ("nic.macs", "nic.ips", "nic.names", "nic.modes", "nic.links", "nic.vlans", "nic.networks.names", "custom_nicparams")
+    count = len(row["nic.macs"] or ())
+    lists = [row[column] or [None] * count for column in columns]
+    return tuple(Nic(*values[:-1], custom=values[-1] or {}) for values in zip(*lists))
+
+
+def disks(cluster: Cluster, name: str) -> t.Tuple[InstanceDisk, ...]:
+    """The disks of instance *name*. The query language has no field for a disk's mode, so this takes a job without locks."""
+    query = opcode("OP_INSTANCE_QUERY_DATA", instances=[name], static=True, use_locking=False)
+    (answer,) = jobs.run(cluster, [query], timeout=_LOCK_TIMEOUT, lock_timeout=_LOCK_TIMEOUT, label=f"read the disks of {name}")
+    return tuple(InstanceDisk(disk["size"], disk["mode"], disk["name"], _file(disk)) for disk in answer[name]["disks"])
+
+
+def _file(disk: t.Mapping[str, t.Any]) -> t.Optional[str]:
+    return str(disk["logical_id"][1]) if disk["dev_type"] in ("file", "sharedfile") else None
+
+
+def nodes(cluster: Cluster) -> t.Dict[str, Node]:
+    """All nodes of a cluster, by name."""
+    result = {}
+    for row in cluster.query("node", _NODE_FIELDS):
+        usable = not row["offline"] and not row["drained"] and bool(row["vm_capable"])
+        result[row["name"]] = Node(row["name"], row["uuid"], row["pip"], row["sip"], usable, row["mfree"], row["dfree"])
+    return result
+
+
+def oses(cluster: Cluster) -> t.Optional[t.Set[str]]:
+    """The operating systems that are valid on all nodes, with their variants; None where the transport cannot tell."""
+    if cluster.transport == "rapi":
+        return None
+    names: t.Set[str] = set()
+    diagnose = opcode("OP_OS_DIAGNOSE", output_fields=["name", "valid", "variants"], names=[])
+    (rows,) = jobs.run(cluster, [diagnose], timeout=_LOCK_TIMEOUT, lock_timeout=_LOCK_TIMEOUT, label="list operating systems")
+    for name, valid, variants in rows:
+        if valid:
+            names.update(f"{name}+{variant}" for variant in variants)
+            names.add(name)
+    return names
+
+
+def networks(cluster: Cluster) -> t.Set[str]:
+    """The names of a cluster's networks."""
+    return {row["name"] for row in cluster.query("network", ["name"])}
+
+
+def lock_holder(cluster: Cluster, name: str) -> t.Optional[str]:
+    """Who holds the lock of instance *name*, in words, or None where it is free."""
+    for row in cluster.query("lock", ["name", "mode", "owner"], ["=", "name", f"instance/{name}"]):
+        if row["owner"]:
+            return ", ".join(str(owner) for owner in row["owner"])
+    return None
+
+
+def unfinished_jobs(cluster: Cluster, name: str) -> t.List[int]:
+    """The jobs about instance *name* that have not come to their end."""
+    unfinished = ["|"] + [["=", "status", status] for status in ("queued", "waiting", "canceling", "running")]
+    rows = cluster.query("job", ["id", "summary"], unfinished)
+    return [int(row["id"]) for row in rows if any(text.endswith(f"({name})") for text in row["summary"] or ())]

@@ -1,0 +1,145 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""What the destination will look like: decided from facts, without talking to anybody."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from .._difference import Difference
+from ..api.opcodes import opcode
+from . import tags
+from .facts import Instance, InstanceDisk, Nic
+from .options import NicOverride, Options
+
+# Hypervisor parameters that belong to the cluster and are refused for an instance (Ganeti: HVC_GLOBALS).
+_HV_OF_CLUSTER = frozenset(("migration_bandwidth", "migration_mode", "migration_port", "xen_cmd"))
+
+Parameters = t.Dict[str, t.Any]
+
+
+class Source(t.NamedTuple):
+    """All that a destination is made from."""
+
+    instance: Instance
+    disks: t.Tuple[InstanceDisk, ...]
+    private: t.Mapping[str, str]
+
+
+def explicit(custom: t.Mapping[str, t.Any], effective: t.Mapping[str, t.Any], defaults: t.Mapping[str, t.Any]) -> Parameters:
+    """The parameters to state so that they have the *effective* values on a cluster with other *defaults*.
+
+    What the user once set stays set; what was inherited is stated only where the destination would inherit another value.
+    Parameters that the destination does not have by default are left out unless they were set.
+    """
+    differing = {name: value for name, value in effective.items() if name in defaults and defaults[name] != value}
+    return {**differing, **custom}
+
+
+def nic(source: Nic, override: t.Optional[NicOverride]) -> Parameters:
+    """One network interface of the destination, as OP_INSTANCE_CREATE takes it."""
+    result: Parameters = {"mac": source.mac}
+    if source.name:
+        result["name"] = source.name
+    if source.ip:
+        result["ip"] = source.ip
+    if source.network:
+        result["network"] = source.network  # which brings mode and link along
+    else:
+        result.update(source.custom)
+    if override is None:
+        return result
+    if override.mac == "generate":
+        result["mac"] = "generate"
+    if override.network or override.mode or override.link:
+        for inherited in ("network", "mode", "link", "vlan"):
+            result.pop(inherited, None)
+    for field in ("ip", "mode", "link", "vlan", "network"):
+        value = getattr(override, field)
+        if value is not None:
+            result[field] = value
+    return result
+
+
+def disk(source: InstanceDisk) -> Parameters:
+    """One disk of the destination, as OP_INSTANCE_CREATE takes it."""
+    result: Parameters = {"size": source.size, "mode": source.mode}
+    if source.name:
+        result["name"] = source.name
+    return result
+
+
+def hypervisor_parameters(instance: Instance, info: t.Mapping[str, t.Any]) -> Parameters:
+    """The hypervisor parameters to state at the destination, whose cluster is described by *info*."""
+    defaults = info.get("hvparams", {}).get(instance.hypervisor, {})
+    return {name: value for name, value in explicit(instance.custom_hv, instance.hv, defaults).items() if name not in _HV_OF_CLUSTER}
+
+
+def backend_parameters(instance: Instance, info: t.Mapping[str, t.Any]) -> Parameters:
+    """The backend parameters to state at the destination, whose cluster is described by *info*."""
+    defaults = info.get("beparams", {}).get("default", {})
+    known = {name: value for name, value in explicit(instance.custom_be, instance.be, defaults).items() if name != "memory"}
+    return known
+
+
+def creation(source: Source, info: t.Mapping[str, t.Any], options: Options, move_id: str) -> t.Dict[str, t.Any]:
+    """The opcode that makes the destination: nothing installed, not started, marked with the move's id."""
+    instance = source.instance
+    overrides = {override.index: override for override in options.nics}
+    fields: t.Dict[str, t.Any] = {
+        "instance_name": options.destination_name,
+        "mode": "create",
+        "disk_template": options.disk_template or instance.disk_template,
+        "disks": [disk(each) for each in source.disks],
+        "nics": [nic(each, overrides.get(index)) for index, each in enumerate(instance.nics)],
+        "hypervisor": instance.hypervisor,
+        "beparams": backend_parameters(instance, info),
+        "hvparams": hypervisor_parameters(instance, info),
+        "osparams": dict(instance.custom_os),
+        "no_install": True,
+        "start": False,
+        "wait_for_sync": False,
+        "ip_check": False,
+        "name_check": False,
+        "tags": tags.foreign(instance.tags) + [tags.destination(move_id)],
+    }
+    if instance.os:
+        fields["os_type"] = instance.os
+    if source.private:
+        fields["osparams_private"] = dict(source.private)
+    if options.primary_node:
+        fields["pnode"] = options.primary_node
+    elif options.iallocator:
+        fields["iallocator"] = options.iallocator
+    return opcode("OP_INSTANCE_CREATE", **fields)
+
+
+def storage_directory(info: t.Mapping[str, t.Any], template: str) -> t.Optional[str]:
+    """The directory whose file system must have room, for templates that keep disks in files."""
+    field = {"file": "file_storage_dir", "sharedfile": "shared_file_storage_dir"}.get(template)
+    directory = info.get(field) if field else None
+    return os.path.normpath(directory) if directory else None
+
+
+def will_run(instance: Instance, start: str) -> bool:
+    """Whether the destination is to be started."""
+    return instance.admin_state == "up" if start == "as_before" else start == "yes"
+
+
+def difference(source: Source, clusters: t.Tuple[str, str], options: Options, node: t.Optional[str]) -> Difference:
+    """What the move changes, for ``changed`` and ``diff``."""
+    instance = source.instance
+    tracker = Difference()
+    tracker.add("cluster", clusters[0], clusters[1])
+    tracker.add("name", instance.name, options.destination_name)
+    tracker.add("primary_node", instance.node, node or "chosen by the allocator")
+    tracker.add("disk_template", instance.disk_template, options.disk_template or instance.disk_template)
+    tracker.add("state", instance.admin_state, "up" if will_run(instance, options.start) else "down")
+    tracker.add("source", "in use", options.source_after)
+    overrides = {override.index: override for override in options.nics}
+    for index, each in enumerate(instance.nics):
+        tracker.add(f"nic/{index}", nic(each, None), nic(each, overrides.get(index)))
+    return tracker

@@ -1,0 +1,171 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""A move from beginning to end: look for what is left of an earlier run, check, move, and undo what fails."""
+
+from __future__ import annotations
+
+import os
+import time
+import typing as t
+
+from .._difference import Difference
+from .._errors import GanetiError
+from . import facts, interrupts, plan, tags
+from .journal import Journal
+from .options import Options
+from .progress import Progress
+from .recovery import Action, Decision, decide
+from .session import Session
+from .steps import Steps
+from .survey import survey
+
+Result = t.Dict[str, t.Any]
+
+
+def run(options: Options, check_mode: bool, progress: Progress) -> Result:
+    """Move the instance, or with *check_mode* find out what would happen.
+
+    Returns the module's result. Raises GanetiError; the source is then as it was
+    and the destination gone, unless the message says otherwise.
+    """
+    with interrupts.as_exception():
+        progress.phase("connect to both clusters")
+        session = Session(options)
+        try:
+            return _Move(session, options, progress).run(check_mode)
+        finally:
+            session.close()
+
+
+class _Move:
+    def __init__(self, session: Session, options: Options, progress: Progress) -> None:
+        self._session = session
+        self._options = options
+        self._progress = progress
+
+    def run(self, check_mode: bool) -> Result:
+        names = (self._options.name, self._session.source.name, self._options.destination_name, self._session.destination.name)
+        if check_mode:
+            return self._rehearse(decide(*self._instances(), names))
+        journal = Journal(self._options.journal_directory, names[1], names[0], names[3])
+        try:
+            decision = decide(*self._instances(), names)
+            if decision.action is Action.UNDO:
+                self._undo_earlier(decision, journal)
+                decision = Decision(Action.FRESH)
+            if decision.action is Action.FINISH:
+                return self._finish(decision, journal)
+            if decision.action is Action.DONE:
+                return self._unchanged(decision)
+            return self._move(journal)
+        finally:
+            journal.close()
+
+    def _instances(self) -> t.Tuple[t.Optional[facts.Instance], t.Optional[facts.Instance]]:
+        return (
+            facts.instance(self._session.source.cluster, self._options.name),
+            facts.instance(self._session.destination.cluster, self._options.destination_name),
+        )
+
+    def _rehearse(self, decision: Decision) -> Result:
+        """What would happen: the preflight in full where a new move would begin."""
+        if decision.action is Action.DONE:
+            return self._unchanged(decision)
+        if decision.action is not Action.FRESH:
+            change = Difference()
+            change.add("move", f"{decision.move_id}: {decision.action.value}", "finished" if decision.action is Action.FINISH else "undone and begun anew")
+            return _result(change, action=decision.action.name.lower(), move_id=decision.move_id)
+        _move_id, found = self._survey()
+        return _result(self._difference(found.source, found.node), action="move", move_id=None)
+
+    def _survey(self) -> t.Tuple[str, t.Any]:
+        move_id = os.urandom(8).hex()
+        source, destination = self._instances()
+        assert source is not None  # or else there would be no decision for a move
+        self._progress.phase("preflight")
+        return move_id, survey(self._session, self._options, source, destination is not None, move_id)
+
+    def _difference(self, source: plan.Source, node: t.Optional[str]) -> Difference:
+        clusters = self._session.source.name, self._session.destination.name
+        return plan.difference(source, clusters, self._options, node)
+
+    def _unchanged(self, decision: Decision) -> Result:
+        return _result(Difference(), action="none", move_id=decision.move_id or None)
+
+    def _move(self, journal: Journal) -> Result:
+        begun = time.monotonic()
+        move_id, found = self._survey()
+        journal.begin(move_id)
+        steps = Steps(self._session, self._options, journal, self._progress, move_id)
+        try:
+            made = steps.create(found)
+            steps.prepare(found, made)
+            steps.stop(found.source.instance)
+            steps.copy(found, made)
+            steps.release(made.name, plan.will_run(found.source.instance, self._options.start))
+        except BaseException as error:
+            interrupts.ignore()
+            # Once the destination runs it may hold newer data than the source: then the only way is forward.
+            if not steps.destination_runs():
+                self._undo(steps, journal, error)
+                raise
+        self._commit(steps, journal)
+        steps.result["seconds"] = round(time.monotonic() - begun, 3)
+        return _result(self._difference(found.source, made.node), action="move", move_id=move_id, node=made.node, **steps.result)
+
+    def _commit(self, steps: Steps, journal: Journal) -> None:
+        source, destination = self._instances()
+        if destination is None:
+            raise GanetiError(f"{self._options.destination_name} has vanished from {self._session.destination.name}: somebody removed it.")
+        try:
+            steps.commit(source, destination)
+        except GanetiError as error:
+            journal.add("commit incomplete", message=error.message)
+            message = f"{destination.name} is moved and in use, but tidying up failed: {error.message} Run the same task again to finish it."
+            raise type(error)(message) if type(error) is GanetiError else GanetiError(message, **error.details) from error
+        journal.add("committed")
+
+    def _finish(self, decision: Decision, journal: Journal) -> Result:
+        """Take up a move whose copy is verified where its run ended."""
+        source, destination = self._instances()
+        assert destination is not None  # the decision is made from its tags
+        committed = source is None or "moved-to" in tags.marks(source.tags)
+        steps = Steps(self._session, self._options, journal, self._progress, decision.move_id)
+        change = Difference()
+        change.add("move", f"{decision.move_id}: {decision.action.value}", "finished")
+        if destination.admin_state != "up" and not committed:
+            wanted = decision.was_up if self._options.start == "as_before" else self._options.start == "yes"
+            steps.release(destination.name, wanted)
+        self._commit(steps, journal)
+        return _result(change, action="finish", move_id=decision.move_id, node=destination.node)
+
+    def _undo_earlier(self, decision: Decision, journal: Journal) -> None:
+        steps = Steps(self._session, self._options, journal, self._progress, decision.move_id)
+        failures = self._undo_steps(steps, journal)
+        if failures:
+            raise GanetiError(f"An earlier run of this move ({decision.move_id}) could not be undone: {' '.join(failures)} Repair that and run the same task again.")
+
+    def _undo(self, steps: Steps, journal: Journal, cause: BaseException) -> None:
+        """Undo after *cause*; add to its message what could not be undone."""
+        journal.add("failed", message=str(cause))
+        failures = self._undo_steps(steps, journal)
+        if failures:
+            raise GanetiError(f"{cause} Undoing the move failed too: {' '.join(failures)} Run the same task again to finish the undo.") from cause
+
+    def _undo_steps(self, steps: Steps, journal: Journal) -> t.List[str]:
+        failures = []
+        # The order matters: the source may run again only when the destination is gone.
+        for step in (steps.remove_destination, steps.restore_source):
+            try:
+                step()
+            except GanetiError as error:
+                failures.append(error.message)
+                break
+        journal.add("undo incomplete" if failures else "undone", failures=failures)
+        return failures
+
+
+def _result(change: Difference, **fields: t.Any) -> Result:
+    return {"changed": change.changed, "diff": change.diff(), **fields}

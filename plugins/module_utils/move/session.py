@@ -1,0 +1,97 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""The open connections of one move: two clusters and their nodes."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+from .._errors import GanetiError
+from ..api import Cluster, connect, jobs
+from ..api.ssh import SshHost
+from .facts import Node
+from .options import Options
+
+Opcode = t.Mapping[str, t.Any]
+
+_CONFIG = "/var/lib/ganeti/config.data"
+
+
+class Side(t.NamedTuple):
+    """One cluster of a move: its connection, what it says of itself, the options to reach its nodes."""
+
+    cluster: Cluster
+    info: t.Mapping[str, t.Any]
+    options: t.Mapping[str, t.Any]
+
+    @property
+    def name(self) -> str:
+        """The cluster's name."""
+        return str(self.info["name"])
+
+
+class Session:
+    """Holds connections and runs jobs with the user's time limits; close it at the end."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self._hosts: t.Dict[str, SshHost] = {}
+        self._sides: t.List[Side] = []
+        try:
+            self.source = self._open(options.source)
+            self.destination = self._open(options.destination)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close all connections."""
+        for host in self._hosts.values():
+            host.close()
+        for side in self._sides:
+            side.cluster.close()
+
+    def host(self, side: Side, node: Node) -> SshHost:
+        """The SSH connection to a node, by its name; by its address where the name does not resolve."""
+        key = f"{side.name}/{node.name}"
+        if key not in self._hosts:
+            self._hosts[key] = SshHost(node.name, side.options.get("ssh") or {}, fallback_address=node.primary_ip)
+        return self._hosts[key]
+
+    def job(self, side: Side, opcodes: t.Union[Opcode, t.Sequence[Opcode]], label: str, lock_timeout: t.Optional[float] = None) -> t.Any:
+        """Run opcodes to their end, in one job where the transport can; return the result of the last."""
+        limit = self.options.lock_timeout if lock_timeout is None else lock_timeout
+        batch = [opcodes] if isinstance(opcodes, t.Mapping) else list(opcodes)
+        result = None
+        for each in [[opcode] for opcode in batch] if side.cluster.transport == "rapi" else [batch]:
+            result = jobs.run(side.cluster, each, timeout=self.options.job_timeout, lock_timeout=limit, label=label)[-1]
+        return result
+
+    def data_address(self, node: Node) -> str:
+        """The address of *node* in the network that data takes."""
+        return node.secondary_ip if self.options.data_network == "secondary" else node.primary_ip
+
+    def private_osparams(self, name: str) -> t.Dict[str, str]:
+        """The private OS parameters of a source, which no interface of Ganeti gives away.
+
+        They are read from the master's configuration over SSH, or taken from the options where RAPI is used.
+        """
+        if self.options.osparams_private or self.source.cluster.transport == "rapi":
+            return dict(self.options.osparams_private)
+        with SshHost(self.source.cluster.address, self.source.options.get("ssh") or {}) as master:
+            status, output, error = master.run(["cat", _CONFIG])
+        if status:
+            raise GanetiError(f"Cannot read {_CONFIG} on {self.source.cluster.address}: {error.decode('utf-8', 'replace').strip()}")
+        for instance in json.loads(output)["instances"].values():
+            if instance["name"] == name:
+                return {key: str(value) for key, value in (instance.get("osparams_private") or {}).items()}
+        return {}
+
+    def _open(self, options: t.Mapping[str, t.Any]) -> Side:
+        cluster = connect(options)
+        side = Side(cluster, {}, options)
+        self._sides.append(side)
+        return side._replace(info=cluster.info())

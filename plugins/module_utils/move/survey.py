@@ -1,0 +1,89 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""Asking clusters and nodes what :mod:`preflight` decides on."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._errors import GanetiError, JobFailed, PreflightFailed
+from . import facts, plan, preflight
+from .nodes import ask, reachable
+from .options import Options, uses_tool
+from .plan import Source
+from .session import Session
+
+
+class Survey(t.NamedTuple):
+    """What is known when the preflight has found nothing: the source, and the node that the destination would get."""
+
+    source: Source
+    node: t.Optional[str]
+    source_node: facts.Node
+    destination_nodes: t.Mapping[str, facts.Node]
+
+
+def survey(session: Session, options: Options, instance: facts.Instance, name_taken: bool, move_id: str) -> Survey:
+    """Ask everything; raise PreflightFailed with all problems at once."""
+    source = Source(instance, facts.disks(session.source.cluster, instance.name), session.private_osparams(instance.name))
+    seen = preflight.Clusters(
+        source_info=session.source.info,
+        destination_info=session.destination.info,
+        source=source,
+        name_taken=name_taken,
+        destination_nodes=facts.nodes(session.destination.cluster),
+        destination_oses=facts.oses(session.destination.cluster),
+        destination_networks=facts.networks(session.destination.cluster),
+        lock_holder=facts.lock_holder(session.source.cluster, instance.name),
+    )
+    problems = preflight.of_clusters(seen, options)
+    node = options.primary_node if options.primary_node in seen.destination_nodes else None
+    if not problems:
+        node, refusal = _rehearse(session, options, source, move_id, seen.destination_nodes.values())
+        problems += refusal
+    source_node = facts.nodes(session.source.cluster)[instance.node]
+    if node is not None:
+        problems += check_nodes(session, options, source, source_node, seen.destination_nodes[node])
+    if problems:
+        raise PreflightFailed(problems)
+    return Survey(source, node, source_node, seen.destination_nodes)
+
+
+def _rehearse(
+    session: Session, options: Options, source: Source, move_id: str, nodes: t.Iterable[facts.Node]
+) -> t.Tuple[t.Optional[str], t.List[str]]:
+    """Let the destination check the creation without doing it: the node it would choose, or why it refuses."""
+    creation = plan.creation(source, session.destination.info, options, move_id)
+    try:
+        answer = session.job(session.destination, {**creation, "dry_run": True}, f"rehearse the creation of {options.destination_name}")
+    except JobFailed as error:
+        return options.primary_node, [f"{session.destination.name} would refuse the instance: {error.message}"]
+    # The answer is the list of the nodes' UUIDs, the primary node first.
+    return next((node.name for node in nodes if node.uuid == answer[0]), options.primary_node), []
+
+
+def check_nodes(session: Session, options: Options, source: Source, source_node: facts.Node, node: facts.Node) -> t.List[str]:
+    """What stands against a copy from *source_node* to *node*."""
+    hosts = session.host(session.source, source_node), session.host(session.destination, node)
+    tools = [options.compress] if uses_tool(options) else []
+    template = options.disk_template or source.instance.disk_template
+    directory = plan.storage_directory(session.destination.info, template)
+    files = [[disk.file, disk.bytes] for disk in source.disks if disk.file]
+    try:
+        there = ask(hosts[0], {"command": "examine", "tools": tools, "disks": files})
+        here = ask(hosts[1], {"command": "examine", "tools": tools, "directory": directory})
+        unreachable = reachable(hosts[1], session.data_address(node), options.data_port, hosts[0])
+    except GanetiError as error:
+        return [error.message]
+    needed = sum(there["data"]) + sum(disk.bytes for disk in source.disks if not disk.file)
+    probes = preflight.Probes(source_node.name, there, node.name, here, unreachable, needed)
+    return preflight.of_nodes(probes, options)
+
+
+def lanes(options: Options, session: Session, nodes: t.Iterable[t.Tuple[t.Any, facts.Node]]) -> int:
+    """How many lanes to use: as asked, or one for each core of the smaller node, four at most."""
+    if options.lanes is not None:
+        return options.lanes
+    return max(1, min([4] + [int(ask(session.host(side, node), {"command": "examine"})["cpus"]) for side, node in nodes]))

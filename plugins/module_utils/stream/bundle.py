@@ -1,0 +1,55 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""Packing this package into one text that runs on a node with nothing installed there.
+
+Runs on the controller, and still uses the standard library only.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import typing as t
+
+MODULES = (
+    "errors", "extents", "digest", "frames", "tls", "tools", "disks", "control", "lanes", "work",
+    "connection", "pipes", "sender", "receiver", "probe", "__main__",
+)  # fmt: skip
+"""The modules of the endpoint, each after those that it imports."""
+
+BOOT = "import sys; r = sys.stdin.buffer.raw; n = int(r.readline()); b = b''\nwhile len(b) < n: b += r.read(n - len(b)) or sys.exit(2)\nexec(compile(b, 'endpoint', 'exec'))"
+"""The program given to ``python3 -c``: reads the bundle's length and the bundle, and runs it."""
+
+_LOADER = '''\
+import json, linecache, sys, types
+SOURCES = json.loads({sources!r})
+package = types.ModuleType("ganeti_stream")
+package.__path__ = []
+sys.modules["ganeti_stream"] = package
+for name, source in SOURCES.items():
+    full = "ganeti_stream." + name
+    module = types.ModuleType(full)
+    module.__package__ = "ganeti_stream"
+    module.__file__ = full
+    sys.modules[full] = module
+    setattr(package, name, module)
+    linecache.cache[full] = (len(source), None, source.splitlines(True), full)
+    exec(compile(source, full, "exec"), module.__dict__)
+sys.exit(sys.modules["ganeti_stream.__main__"].main())
+'''
+
+
+def bundle() -> bytes:
+    """The endpoint as a program, preceded by a line with its length in bytes."""
+    sources = {name: _source(name) for name in MODULES}
+    program = _LOADER.format(sources=json.dumps(sources)).encode("ascii")
+    return b"%d\n%s" % (len(program), program)
+
+
+def _source(name: str) -> str:
+    """The text of one module, be it a file or a member of the archive that Ansible makes of a module."""
+    module = importlib.import_module(f"{__package__}.{name}")
+    loader = t.cast(t.Any, module.__loader__)
+    return str(loader.get_source(module.__name__))

@@ -1,0 +1,20 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""The one exception of the node-side endpoint."""
+
+from __future__ import annotations
+
+
+class EndpointError(Exception):
+    """What happened at this endpoint, in a sentence for the user.
+
+    ``secondary`` is true when the failure is most likely the echo of one at
+    the other end (a connection that broke); the controller then prefers the
+    other end's sentence.
+    """
+
+    def __init__(self, message: str, secondary: bool = False) -> None:
+        super().__init__(message)
+        self.secondary = secondary

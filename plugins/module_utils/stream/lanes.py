@@ -1,0 +1,142 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""Running the lanes of one endpoint, each in a process of its own.
+
+Reading, checksums and encryption each take a good part of a core, and Python
+runs one thread at a time, so lanes are processes. They report to their parent
+through one pipe, in lines shorter than PIPE_BUF, which the kernel never mixes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import select
+import signal
+import ssl
+import time
+import traceback
+import typing as t
+
+from .control import Controller
+from .errors import EndpointError
+
+_REPORT_SECONDS = 0.5
+_PR_SET_PDEATHSIG = 1
+
+
+class Reporter:
+    """A lane's way to tell its parent how far it is."""
+
+    def __init__(self, descriptor: int, lane: int) -> None:
+        self._descriptor = descriptor
+        self._lane = lane
+        self._due = 0.0
+
+    def progress(self, done: int, wire: int) -> None:
+        """Report *done* bytes of disks and *wire* bytes on the network so far, twice a second at most."""
+        now = time.monotonic()
+        if now >= self._due:
+            self._due = now + _REPORT_SECONDS
+            self._send(done=done, wire=wire)
+
+    def finished(self, **result: t.Any) -> None:
+        """Report the lane's result; nothing may follow."""
+        self._send(finished=True, **result)
+
+    def failed(self, message: str, secondary: bool) -> None:
+        """Report why the lane ends early."""
+        self._send(failed=message[:2000], secondary=secondary)
+
+    def _send(self, **fields: t.Any) -> None:
+        os.write(self._descriptor, json.dumps({"lane": self._lane, **fields}).encode("ascii") + b"\n")
+
+
+Work = t.Callable[[int, Reporter], None]
+
+
+def run_lanes(controller: Controller, count: int, work: Work, phase: str, total: int = 0) -> t.List[t.Dict[str, t.Any]]:
+    """Run *work* in *count* processes, tell the controller how far they are, return their results.
+
+    *total* is the number of bytes of disks that the lanes will handle together.
+    The first failure, or the end of the controller, ends all of them.
+    """
+    read, write = os.pipe()
+    children = [_fork(lane, read, write, work) for lane in range(count)]
+    os.close(write)
+    try:
+        return _follow(controller, read, count, phase, total)
+    finally:
+        os.close(read)
+        for child in children:
+            os.kill(child, signal.SIGKILL)  # not yet waited for, so the number is still its own
+        for child in children:
+            os.waitpid(child, 0)
+
+
+def _fork(lane: int, read: int, write: int, work: Work) -> int:
+    child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        # A lane must not outlive its parent, however that ends.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        os.close(read)
+        reporter = Reporter(write, lane)
+        try:
+            work(lane, reporter)
+            status = 0
+        except EndpointError as error:
+            reporter.failed(str(error), error.secondary)
+        except OSError as error:
+            reporter.failed(_sentence(error), _broken(error))
+        except Exception:  # a bug: the whole story goes to the controller
+            reporter.failed(traceback.format_exc(), False)
+    finally:
+        os._exit(status)
+
+
+def _broken(error: OSError) -> bool:
+    """Whether *error* means that the connection to the other node broke."""
+    return isinstance(error, (ConnectionError, TimeoutError, ssl.SSLError))
+
+
+def _sentence(error: OSError) -> str:
+    if _broken(error):
+        return f"The connection to the other node broke: {error.strerror or error}."
+    return f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "") + "."
+
+
+def _follow(controller: Controller, read: int, count: int, phase: str, total: int) -> t.List[t.Dict[str, t.Any]]:
+    """Collect the lanes' lines until each has finished."""
+    done, wire = [0] * count, [0] * count
+    results: t.List[t.Dict[str, t.Any]] = []
+    pending = b""
+    told = time.monotonic()
+    while len(results) < count:
+        ready = select.select([read, controller.descriptor], [], [], 1.0)[0]
+        if controller.descriptor in ready:
+            controller.heard()
+        controller.check()
+        if read in ready:
+            data = os.read(read, 65536)
+            if not data:
+                raise EndpointError("A lane ended without saying why.")
+            lines = (pending + data).split(b"\n")
+            pending = lines.pop()
+            for line in lines:
+                report = json.loads(line)
+                if "failed" in report:
+                    raise EndpointError(report["failed"], report["secondary"])
+                done[report["lane"]] = report.get("done", done[report["lane"]])
+                wire[report["lane"]] = report.get("wire", wire[report["lane"]])
+                if report.get("finished"):
+                    results.append(report)
+        if time.monotonic() - told >= 1.0 or len(results) == count:
+            told = time.monotonic()
+            controller.say("progress", phase=phase, done=sum(done), wire=sum(wire), total=total)
+    return results

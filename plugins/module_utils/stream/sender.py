@@ -1,0 +1,94 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""The source's endpoint: reads what holds data and sends it over the lanes."""
+
+from __future__ import annotations
+
+import functools
+import ssl
+import typing as t
+
+from . import frames, tls
+from .connection import dial, receive_exactly
+from .control import Controller
+from .digest import CHECKSUMS, DiskDigest
+from .disks import Disk
+from .errors import EndpointError
+from .lanes import Reporter, run_lanes
+from .pipes import Output, output
+from .work import BlockReader, Dealer, data_bytes
+
+_CONNECT_SECONDS = 15.0
+
+
+class SendPlan(t.NamedTuple):
+    """All that the source's endpoint has to know."""
+
+    move_id: str
+    disks: t.Tuple[Disk, ...]
+    address: str
+    port: int
+    lanes: int
+    tool: str
+    checksum: str
+    identity: tls.Identity
+
+
+def send(plan: SendPlan, controller: Controller) -> t.Dict[str, t.Any]:
+    """Send all disks; return their digests and the byte counts."""
+    amounts = data_bytes(plan.disks)
+    dealer = Dealer(plan.disks, plan.lanes)
+    context = tls.context(plan.identity, server=False)
+    work = functools.partial(_work, plan, dealer, context)
+    # One process more than lanes: the last one deals out the work.
+    results = run_lanes(controller, plan.lanes + 1, work, "copy", sum(amounts))
+    return totals(results, len(plan.disks))
+
+
+def totals(results: t.Iterable[t.Mapping[str, t.Any]], disks: int) -> t.Dict[str, t.Any]:
+    """Add up what the lanes reported."""
+    digests = [DiskDigest() for _disk in range(disks)]
+    payload = wire = 0
+    for result in results:
+        for digest, value in zip(digests, result.get("digests", ())):
+            digest.merge(value)
+        payload += result.get("payload", 0)
+        wire += result.get("wire", 0)
+    return {"digests": [digest.hexdigest() for digest in digests], "payload": payload, "wire": wire}
+
+
+def _work(plan: SendPlan, dealer: Dealer, context: ssl.SSLContext, lane: int, reporter: Reporter) -> None:
+    if lane == plan.lanes:
+        dealer.deal()
+        reporter.finished()
+        return
+    connection = dial(plan.address, plan.port, context, plan.move_id, lane, plan.lanes, _CONNECT_SECONDS)
+    out = output(connection, plan.tool)
+    digests, payload, done = _send_ranges(plan, dealer, out, reporter)
+    out.finish()
+    # The destination answers once it has written all of the lane, so nothing is lost on the way.
+    if receive_exactly(connection, len(frames.STORED)) != frames.STORED:
+        raise EndpointError("The destination node did not confirm the lane.")
+    reporter.finished(digests=[digest.hexdigest() for digest in digests], payload=payload, done=done, wire=out.count())
+
+
+def _send_ranges(plan: SendPlan, dealer: Dealer, out: Output, reporter: Reporter) -> t.Tuple[t.List[DiskDigest], int, int]:
+    """Send the ranges that fall to this lane; return the digests, bytes of payload and bytes of disks."""
+    checksum = CHECKSUMS[plan.checksum]
+    head = frames.HEADER.size + checksum.size
+    digests = [DiskDigest() for _disk in plan.disks]
+    reader = BlockReader(plan.disks, dealer, head)
+    buffer, view = reader.buffer, memoryview(reader.buffer)
+    payload = 0
+    for disk, offset, start, end in reader:
+        length, value = end - start, checksum.of(view[start:end])
+        frames.HEADER.pack_into(buffer, start - head, frames.DATA, disk, length, offset)
+        buffer[start - checksum.size:start] = value
+        digests[disk].add(offset, length, value)
+        out.write(view[start - head:end])
+        payload += length
+        reporter.progress(reader.done, out.count())
+    out.write(memoryview(frames.HEADER.pack(frames.END, 0, 0, 0) + bytes(checksum.size)))
+    return digests, payload, reader.done

@@ -1,0 +1,111 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""Dealing out the blocks of disks to lanes, through a pipe that all of them read."""
+
+from __future__ import annotations
+
+import os
+import struct
+import typing as t
+
+from .disks import Disk, open_disk
+from .errors import EndpointError
+from .extents import BLOCK, blocks_of, data_extents, trim
+
+RANGE_BLOCKS = 64
+"""Blocks dealt out at a time (16 MiB): long enough to read ahead, short enough to share evenly."""
+
+_RECORD = struct.Struct("!HxxIQ")
+_LAST = 0xFFFF  # no instance has that many disks
+
+
+class Range(t.NamedTuple):
+    """Some consecutive blocks of one disk."""
+
+    disk: int
+    first: int
+    count: int
+
+
+def ranges_of(index: int, descriptor: int, size: int) -> t.Iterator[Range]:
+    """The blocks of one disk that may hold data, in ranges to deal out."""
+    for first, count in blocks_of(data_extents(descriptor, size)):
+        for start in range(first, first + count, RANGE_BLOCKS):
+            yield Range(index, start, min(RANGE_BLOCKS, first + count - start))
+
+
+def data_bytes(disks: t.Sequence[Disk]) -> t.List[int]:
+    """Bytes of each disk in blocks that may hold data; found without reading any."""
+    result = []
+    for index, disk in enumerate(disks):
+        descriptor = open_disk(disk, write=False)
+        try:
+            result.append(sum(piece.count for piece in ranges_of(index, descriptor, disk.size)) * BLOCK)
+        finally:
+            os.close(descriptor)
+    return result
+
+
+class Dealer:
+    """Hands out ranges through a pipe: one process deals, the lanes take.
+
+    Made before the processes are forked. Whoever fails is reported by its own
+    process; the parent then ends the others, so neither side waits forever.
+    """
+
+    def __init__(self, disks: t.Sequence[Disk], lanes: int) -> None:
+        self._disks = disks
+        self._lanes = lanes
+        self._read, self._write = os.pipe()
+
+    def deal(self) -> None:
+        """Put all ranges into the pipe, which holds this back while the lanes are busy."""
+        for index, disk in enumerate(self._disks):
+            descriptor = open_disk(disk, write=False)
+            for piece in ranges_of(index, descriptor, disk.size):
+                os.write(self._write, _RECORD.pack(piece.disk, piece.count, piece.first))
+            os.close(descriptor)
+        for _lane in range(self._lanes):
+            os.write(self._write, _RECORD.pack(_LAST, 0, 0))
+
+    def take(self) -> t.Iterator[Range]:
+        """The ranges that fall to this lane, until the work is done."""
+        while True:
+            # The kernel never splits a record between readers: pages hold a whole number of them.
+            disk, count, first = _RECORD.unpack(os.read(self._read, _RECORD.size))
+            if disk == _LAST:
+                return
+            yield Range(disk, first, count)
+
+
+class BlockReader:
+    """Reads the blocks that fall to a lane, one at a time into the same buffer.
+
+    *headroom* bytes in front of each block stay free for what is to precede it
+    on the wire, so that no byte has to be copied.
+    """
+
+    def __init__(self, disks: t.Sequence[Disk], dealer: Dealer, headroom: int = 0) -> None:
+        self.buffer = bytearray(headroom + BLOCK)
+        self.done = 0
+        """Bytes of disks handled so far, zeros included."""
+        self._disks = disks
+        self._dealer = dealer
+        self._headroom = headroom
+
+    def __iter__(self) -> t.Iterator[t.Tuple[int, int, int, int]]:
+        """Yield disk, byte offset, start and end in the buffer of each block's non-zero part."""
+        descriptors = [open_disk(disk, write=False) for disk in self._disks]
+        view, head = memoryview(self.buffer), self._headroom
+        for disk, first, count in self._dealer.take():
+            size = self._disks[disk].size
+            for offset in range(first * BLOCK, (first + count) * BLOCK, BLOCK):
+                want = min(BLOCK, size - offset)
+                if os.preadv(descriptors[disk], [view[head:head + want]], offset) != want:
+                    raise EndpointError(f"The disk {self._disks[disk].path} could not be read at byte {offset}.")
+                self.done += want
+                start, end = trim(self.buffer, head, head + want)
+                if start < end:
+                    yield disk, offset + start - head, start, end

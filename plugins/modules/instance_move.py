@@ -1,0 +1,437 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the ganeti.cluster authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Move an instance between clusters."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: instance_move
+short_description: Move an instance from one Ganeti cluster to another
+version_added: 0.1.0
+author:
+  - the ganeti.cluster authors (@ganeti)
+description:
+  - Moves an instance with its disks, network interfaces, parameters and tags to another cluster, verifies the copy and only then gives up the source.
+  - The disks go straight from the source's primary node to the destination's over mutual TLS 1.3, with certificates made for this one move.
+    Holes and zeros are neither sent nor written, so sparse disks stay sparse.
+  - Everything that would make the move fail is looked for before anything is changed, and reported in one list.
+  - When a step fails, the destination is removed and the source is as it was, running again if it was running.
+    A move that was killed is finished or undone by running the same task again.
+  - Nothing has to be installed on the nodes, and the clusters need not share a cluster domain secret.
+    The controller needs C(paramiko) and C(cryptography), and SSH access as root to both nodes.
+extends_documentation_fragment:
+  - ganeti.cluster.attributes
+  - ganeti.cluster.attributes.actiongroup_ganeti
+  - ganeti.cluster.timeouts
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Runs the whole preflight, including Ganeti's own check of the new instance, and reports what would happen.
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+requirements:
+  - paramiko
+  - cryptography >= 3.3
+options:
+  name:
+    description:
+      - Name of the instance on the source cluster, in full.
+    type: str
+    required: true
+  destination_name:
+    description:
+      - Name of the instance on the destination cluster. The same name if it is not set.
+    type: str
+  source:
+    description:
+      - The cluster where the instance is.
+    type: dict
+    required: true
+    suboptions: &cluster
+      address:
+        description:
+          - Name or address of the cluster's master node, or of the cluster itself.
+        type: str
+        required: true
+      name:
+        description:
+          - Name of the cluster. Where it is set and another cluster answers, nothing is done.
+        type: str
+      transport:
+        description:
+          - How jobs reach the cluster.
+          - V(ssh) speaks to Ganeti on the master through SSH and needs no further credentials. V(rapi) uses the remote API.
+          - The nodes that hold the disks are reached by SSH in both cases.
+        type: str
+        choices: [ssh, rapi]
+        default: ssh
+      ssh:
+        description:
+          - How to reach the master and the nodes by SSH. The user's SSH configuration is honoured, C(ProxyJump) included.
+          - Host keys must be known. There is no way to skip that.
+        type: dict
+        default: {}
+        suboptions:
+          user:
+            description:
+              - The user. What the configuration says, or else C(root).
+            type: str
+          port:
+            description:
+              - The port. What the configuration says, or else 22.
+            type: int
+          private_key_file:
+            description:
+              - A private key to log in with, beside those of the configuration and the agent.
+            type: path
+          known_hosts_file:
+            description:
+              - The file with the host keys. What the configuration says, or else the user's own.
+            type: path
+          config_file:
+            description:
+              - The configuration of SSH to honour. C(~/.ssh/config) if it is not set.
+            type: path
+          agent:
+            description:
+              - Whether to ask the SSH agent for keys.
+            type: bool
+            default: true
+          password:
+            description:
+              - A password to log in with where keys do not do.
+            type: str
+          connect_timeout:
+            description:
+              - How long, in seconds, connecting may take.
+            type: int
+            default: 20
+      rapi:
+        description:
+          - How to reach the remote API, with O(ignore:transport=rapi).
+        type: dict
+        default: {}
+        suboptions:
+          port:
+            description:
+              - The port of the remote API.
+            type: int
+            default: 5080
+          username:
+            description:
+              - A user of the remote API who may write.
+            type: str
+          password:
+            description:
+              - The user's password.
+            type: str
+          ca_path:
+            description:
+              - A file with the certificates that the API's certificate is verified with. The system's store if it is not set.
+            type: path
+          fingerprint:
+            description:
+              - The SHA-256 fingerprint of the API's certificate. Where it is set, this very certificate is accepted and no other,
+                whatever name it carries. Meant for the certificate that Ganeti makes itself.
+            type: str
+          timeout:
+            description:
+              - How long, in seconds, to wait for an answer.
+            type: int
+            default: 60
+  destination:
+    description:
+      - The cluster where the instance is to be.
+    type: dict
+    required: true
+    suboptions: *cluster
+  primary_node:
+    description:
+      - The node to move to. Without it, the destination's allocator chooses.
+    type: str
+  iallocator:
+    description:
+      - The allocator that chooses the node. The destination cluster's default if neither this nor O(primary_node) is set.
+    type: str
+  disk_template:
+    description:
+      - The disk template at the destination. The source's if it is not set.
+    type: str
+  nics:
+    description:
+      - What is to change about network interfaces. Those that are not named stay as they are.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      index:
+        description:
+          - The interface, counted from 0.
+        type: int
+        required: true
+      mac:
+        description:
+          - Whether to keep the hardware address or to let the destination cluster generate another.
+        type: str
+        choices: [keep, generate]
+        default: keep
+      ip:
+        description:
+          - The address.
+        type: str
+      mode:
+        description:
+          - The mode, as V(bridged), V(routed) or V(openvswitch).
+        type: str
+      link:
+        description:
+          - The link, as the name of a bridge.
+        type: str
+      vlan:
+        description:
+          - The VLAN.
+        type: str
+      network:
+        description:
+          - The network of the destination cluster to join.
+        type: str
+  osparams_private:
+    description:
+      - Private OS parameters of the instance. With O(source.transport=ssh) they are taken along without being named here.
+    type: dict
+  compress:
+    description:
+      - The compression tool that the data goes through, or V(none).
+      - It must be among the C(compression_tools) of both clusters and be installed on both nodes. Worth its while where the network is the slowest part.
+    type: str
+    default: none
+  lanes:
+    description:
+      - How many connections, and processes on each node, the data is spread over.
+      - One for each core of the smaller node, four at most, if it is not set.
+    type: int
+  verify:
+    description:
+      - V(stream) compares a checksum of every block as it arrives, and a digest of every disk at the end, after all is on stable storage.
+      - V(readback) uses SHA-256 and computes the destination's digest from what it reads back from storage.
+    type: str
+    choices: [stream, readback]
+    default: stream
+  source_after:
+    description:
+      - What becomes of the source after a successful move.
+      - V(fenced) keeps it, marked offline so that nobody starts it, with a tag that names the instance that replaced it. V(removed) removes it and its disks.
+    type: str
+    choices: [fenced, removed]
+    default: fenced
+  start:
+    description:
+      - Whether the instance is to run at the destination.
+    type: str
+    choices: [as_before, 'yes', 'no']
+    default: as_before
+  data_network:
+    description:
+      - Which addresses of the nodes the data takes.
+    type: str
+    choices: [primary, secondary]
+    default: primary
+  data_port:
+    description:
+      - The TCP port on the destination node that the source node connects to. Any free one if it is 0.
+    type: int
+    default: 0
+  opportunistic_tries:
+    description:
+      - How often to try to create the instance on the nodes that are not locked just then, before waiting for the locks of all nodes. Needs an allocator.
+    type: int
+    default: 0
+  opportunistic_delay:
+    description:
+      - How long, in seconds, to wait between such tries, more or less.
+    type: int
+    default: 30
+  shutdown_timeout:
+    description:
+      - How long, in seconds, the instance may take to shut down.
+    type: int
+    default: 120
+  stall_timeout:
+    description:
+      - How long, in seconds, the copy may stand still before it is given up.
+    type: int
+    default: 120
+  journal_directory:
+    description:
+      - Where the controller keeps a record of each move. Holds no secrets.
+    type: path
+    default: ~/.ansible/ganeti-moves
+  progress_socket:
+    description:
+      - Set by the action plugin of the same name, which shows the events that the module sends there. Not for use in playbooks.
+    type: path
+"""
+
+EXAMPLES = r"""
+- name: Move an instance, keeping the source fenced
+  ganeti.cluster.instance_move:
+    name: web1.example.com
+    source:
+      address: alpha.example.com
+    destination:
+      address: beta.example.com
+  delegate_to: localhost
+
+- name: Move over a slow line with lzop, on other network interfaces, and remove the source
+  ganeti.cluster.instance_move:
+    name: web1.example.com
+    source:
+      address: alpha.example.com
+      name: alpha.example.com
+    destination:
+      address: beta.example.com
+      name: beta.example.com
+      transport: rapi
+      rapi:
+        username: mover
+        password: "{{ vault_beta_rapi_password }}"
+        ca_path: /etc/ssl/beta-rapi.pem
+    primary_node: node3.beta.example.com
+    compress: lzop
+    nics:
+      - index: 0
+        mac: generate
+        link: br-dmz
+    verify: readback
+    source_after: removed
+  delegate_to: localhost
+"""
+
+RETURN = r"""
+action:
+  description: What was done, or would be done in check mode.
+  returned: success
+  type: str
+  choices: [move, finish, undo, none]
+  sample: move
+move_id:
+  description: The move's id, as in the tags and in the journal.
+  returned: success
+  type: str
+  sample: 3f0a9c5d1e7b2846
+node:
+  description: The instance's primary node at the destination.
+  returned: when something was moved
+  type: str
+  sample: b1.example.com
+disks:
+  description: Each disk's size in bytes and its digest, on which both ends agree.
+  returned: when disks were copied
+  type: list
+  elements: dict
+  sample: [{size: 1073741824, digest: 5c1f0000000000000000000000000000000000000000000000000000000000a7}]
+payload:
+  description: Bytes that were not zero and therefore copied.
+  returned: when disks were copied
+  type: int
+  sample: 314572800
+wire:
+  description: Bytes given to the network, after compression.
+  returned: when disks were copied
+  type: int
+  sample: 157286400
+lanes:
+  description: Connections that were used.
+  returned: when disks were copied
+  type: int
+  sample: 2
+copy_seconds:
+  description: How long the copy took, until it was verified and on stable storage.
+  returned: when disks were copied
+  type: float
+  sample: 2.5
+downtime_seconds:
+  description: How long the instance did not run.
+  returned: when it was started at the destination
+  type: float
+  sample: 12.1
+seconds:
+  description: How long all of it took.
+  returned: when something was moved
+  type: float
+  sample: 25.3
+problems:
+  description: All that stands against the move.
+  returned: when the preflight fails
+  type: list
+  elements: str
+  sample: ["beta.example.com already has an instance web1.example.com: set destination_name, or remove that instance."]
+"""
+
+import typing as t
+
+from ansible_collections.ganeti.cluster.plugins.module_utils import _argspec
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError
+from ansible_collections.ganeti.cluster.plugins.module_utils.move.options import parse
+from ansible_collections.ganeti.cluster.plugins.module_utils.move.progress import Progress
+from ansible_collections.ganeti.cluster.plugins.module_utils.move.run import run
+
+
+def argument_spec() -> _argspec.ArgumentSpec:
+    """The options of a move."""
+    nic = dict(
+        index=dict(type="int", required=True),
+        mac=dict(type="str", choices=["keep", "generate"], default="keep"),
+        ip=dict(type="str"),
+        mode=dict(type="str"),
+        link=dict(type="str"),
+        vlan=dict(type="str"),
+        network=dict(type="str"),
+    )
+    options = dict(
+        name=dict(type="str", required=True),
+        destination_name=dict(type="str"),
+        source=_argspec.remote_cluster(),
+        destination=_argspec.remote_cluster(),
+        primary_node=dict(type="str"),
+        iallocator=dict(type="str"),
+        disk_template=dict(type="str"),
+        nics=dict(type="list", elements="dict", default=[], options=nic),
+        osparams_private=dict(type="dict", no_log=True),
+        compress=dict(type="str", default="none"),
+        lanes=dict(type="int"),
+        verify=dict(type="str", choices=["stream", "readback"], default="stream"),
+        source_after=dict(type="str", choices=["fenced", "removed"], default="fenced"),
+        start=dict(type="str", choices=["as_before", "yes", "no"], default="as_before"),
+        data_network=dict(type="str", choices=["primary", "secondary"], default="primary"),
+        data_port=dict(type="int", default=0),
+        opportunistic_tries=dict(type="int", default=0),
+        opportunistic_delay=dict(type="int", default=30),
+        shutdown_timeout=dict(type="int", default=120),
+        stall_timeout=dict(type="int", default=120),
+        journal_directory=dict(type="path", default="~/.ansible/ganeti-moves"),
+        progress_socket=dict(type="path"),
+    )
+    return _argspec.ArgumentSpec(options, mutually_exclusive=[["primary_node", "iallocator"]]).merge(_argspec.timeouts())
+
+
+def main() -> t.NoReturn:
+    """Run the module."""
+    module = argument_spec().create_module()
+    try:
+        progress = Progress(module.params["progress_socket"])
+        result = run(parse(module.params), module.check_mode, progress)
+        progress.close()
+    except GanetiError as error:
+        module.fail_json(msg=error.message, **error.details)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
