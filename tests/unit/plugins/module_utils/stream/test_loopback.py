@@ -1,0 +1,274 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Two endpoints as they run on nodes, made from the bundle, on this machine's loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import socket
+import ssl
+import subprocess
+import sys
+
+import pytest
+from ansible_collections.ganeti.cluster.plugins.module_utils.move.certificates import identities
+from ansible_collections.ganeti.cluster.plugins.module_utils.stream import bundle, frames, tls
+from ansible_collections.ganeti.cluster.plugins.module_utils.stream.extents import BLOCK
+
+MOVE = "0123456789abcdef"
+MIB = 1024 * 1024
+
+
+class Endpoint:
+    """One endpoint's process; ``limit`` is the largest file it may write."""
+
+    def __init__(self, request, limit=None):
+        command = [sys.executable, "-I", "-c", bundle.BOOT]
+        if limit is not None:
+            command = ["prlimit", f"--fsize={limit}", *command]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.process.stdin.write(bundle.bundle() + json.dumps(request).encode() + b"\n")
+        self.process.stdin.flush()
+
+    def event(self):
+        """The next event."""
+        line = self.process.stdout.readline()
+        assert line, self.process.stderr.read().decode()
+        return json.loads(line)
+
+    def last(self):
+        """The final event; the endpoint must have ended without a word on standard error."""
+        lines = self.process.stdout.readlines()  # standard input stays open: its end would be the controller's
+        assert self.process.stderr.read() == b""
+        return json.loads(lines[-1])
+
+    def end(self):
+        """End it in any case."""
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            stream.close()
+
+
+@pytest.fixture
+def endpoints():
+    """Makes endpoints, and ends those that are left."""
+    made = []
+
+    def make(request, **options):
+        made.append(Endpoint(request, **options))
+        return made[-1]
+
+    yield make
+    for endpoint in made:
+        endpoint.end()
+
+
+@pytest.fixture(scope="module")
+def keys():
+    """The identities of a move."""
+    return identities(MOVE)
+
+
+def disk(path, size, seed, pieces=20):
+    """A sparse disk with *pieces* of random data at random places."""
+    generator = random.Random(seed)
+    with open(path, "wb") as stream:
+        stream.truncate(size)
+        for _piece in range(pieces):
+            length = generator.randrange(1, min(3 * BLOCK, size))
+            os.pwrite(stream.fileno(), generator.randbytes(length), generator.randrange(0, size - length))
+    return str(path)
+
+
+def empty(path, size):
+    """A disk of zeros."""
+    with open(path, "wb") as stream:
+        stream.truncate(size)
+    return str(path)
+
+
+def requests(keys, sources, targets, tool="none", lanes=2, checksum="crc32", readback=False):
+    """What the two endpoints are asked to do; the sender lacks the port."""
+    sizes = [os.stat(path).st_size for path in sources]
+    common = {"move_id": MOVE, "lanes": lanes, "tool": tool, "checksum": checksum, "address": "127.0.0.1"}
+    send = {**common, **keys[0]._asdict(), "command": "send", "disks": list(zip(sources, sizes))}
+    receive = {**common, **keys[1]._asdict(), "command": "receive", "disks": list(zip(targets, sizes)), "port": 0, "readback": readback}
+    return send, receive
+
+
+def transfer(endpoints, send, receive, **options):
+    """Run both ends; return their final events."""
+    receiver = endpoints(receive, **options)
+    sender = endpoints({**send, "port": receiver.event()["port"]})
+    return sender.last(), receiver.last()
+
+
+@pytest.mark.parametrize(
+    ("tool", "lanes", "checksum", "readback"),
+    [("none", 1, "crc32", False), ("none", 3, "crc32", False), ("gzip", 2, "crc32", False), ("none", 2, "sha256", True)],
+)
+def test_disks_arrive_byte_for_byte(endpoints, keys, tmp_path, tool, lanes, checksum, readback):
+    sizes = [40 * MIB, 5 * MIB + 512, 4 * MIB]
+    sources = [disk(tmp_path / f"source{index}", size, index) for index, size in enumerate(sizes)]
+    sources.append(empty(tmp_path / "nothing", MIB))
+    targets = [empty(tmp_path / f"target{index}", os.stat(path).st_size) for index, path in enumerate(sources)]
+    sent, received = transfer(endpoints, *requests(keys, sources, targets, tool, lanes, checksum, readback))
+    assert (sent["event"], received["event"]) == ("finished", "finished")
+    assert sent["digests"] == received["digests"] and len(set(sent["digests"])) == 4
+    for source, target in zip(sources, targets):
+        with open(source, "rb") as one, open(target, "rb") as other:
+            assert one.read() == other.read()
+        # 32 KiB more: the file system's own list of a file's parts depends on the order of writing.
+        assert os.stat(target).st_blocks <= os.stat(source).st_blocks + 64
+    assert sent["payload"] < sum(sizes)
+
+
+def test_what_was_on_the_target_is_gone(endpoints, keys, tmp_path):
+    source, target = disk(tmp_path / "source", 20 * MIB, 1, pieces=3), disk(tmp_path / "target", 20 * MIB, 2)
+    sent, received = transfer(endpoints, *requests(keys, [source], [target]))
+    assert sent["digests"] == received["digests"]
+    with open(source, "rb") as one, open(target, "rb") as other:
+        assert one.read() == other.read()
+
+
+def test_two_different_disks_have_different_digests(endpoints, keys, tmp_path):
+    results = []
+    for seed in (1, 2):
+        source, target = disk(tmp_path / f"s{seed}", MIB, seed), empty(tmp_path / f"t{seed}", MIB)
+        results.append(transfer(endpoints, *requests(keys, [source], [target]))[0]["digests"])
+    assert results[0] != results[1]
+
+
+@pytest.mark.parametrize("tool", ["none", "gzip"])
+def test_a_full_disk_is_told_by_the_end_that_knows(endpoints, keys, tmp_path, tool):
+    source, target = disk(tmp_path / "source", 20 * MIB, 1), empty(tmp_path / "target", 20 * MIB)
+    sent, received = transfer(endpoints, *requests(keys, [source], [target], tool), limit=MIB)
+    assert received["event"] == sent["event"] == "failed"
+    assert received["message"].startswith(f"Cannot write to {target} on the destination node: ") and not received["secondary"]
+    assert sent["secondary"]
+
+
+def test_a_missing_tool_is_named(endpoints, keys, tmp_path):
+    source, target = disk(tmp_path / "source", MIB, 1), empty(tmp_path / "target", MIB)
+    sent, _received = transfer(endpoints, *requests(keys, [source], [target], "no-such-tool"))
+    assert "The compression tool no-such-tool is not on this node" in sent["message"]
+
+
+def test_a_disk_that_is_too_small_is_refused(endpoints, keys, tmp_path):
+    source, target = disk(tmp_path / "source", 2 * MIB, 1), empty(tmp_path / "target", MIB)
+    receiver = endpoints(requests(keys, [source], [target])[1])
+    assert receiver.last()["message"] == f"The disk {target} holds {MIB} bytes, not the {2 * MIB} that were agreed."
+
+
+def test_a_disk_must_be_a_file_or_a_device(endpoints, keys, tmp_path):
+    source = disk(tmp_path / "source", MIB, 1)
+    receiver = endpoints(requests(keys, [source], ["/dev/null"])[1])
+    assert "is neither a file nor a block device" in receiver.last()["message"]
+
+
+def test_the_end_of_the_controller_is_the_end_of_the_endpoint(endpoints, keys, tmp_path):
+    source, target = disk(tmp_path / "source", MIB, 1), empty(tmp_path / "target", MIB)
+    receiver = endpoints(requests(keys, [source], [target])[1])
+    assert receiver.event()["event"] == "listening"
+    receiver.process.stdin.close()
+    assert receiver.process.wait(timeout=10) == 1
+    assert json.loads(receiver.process.stdout.readlines()[-1])["message"] == "The controller is gone."
+
+
+class Intruder:
+    """Somebody who connects to a listening endpoint by hand."""
+
+    def __init__(self, port, identity, name):
+        self.plain = socket.create_connection(("127.0.0.1", port), timeout=15)
+        self.context = tls.context(identity, server=False)
+        self.name = name
+
+    def speak(self, data):
+        """Send *data* after the handshake; return what comes back, or None where the door is shut."""
+        try:
+            with self.context.wrap_socket(self.plain, server_hostname=self.name) as connection:
+                connection.sendall(data)
+                return connection.recv(64) or None
+        except OSError:
+            return None
+
+
+def test_strangers_are_turned_away_and_the_move_goes_on(endpoints, keys, tmp_path):
+    source, target = disk(tmp_path / "source", 4 * MIB, 1), empty(tmp_path / "target", 4 * MIB)
+    send, receive = requests(keys, [source], [target], lanes=1)
+    receiver = endpoints(receive)
+    port = receiver.event()["port"]
+    name = tls.names(MOVE)[1]
+    hello = frames.pack_hello(MOVE, 0, 1)
+    stranger = identities(MOVE)[0]._replace(ca=keys[0].ca)
+    assert Intruder(port, stranger, name).speak(hello) is None  # another authority
+    assert Intruder(port, keys[1], name).speak(hello) is None  # the destination's own certificate
+    assert Intruder(port, keys[0], name).speak(frames.pack_hello("another move", 0, 1)) is None
+    assert Intruder(port, keys[0], name).speak(frames.pack_hello(MOVE, 1, 2)) is None
+    socket.create_connection(("127.0.0.1", port)).close()
+    assert endpoints({**send, "port": port}).last()["digests"] == receiver.last()["digests"]
+
+
+@pytest.mark.parametrize(
+    ("header", "payload", "checksum", "words"),
+    [
+        ((frames.DATA, 0, 4096, MIB), bytes(4096), b"....", "behind the end of disk 0"),
+        ((frames.DATA, 1, 4096, 0), bytes(4096), b"....", "names disk 1"),
+        ((frames.DATA, 0, 4096, 0), b"x" * 4096, b"....", "arrived damaged at byte 0"),
+    ],
+)
+def test_the_receiver_believes_nothing(endpoints, keys, tmp_path, header, payload, checksum, words):
+    source, target = disk(tmp_path / "source", MIB, 1), empty(tmp_path / "target", MIB)
+    receiver = endpoints(requests(keys, [source], [target], lanes=1)[1])
+    sender = Intruder(receiver.event()["port"], keys[0], tls.names(MOVE)[1])
+    data = frames.pack_hello(MOVE, 0, 1) + frames.HEADER.pack(*header) + checksum + payload
+    assert sender.speak(data) == frames.ACCEPTED
+    assert words in receiver.last()["message"]
+    with open(target, "rb") as stream:
+        assert not any(stream.read())
+
+
+def test_a_stream_cut_short_is_a_failure(endpoints, keys, tmp_path):
+    source, target = disk(tmp_path / "source", MIB, 1), empty(tmp_path / "target", MIB)
+    receiver = endpoints(requests(keys, [source], [target], lanes=1)[1])
+    assert Intruder(receiver.event()["port"], keys[0], tls.names(MOVE)[1]).speak(frames.pack_hello(MOVE, 0, 1)) == frames.ACCEPTED
+    final = receiver.last()
+    assert final["event"] == "failed" and "broke" in final["message"]
+
+
+def test_only_tls_1_3_is_spoken(endpoints, keys, tmp_path):
+    source, target = disk(tmp_path / "source", MIB, 1), empty(tmp_path / "target", MIB)
+    receiver = endpoints(requests(keys, [source], [target], lanes=1)[1])
+    intruder = Intruder(receiver.event()["port"], keys[0], tls.names(MOVE)[1])
+    intruder.context.minimum_version = ssl.TLSVersion.TLSv1_2
+    intruder.context.maximum_version = ssl.TLSVersion.TLSv1_2
+    assert intruder.speak(frames.pack_hello(MOVE, 0, 1)) is None
+
+
+def test_the_bundle_needs_the_standard_library_only():
+    """With -I and -S there is nothing else to import."""
+    process = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", bundle.BOOT],
+        input=bundle.bundle() + b'{"command": "examine", "tools": ["gzip"], "directory": "/nowhere/at/all"}\n',
+        capture_output=True, check=True, timeout=30,
+    )  # fmt: skip
+    answer = json.loads(process.stdout)
+    assert answer["event"] == "finished" and answer["tools"] == {"gzip": True}
+    assert answer["python"] == list(sys.version_info[:3]) and answer["free"] > 0
+
+
+def test_keys_are_never_written_to_a_file(endpoints, keys, tmp_path):
+    """No file that the endpoint holds open has a name, and no argument holds a key."""
+    source, target = disk(tmp_path / "source", MIB, 1), empty(tmp_path / "target", MIB)
+    receiver = endpoints(requests(keys, [source], [target], lanes=1)[1])
+    receiver.event()
+    process = f"/proc/{receiver.process.pid}"
+    links = [os.readlink(f"{process}/fd/{number}") for number in os.listdir(f"{process}/fd")]
+    assert {link for link in links if link.startswith("/") and "memfd" not in link} <= {target}
+    with open(f"{process}/cmdline", "rb") as stream:
+        assert b"PRIVATE KEY" not in stream.read()
