@@ -43,23 +43,24 @@ def dial(address: str, port: int, context: ssl.SSLContext, move_id: str, lane: i
     return connection
 
 
-def accept(listener: socket.socket, context: ssl.SSLContext, move_id: str, lanes: int) -> t.Tuple[ssl.SSLSocket, int]:
+def accept(listener: socket.socket, context: ssl.SSLContext, move_id: str, lanes: int) -> ssl.SSLSocket:
     """Wait for a lane of this move; whoever else connects is turned away."""
     while True:
         plain, _address = listener.accept()
         plain.settimeout(_HANDSHAKE)
+        connection = context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
         try:
-            connection = context.wrap_socket(plain, server_side=True)
+            connection.do_handshake()
             if tls.names(move_id)[0] not in tls.peer_names(connection):
                 raise EndpointError("The certificate of the sender carries another name.")
-            lane = frames.check_hello(receive_exactly(connection, frames.HELLO.size), move_id, lanes)
+            frames.check_hello(receive_exactly(connection, frames.HELLO.size), move_id, lanes)
             connection.sendall(frames.ACCEPTED)
         except (OSError, EndpointError):
             # A port scanner or another move: it must not be able to end this one.
-            plain.close()
+            connection.close()
             continue
         _watch(connection)
-        return connection, lane
+        return connection
 
 
 def receive_exactly(connection: ssl.SSLSocket, count: int) -> bytes:

@@ -79,7 +79,7 @@ def _listen(address: str, port: int) -> socket.socket:
 
 
 def _work(plan: ReceivePlan, listener: socket.socket, context: ssl.SSLContext, _lane: int, reporter: Reporter) -> None:
-    connection, _theirs = accept(listener, context, plan.move_id, plan.lanes)
+    connection = accept(listener, context, plan.move_id, plan.lanes)
     listener.close()
     source = input_(connection, plan.tool)
     digests, payload = _store_frames(plan, source, reporter)
