@@ -117,8 +117,8 @@ class Transfer:
         self._stall_timeout = stall_timeout
         self._events: queue.Queue[t.Tuple[Endpoint, Event]] = queue.Queue()
         self._endpoints: t.List[Endpoint] = []
-        self._meter = Meter()
-        self._phase = "copy"
+        self._meters: t.Dict[str, Meter] = {}
+        self._syncing = False
         self._figures: t.Dict[t.Tuple[str, str], t.Tuple[int, int]] = {}
         self._moved = time.monotonic()
 
@@ -128,7 +128,6 @@ class Transfer:
             receiver = self._start(destination, "destination", receive)
             # Emptying a device that cannot discard takes as long as writing it.
             port = _next(receiver, self._events, "listening", self._stall_timeout * 10)["port"]
-            self._meter = Meter()
             sender = self._start(source, "source", {**send, "port": port})
             self._moved = time.monotonic()
             self._watch()
@@ -171,16 +170,15 @@ class Transfer:
             self._moved = time.monotonic()
         if event["phase"] == "receive":  # the sender knows the total and tells the same
             return
-        if event["phase"] != self._phase:
-            self._phase, self._meter = event["phase"], Meter()
+        self._syncing = event["phase"] == "sync" or (self._syncing and event["phase"] == "copy")
         if event["phase"] == "sync":
-            self._progress.phase("making the copy durable")
-        else:
-            figures_now = self._meter.update(event["done"], event["wire"], event["total"])
-            self._progress.emit("progress", phase=event["phase"], **figures_now)
+            self._progress.phase("make the copy durable")
+            return
+        meter = self._meters.setdefault(event["phase"], Meter())
+        self._progress.emit("progress", phase=event["phase"], **meter.update(event["done"], event["wire"], event["total"]))
 
     def _check_stall(self) -> None:
-        if self._phase == "sync":  # fsync tells nothing while it works
+        if self._syncing:  # fsync tells nothing while it works
             return
         if time.monotonic() - self._moved > self._stall_timeout:
             raise StreamFailed(f"Nothing has moved between the nodes for {self._stall_timeout:.0f} seconds: look at the network and at the disks of both nodes.")

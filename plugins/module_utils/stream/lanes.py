@@ -116,6 +116,7 @@ def _follow(controller: Controller, read: int, count: int, phase: str, total: in
     done, wire = [0] * count, [0] * count
     results: t.List[t.Dict[str, t.Any]] = []
     pending = b""
+    controller.say("progress", phase=phase, done=0, wire=0, total=total)
     told = time.monotonic()
     while len(results) < count:
         ready = select.select([read, controller.descriptor], [], [], 1.0)[0]
