@@ -9,13 +9,16 @@ Runs on the controller, and still uses the standard library only.
 
 from __future__ import annotations
 
-import importlib
 import json
+import types
 import typing as t
 
-MODULES = (
-    "errors", "extents", "digest", "frames", "tls", "tools", "disks", "control", "lanes", "work",
-    "connection", "pipes", "sender", "receiver", "probe", "__main__",
+# Written out, as Ansible packs with a module only what it sees imported by name.
+from . import __main__ as entry
+from . import connection, control, digest, disks, errors, extents, frames, lanes, pipes, probe, receiver, sender, tls, tools, work
+
+MODULES: t.Tuple[types.ModuleType, ...] = (
+    errors, extents, digest, frames, tls, tools, disks, control, lanes, work, connection, pipes, sender, receiver, probe, entry,
 )  # fmt: skip
 """The modules of the endpoint, each after those that it imports."""
 
@@ -43,13 +46,12 @@ sys.exit(sys.modules["ganeti_stream.__main__"].main())
 
 def bundle() -> bytes:
     """The endpoint as a program, preceded by a line with its length in bytes."""
-    sources = {name: _source(name) for name in MODULES}
+    sources = {module.__name__.rpartition(".")[2]: _source(module) for module in MODULES}
     program = _LOADER.format(sources=json.dumps(sources)).encode("ascii")
     return b"%d\n%s" % (len(program), program)
 
 
-def _source(name: str) -> str:
+def _source(module: types.ModuleType) -> str:
     """The text of one module, be it a file or a member of the archive that Ansible makes of a module."""
-    module = importlib.import_module(f"{__package__}.{name}")
     loader = t.cast(t.Any, module.__loader__)
     return str(loader.get_source(module.__name__))

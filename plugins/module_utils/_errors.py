@@ -1,0 +1,73 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""The one family of exceptions of this collection.
+
+Module utilities only raise these; a module's ``main()`` is the one place that turns them into ``fail_json``:
+``module.fail_json(msg=error.message, **error.details)``. A message says what happened, to what, and what to do.
+Neither message nor details ever hold a secret.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, Sequence
+
+
+class GanetiError(Exception):
+    """Base of all errors; ``details`` are further results that can be written as JSON."""
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details: Dict[str, Any] = details
+
+    @property
+    def ecode(self) -> Optional[str]:
+        """Ganeti's own code for the kind of error, as "already_exists", or None where it gave none (Ganeti: errors.py)."""
+        ecode = self.details.get("ecode")
+        return ecode if isinstance(ecode, str) else None
+
+
+class InvalidInput(GanetiError):
+    """What the user asked for makes no sense, whatever the state of a cluster."""
+
+
+class ConnectionFailed(GanetiError):
+    """A cluster or node could not be reached, or the connection to it was lost."""
+
+
+class AuthenticationFailed(ConnectionFailed):
+    """It was reached, but did not let this user in."""
+
+
+class HostKeyUnknown(ConnectionFailed):
+    """The SSH host key, or the pinned certificate, is not the one that was expected; nothing secret was sent."""
+
+
+class RequestRefused(GanetiError):
+    """The cluster, or its interface, says no to the request; ``ecode`` is set where Ganeti gave a code."""
+
+
+class JobFailed(GanetiError):
+    """A job ended in error or was cancelled; details: job_id, opcode, job_log, ecode."""
+
+
+class JobTimeout(GanetiError):
+    """A job did not finish, or did not get its locks, in time; details: job_id, status, job_log."""
+
+
+class StreamFailed(GanetiError):
+    """Bytes on their way from a disk to a disk were lost, damaged or refused."""
+
+
+class PreflightFailed(GanetiError):
+    """Checks before any change found problems: all of them at once, so that one run shows what to repair."""
+
+    def __init__(self, problems: Sequence[str], **details: Any) -> None:
+        self.problems: List[str] = list(problems)
+        super().__init__("; ".join(self.problems), problems=self.problems, **details)
+
+
+class MoveInterrupted(GanetiError):
+    """A move stopped before its commit or its undo was complete: running the same task again finishes or undoes it."""

@@ -1,0 +1,213 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""Running a job to its end: waiting, log lines, locks that do not come, and errors in plain words."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+
+from .._errors import (
+    AuthenticationFailed,
+    ConnectionFailed,
+    GanetiError,
+    HostKeyUnknown,
+    JobFailed,
+    JobTimeout,
+)
+from .answers import fault
+from .cluster import FINAL_STATUS, PENDING_STATUS, Cluster, JobStatus, LogEntry
+
+OnLog = Callable[[LogEntry], None]
+
+#: Seconds that one wait takes at most, so that deadlines are looked at in between.
+_SLICE = 10.0
+#: Seconds that a connection may be gone while a job is waited for: a daemon's restart, a blip of the network.
+_PATIENCE = 60.0
+#: Seconds that a job may take to stop after Ganeti agreed to cancel it.
+_CANCEL_GRACE = 60.0
+
+
+def run(
+    cluster: Cluster,
+    opcodes: Sequence[Mapping[str, Any]],
+    *,
+    timeout: Optional[float] = None,
+    lock_timeout: Optional[float] = None,
+    on_log: Optional[OnLog] = None,
+    label: str = "",
+) -> List[Any]:
+    """Submit one job, wait for it, and return its opcodes' results.
+
+    ``timeout``: seconds in all; a job that runs longer is left alone, as Ganeti cannot stop one that runs. ``lock_timeout``:
+    seconds the job may be queued or wait for locks; then it is cancelled. None is forever. ``on_log`` gets every new log
+    entry. ``label`` says in messages what the job is for.
+
+    Raises RequestRefused where it is not accepted, JobFailed where the job fails or is cancelled, JobTimeout where it does
+    not finish in time. Whatever ends the waiting early, Ctrl-C included, the job is cancelled if it has not begun.
+    """
+    job_id = cluster.submit(opcodes)
+    return results(cluster, job_id, timeout=timeout, lock_timeout=lock_timeout, on_log=on_log, label=label)
+
+
+def results(
+    cluster: Cluster,
+    job_id: int,
+    *,
+    timeout: Optional[float] = None,
+    lock_timeout: Optional[float] = None,
+    on_log: Optional[OnLog] = None,
+    label: str = "",
+) -> List[Any]:
+    """As `run`, for a job that was submitted before."""
+    watch = _Watch(cluster, job_id, label, on_log)
+    try:
+        watch.until_final(_deadline(timeout), _deadline(lock_timeout))
+        job = cluster.job(job_id)
+    except BaseException:
+        watch.abandon()
+        raise
+    return _outcome(job, label, watch.log)
+
+
+def _deadline(seconds: Optional[float]) -> Optional[float]:
+    return None if seconds is None else time.monotonic() + seconds
+
+
+def _passed(deadline: Optional[float]) -> bool:
+    return deadline is not None and time.monotonic() >= deadline
+
+
+class _Watch:
+    """Follows one job: its status and log as far as seen."""
+
+    def __init__(self, cluster: Cluster, job_id: int, label: str, on_log: Optional[OnLog]) -> None:
+        self.cluster = cluster
+        self.job_id = job_id
+        self.what = f"Job {job_id}" + (f" ({label})" if label else "")
+        self.on_log = on_log
+        self.status: Optional[str] = None
+        self.log: List[LogEntry] = []
+
+    @property
+    def pending(self) -> bool:
+        return self.status is None or self.status in PENDING_STATUS
+
+    def until_final(self, deadline: Optional[float], lock_deadline: Optional[float]) -> None:
+        while self.status not in FINAL_STATUS:
+            if self.pending and (_passed(lock_deadline) or _passed(deadline)):
+                self._give_up_waiting()
+                lock_deadline = None
+            elif not self.pending and _passed(deadline):
+                raise self._timeout("is still running when its time is up: it goes on, follow it with gnt-job watch on the master")
+            else:
+                self._advance(_slice(deadline, lock_deadline if self.pending else None))
+
+    def _advance(self, seconds: float) -> None:
+        """Wait for one change; a connection that is gone for a moment is no reason to give up a job."""
+        patience = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                serial = self.log[-1].serial if self.log else None
+                change = self.cluster.wait_for_job_change(self.job_id, self.status, serial, seconds)
+                break
+            except (AuthenticationFailed, HostKeyUnknown):
+                raise
+            except ConnectionFailed:
+                if _passed(patience):
+                    raise
+                time.sleep(2)
+        if change is None:
+            return
+        self.status = change.status
+        for entry in change.log:
+            self.log.append(entry)
+            if self.on_log is not None:
+                self.on_log(entry)
+
+    def _give_up_waiting(self) -> None:
+        """The locks did not come in time: cancel, unless the job began in the meantime."""
+        holders = self._holders()
+        self.cluster.cancel(self.job_id)
+        # Whether it was agreed to or not, the status tells what came of it: a job that waits for locks is only marked first.
+        stop = time.monotonic() + _CANCEL_GRACE
+        while self.status != "running" and self.status not in FINAL_STATUS and not _passed(stop):
+            self._advance(1)
+        if self.status == "canceled":
+            raise self._timeout(f"waited too long for {holders} and was cancelled; nothing was changed")
+        if self.pending or self.status == "canceling":
+            raise self._timeout(f"waited too long for {holders} and does not react to being cancelled: look at it with gnt-job list")
+
+    def _holders(self) -> str:
+        """Words for what the job waits for, and who has it. Only for a message: a failure to find out is no failure."""
+        if self.status == "queued":
+            return "its turn in the queue"
+        try:
+            return _in_words(self.cluster, lock_holders(self.job_id, self.cluster.query("lock", ["name", "owner", "pending"])))
+        except GanetiError:
+            return "locks"
+
+    def _timeout(self, words: str) -> JobTimeout:
+        return JobTimeout(f"{self.what} {words}", job_id=self.job_id, status=self.status, job_log=log_lines(self.log))
+
+    def abandon(self) -> None:
+        """Cancel a job that nobody waits for any more and that has not begun. The error that led here is what counts."""
+        if self.pending:
+            try:
+                self.cluster.cancel(self.job_id)
+            except GanetiError:
+                pass
+
+
+def _slice(*deadlines: Optional[float]) -> float:
+    """How long to wait at most before a deadline has to be looked at."""
+    now = time.monotonic()
+    return max(0.0, min([_SLICE] + [deadline - now for deadline in deadlines if deadline is not None]))
+
+
+def log_lines(log: Sequence[LogEntry]) -> List[str]:
+    """The log as lines of text, for results and messages."""
+    return [entry.message if isinstance(entry.message, str) else f"{entry.kind}: {entry.message}" for entry in log]
+
+
+def lock_holders(job_id: int, locks: Sequence[Mapping[str, Any]]) -> Dict[str, List[str]]:
+    """The locks that a job waits for and others hold: the lock's name, and the ids of the jobs that hold it.
+
+    ``locks`` are rows of a query for lock: owner is a list of job ids, pending one of [mode, [job id...]], all as strings
+    (tried on Ganeti 3.0.2; whoever is no job has another word there).
+    """
+    held: Dict[str, List[str]] = {}
+    for lock in locks:
+        pending = [owner for _mode, owners in lock.get("pending") or [] for owner in owners]
+        others = [str(owner) for owner in lock.get("owner") or [] if str(owner) != str(job_id)]
+        if str(job_id) in map(str, pending) and others:
+            held[str(lock["name"])] = others
+    return held
+
+
+def _in_words(cluster: Cluster, held: Mapping[str, Sequence[str]]) -> str:
+    """Locks and their holders for a message: nodes and groups by name, jobs with what they do."""
+    if not held:
+        return "locks"
+    names = {row["uuid"]: row["name"] for what in ("node", "group") for row in cluster.query(what, ["uuid", "name"])}
+    doing = {str(row["id"]): f"job {row['id']} ({', '.join(row['summary'] or [])})" for row in cluster.query("job", ["id", "summary"])}
+    sentences = []
+    for lock, owners in list(held.items())[:3]:
+        kind, _slash, item = lock.partition("/")
+        sentences.append(f"the lock {kind}/{names.get(item, item)}, held by {', '.join(doing.get(owner, owner) for owner in owners)}")
+    return " and ".join(sentences)
+
+
+def _outcome(job: JobStatus, label: str, log: Sequence[LogEntry]) -> List[Any]:
+    if job["status"] == "success":
+        return job["opresult"]
+    index = next((i for i, status in enumerate(job["opstatus"]) if status != "success"), 0)
+    summary = job["summary"][index] if index < len(job["summary"]) else ""
+    name = label or summary or "without a name"
+    details = dict(job_id=job["id"], opcode=summary, job_log=log_lines(log))
+    if job["status"] == "canceled":
+        raise JobFailed(f"Job {job['id']} ({name}) was cancelled", ecode=None, **details)
+    problem = fault(job["opresult"][index] if index < len(job["opresult"]) else None)
+    raise JobFailed(f"Job {job['id']} ({name}) failed: {problem.message}", ecode=problem.ecode, **details)
