@@ -1,0 +1,342 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""SSH against small servers on loopback, made with paramiko's own server side."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import paramiko
+import paramiko.common
+import pytest
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import (
+    AuthenticationFailed,
+    ConnectionFailed,
+    HostKeyUnknown,
+    InvalidInput,
+)
+from ansible_collections.ganeti.cluster.plugins.module_utils.api import ssh as ssh_module
+from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh import SshHost, luxi_over_ssh
+from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh_login import fingerprint
+
+PASSWORD = "correct horse"
+HOST_KEY = paramiko.RSAKey.generate(2048)
+OTHER_KEY = paramiko.RSAKey.generate(2048)
+USER_KEY = paramiko.RSAKey.generate(2048)
+
+
+class Server(paramiko.ServerInterface):
+    """Lets root in with USER_KEY or PASSWORD, runs commands for real, and forwards TCP."""
+
+    def __init__(self, replaced: dict[str, list[str]]) -> None:
+        self.replaced = replaced
+        self.forward: dict[int, tuple[str, int]] = {}
+
+    def get_allowed_auths(self, username: str) -> str:
+        return "publickey,password"
+
+    def check_auth_publickey(self, username: str, key: Any) -> int:
+        good = key == USER_KEY
+        return int(paramiko.common.AUTH_SUCCESSFUL if good else paramiko.common.AUTH_FAILED)
+
+    def check_auth_password(self, username: str, password: str) -> int:
+        return int(paramiko.common.AUTH_SUCCESSFUL if (username, password) == ("root", PASSWORD) else paramiko.common.AUTH_FAILED)
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        return int(paramiko.common.OPEN_SUCCEEDED)
+
+    def check_channel_direct_tcpip_request(self, chanid: int, origin: Any, destination: tuple[str, int]) -> int:
+        self.forward[chanid] = destination
+        return int(paramiko.common.OPEN_SUCCEEDED)
+
+    def check_channel_exec_request(self, channel: Any, command: bytes) -> bool:
+        argv = shlex.split(command.decode())
+        threading.Thread(target=self._run, args=(channel, self.replaced.get(argv[0], argv)), daemon=True).start()
+        return True
+
+    def _run(self, channel: Any, argv: list[str]) -> None:
+        try:
+            process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        except FileNotFoundError:
+            channel.send_exit_status(127)
+            channel.close()
+            return
+        stdin, stdout, stderr = process.stdin, process.stdout, process.stderr
+        assert stdin and stdout and stderr
+        pumps = [
+            threading.Thread(target=_pump, args=(channel.recv, stdin.write, stdin.close), daemon=True),
+            threading.Thread(target=_pump, args=(lambda n: os.read(stdout.fileno(), n), channel.sendall, None), daemon=True),
+            threading.Thread(target=_pump, args=(lambda n: os.read(stderr.fileno(), n), channel.sendall_stderr, None), daemon=True),
+        ]
+        for pump in pumps:
+            pump.start()
+        for pump in pumps[1:]:
+            pump.join()
+        channel.send_exit_status(process.wait())
+        channel.close()
+
+
+def _pump(read: Any, write: Any, close: Any) -> None:
+    try:
+        while data := read(65536):
+            write(data)
+            if close:
+                write.__self__.flush()
+    except OSError:
+        pass
+    if close:
+        try:
+            close()
+        except OSError:
+            pass
+
+
+class Loopback:
+    """A listening SSH server; ``replaced`` maps a command's name to what is run instead."""
+
+    def __init__(self) -> None:
+        self.replaced: dict[str, list[str]] = {}
+        self.transports: list[Any] = []
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _address = self._socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._session, args=(client,), daemon=True).start()
+
+    def _session(self, client: socket.socket) -> None:
+        transport = paramiko.Transport(client)
+        transport.set_log_channel("ganeti.cluster.ssh")
+        transport.add_server_key(HOST_KEY)
+        server = Server(self.replaced)
+        self.transports.append(transport)
+        try:
+            transport.start_server(server=server)
+        except (paramiko.SSHException, EOFError, OSError):
+            return
+        while transport.is_active():
+            channel = transport.accept(0.2)
+            if channel is not None and channel.get_id() in server.forward:
+                outgoing = socket.create_connection(server.forward[channel.get_id()])
+                threading.Thread(target=_pump, args=(channel.recv, outgoing.sendall, None), daemon=True).start()
+                threading.Thread(target=_pump, args=(outgoing.recv, channel.sendall, None), daemon=True).start()
+
+    def close(self) -> None:
+        self._socket.close()
+        for transport in self.transports:
+            transport.close()
+
+
+@pytest.fixture(name="server")
+def fixture_server() -> Iterator[Loopback]:
+    server = Loopback()
+    yield server
+    server.close()
+
+
+@pytest.fixture(name="options")
+def fixture_options(server: Loopback, tmp_path: Path) -> dict[str, Any]:
+    USER_KEY.write_private_key_file(str(tmp_path / "id"))
+    (tmp_path / "config").write_text("")
+    (tmp_path / "known_hosts").write_text(f"[127.0.0.1]:{server.port} {HOST_KEY.get_name()} {HOST_KEY.get_base64()}\n")
+    return {
+        "port": server.port,
+        "private_key_file": str(tmp_path / "id"),
+        "known_hosts_file": str(tmp_path / "known_hosts"),
+        "config_file": str(tmp_path / "config"),
+        "agent": False,
+    }
+
+
+def test_a_command_with_words_of_any_kind(options: dict[str, Any]) -> None:
+    with SshHost("127.0.0.1", options) as host:
+        assert host.run(["printf", "%s|", "a b", "$HOME", "it's", "*"]) == (0, b"a b|$HOME|it's|*|", b"")
+        assert host.run(["cat"], input=b"x" * 500_000)[1] == b"x" * 500_000
+        status, output, error = host.run(["sh", "-c", "echo out; echo err >&2; exit 3"])
+        assert (status, output, error) == (3, b"out\n", b"err\n")
+
+
+def test_a_process_is_read_and_written_at_once(options: dict[str, Any]) -> None:
+    with SshHost("127.0.0.1", options) as host:
+        process = host.popen(["cat"])
+        lines = iter(process)
+        for word in (b"one", b"two"):
+            process.stdin.write(word + b"\n")
+            process.stdin.flush()
+            assert next(lines) == word
+        process.stdin.close()
+        assert list(lines) == []
+        assert process.wait(10) == 0
+
+
+def test_a_killed_process_has_no_status(options: dict[str, Any]) -> None:
+    with SshHost("127.0.0.1", options) as host:
+        process = host.popen(["cat"])
+        process.kill()
+        assert list(process) == []
+        assert process.wait(10) == -1
+        with pytest.raises(ConnectionFailed, match="cat on 127.0.0.1 was lost"):
+            process.stdin.write(b"x")
+        with pytest.raises(ConnectionFailed, match="did not end within 0 s"):
+            host.run(["sleep", "20"], timeout=0.2)
+
+
+def test_a_lost_connection_is_made_anew(server: Loopback, options: dict[str, Any]) -> None:
+    with SshHost("127.0.0.1", options) as host:
+        host.run(["true"])
+        for transport in server.transports:
+            transport.close()
+        host._opened[-1].join(5)
+        assert host.run(["true"])[0] == 0
+        assert len(server.transports) == 2
+
+
+def test_an_unknown_host_key_is_shown_with_the_way_to_add_it(server: Loopback, options: dict[str, Any]) -> None:
+    Path(options["known_hosts_file"]).write_text("")
+    with pytest.raises(HostKeyUnknown) as unknown, SshHost("127.0.0.1", options) as host:
+        host.connect()
+    assert fingerprint(HOST_KEY.asbytes()) in unknown.value.message
+    assert f"ssh-keyscan -p {server.port} 127.0.0.1 >> {options['known_hosts_file']}" in unknown.value.message
+
+
+@pytest.mark.parametrize("revoked", [False, True])
+def test_another_host_key_is_refused(server: Loopback, options: dict[str, Any], revoked: bool) -> None:
+    file = Path(options["known_hosts_file"])
+    line = f"[127.0.0.1]:{server.port} {OTHER_KEY.get_name()} {OTHER_KEY.get_base64()}\n"
+    file.write_text(f"@revoked * {HOST_KEY.get_name()} {HOST_KEY.get_base64()}\n{file.read_text()}" if revoked else line)
+    with pytest.raises(HostKeyUnknown, match="revoked" if revoked else "ssh-keygen -R"), SshHost("127.0.0.1", options) as host:
+        host.connect()
+
+
+def test_a_second_key_of_the_same_type_is_as_good(options: dict[str, Any], server: Loopback) -> None:
+    file = Path(options["known_hosts_file"])
+    file.write_text(f"[127.0.0.1]:{server.port} {OTHER_KEY.get_name()} {OTHER_KEY.get_base64()}\n{file.read_text()}")
+    with SshHost("127.0.0.1", options) as host:
+        host.connect()
+
+
+def test_the_password_works_and_is_never_shown(options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    del options["private_key_file"]
+    with SshHost("127.0.0.1", {**options, "password": PASSWORD}) as host:
+        assert PASSWORD not in repr(host)
+        assert host.run(["true"])[0] == 0
+    with pytest.raises(AuthenticationFailed) as failed, SshHost("127.0.0.1", {**options, "password": "wrong horse"}) as host:
+        host.connect()
+    assert "does not let root in with the password" in failed.value.message
+    assert "wrong horse" not in str(failed.value.details) + failed.value.message
+
+
+def test_a_wrong_key_is_named(options: dict[str, Any], tmp_path: Path) -> None:
+    OTHER_KEY.write_private_key_file(str(tmp_path / "other"))
+    with (
+        pytest.raises(AuthenticationFailed, match=f"the key {tmp_path}/other"),
+        SshHost("127.0.0.1", {**options, "private_key_file": str(tmp_path / "other")}) as host,
+    ):
+        host.connect()
+    USER_KEY.write_private_key_file(str(tmp_path / "locked"), password="secret")
+    with (
+        pytest.raises(AuthenticationFailed, match="locked is encrypted"),
+        SshHost("127.0.0.1", {**options, "private_key_file": str(tmp_path / "locked")}) as host,
+    ):
+        host.connect()
+    with (
+        pytest.raises(InvalidInput, match="missing does not exist"),
+        SshHost("127.0.0.1", {**options, "private_key_file": str(tmp_path / "missing")}) as host,
+    ):
+        host.connect()
+
+
+def _known_as(name: str, port: int) -> str:
+    return f"[{name}]:{port} {HOST_KEY.get_name()} {HOST_KEY.get_base64()}\n"
+
+
+def test_a_name_that_does_not_resolve_falls_back_but_keeps_its_key(server: Loopback, options: dict[str, Any]) -> None:
+    with pytest.raises(ConnectionFailed, match="a1.invalid does not resolve"), SshHost("a1.invalid", options) as host:
+        host.connect()
+    with pytest.raises(HostKeyUnknown), SshHost("a1.invalid", options, fallback_address="127.0.0.1") as host:
+        host.connect()
+    Path(options["known_hosts_file"]).write_text(_known_as("a1.invalid", server.port))
+    with SshHost("a1.invalid", options, fallback_address="127.0.0.1") as host:
+        assert host.run(["true"])[0] == 0
+
+
+def test_through_jump_hosts_and_a_proxy_command(server: Loopback, options: dict[str, Any], tmp_path: Path) -> None:
+    second = Loopback()
+    try:
+        Path(options["known_hosts_file"]).write_text(
+            _known_as("j1", server.port) + _known_as("j2", second.port) + _known_as("127.0.0.1", server.port) + _known_as("p1", server.port)
+        )
+        python = "import socket,sys,threading,os; s=socket.create_connection((sys.argv[1],int(sys.argv[2])))\n"
+        relay = tmp_path / "relay.py"
+        relay.write_text(
+            python
+            + "threading.Thread(target=lambda: [os.write(1, d) for d in iter(lambda: s.recv(65536), b'')], daemon=True).start()\n"
+            + "[s.sendall(d) for d in iter(lambda: os.read(0, 65536), b'')]\n"
+        )
+        (tmp_path / "config").write_text(
+            f"Host 127.0.0.1\n ProxyJump root@j1:{server.port},root@j2:{second.port}\n"
+            f"Host j1 j2 p1\n HostName 127.0.0.1\nHost p1\n ProxyCommand python3 {relay} %h %p\n"
+        )
+        with SshHost("127.0.0.1", options) as host:
+            assert host.run(["echo", "far"])[1] == b"far\n"
+            assert len(host._opened) == 3
+        with SshHost("p1", options) as host:
+            assert host.run(["echo", "piped"])[1] == b"piped\n"
+    finally:
+        second.close()
+
+
+def test_nobody_there(options: dict[str, Any]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    with (
+        pytest.raises(ConnectionFailed, match=f"127.0.0.1 cannot be reached on port {port}: Connection refused"),
+        SshHost("127.0.0.1", {**options, "port": port}) as host,
+    ):
+        host.connect()
+
+
+def test_luxi_through_ssh(server: Loopback, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = '{"success": true, "result": {"name": "a"}}\x03'
+    server.replaced["socat"] = [
+        "python3",
+        "-c",
+        f"import sys; sys.stdin.buffer.read(10); sys.stdout.write({answer!r}); sys.stdout.flush(); sys.stdin.read()",
+    ]
+    with luxi_over_ssh(SshHost("127.0.0.1", options)) as cluster:
+        assert cluster.info() == {"name": "a"}
+
+
+@pytest.mark.parametrize(
+    ("socat", "master", "message"),
+    [
+        (["false"], "b2.example", "127.0.0.1 is not the master of its cluster, b2.example is"),
+        (["false"], "", "no node of a Ganeti cluster"),
+        (["sh", "-c", "echo Permission denied >&2; exit 1"], "", "connect as root"),
+        (["no-such-command-here"], "", "socat is missing on 127.0.0.1"),
+    ],
+)
+def test_luxi_through_ssh_that_does_not_answer(
+    server: Loopback, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, socat: list[str], master: str, message: str
+) -> None:
+    server.replaced["socat"] = socat
+    monkeypatch.setattr(ssh_module, "SSCONF_MASTER", str(tmp_path / "ssconf"))
+    if master:
+        (tmp_path / "ssconf").write_text(master + "\n")
+    with pytest.raises(ConnectionFailed, match=message), luxi_over_ssh(SshHost("127.0.0.1", options)) as cluster:
+        cluster.info()
