@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import typing as t
 
-from .._errors import RequestRefused
 from ..api import Cluster, jobs
 from ..api.opcodes import opcode
 
@@ -84,12 +83,7 @@ class Node(t.NamedTuple):
 
 def instance(cluster: Cluster, name: str) -> t.Optional[Instance]:
     """The instance *name*, or None where there is none."""
-    try:
-        rows = cluster.query("instance", _INSTANCE_FIELDS, ["=", "name", name])
-    except RequestRefused as error:
-        if error.ecode == "unknown_entity":  # 3.0.2 answers so to a filter that is nothing but a name
-            return None
-        raise
+    rows = cluster.query("instance", _INSTANCE_FIELDS, ["=", "name", name])
     if not rows:
         return None
     row = rows[0]
@@ -140,17 +134,12 @@ def nodes(cluster: Cluster) -> t.Dict[str, Node]:
     return result
 
 
-def oses(cluster: Cluster) -> t.Optional[t.Set[str]]:
-    """The operating systems that are valid on all nodes, with their variants; None where the transport cannot tell."""
-    if cluster.transport == "rapi":
-        return None
+def oses(cluster: Cluster) -> t.Set[str]:
+    """The operating systems that are valid on all nodes, with their variants."""
     names: t.Set[str] = set()
-    diagnose = opcode("OP_OS_DIAGNOSE", output_fields=["name", "valid", "variants"], names=[])
-    (rows,) = jobs.run(cluster, [diagnose], timeout=_LOCK_TIMEOUT, lock_timeout=_LOCK_TIMEOUT, label="list operating systems")
-    for name, valid, variants in rows:
-        if valid:
-            names.update(f"{name}+{variant}" for variant in variants)
-            names.add(name)
+    for row in cluster.query("os", ["name", "variants"]):
+        names.add(row["name"])
+        names.update(f"{row['name']}+{variant}" for variant in row["variants"] or ())
     return names
 
 
@@ -161,9 +150,9 @@ def networks(cluster: Cluster) -> t.Set[str]:
 
 def lock_holder(cluster: Cluster, name: str) -> t.Optional[str]:
     """Who holds the lock of instance *name*, in words, or None where it is free."""
-    for row in cluster.query("lock", ["name", "mode", "owner"], ["=", "name", f"instance/{name}"]):
+    for row in cluster.query("lock", ["name", "owner"], ["=", "name", f"instance/{name}"]):
         if row["owner"]:
-            return ", ".join(str(owner) for owner in row["owner"])
+            return ", ".join(f"job {owner}" for owner in row["owner"])
     return None
 
 

@@ -34,7 +34,7 @@ class Clusters(t.NamedTuple):
     source: Source
     name_taken: bool
     destination_nodes: t.Mapping[str, Node]
-    destination_oses: t.Optional[t.Set[str]]
+    destination_oses: t.Set[str]
     destination_networks: t.Set[str]
     lock_holder: t.Optional[str]
 
@@ -136,7 +136,7 @@ def _hypervisor(seen: Clusters, options: Options) -> Problems:
 
 def _os(seen: Clusters, options: Options) -> Problems:
     name = seen.source.instance.os
-    if name and seen.destination_oses is not None and name not in seen.destination_oses:
+    if name and name not in seen.destination_oses:
         yield f"The operating system {name} is not installed on all nodes of {seen.destination_info['name']}: install its definition there."
 
 

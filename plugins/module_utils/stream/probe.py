@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import ssl
 import sys
@@ -49,15 +50,16 @@ def examine(question: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
 def listen(address: str, port: int, controller: Controller) -> t.Dict[str, t.Any]:
     """Open the port that the move would use and wait for the other node's greeting."""
     with socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET) as listener:
-        listener.settimeout(_WAIT)
         controller.say("listening", port=listener.getsockname()[1])
-        try:
-            connection, _peer = listener.accept()
-            with connection:
-                connection.settimeout(_WAIT)
-                connection.sendall(connection.recv(_GREETING))
-        except socket.timeout:
+        ready = select.select([listener, controller.descriptor], [], [], _WAIT)[0]
+        if controller.descriptor in ready:
+            controller.heard()
+        if listener not in ready:
             return {"reached": False}
+        connection, _peer = listener.accept()
+        with connection:
+            connection.settimeout(_WAIT)
+            connection.sendall(connection.recv(_GREETING))
     return {"reached": True}
 
 
