@@ -1,0 +1,73 @@
+# `make` lists the targets. `make test` is what CI runs; `make demo` shows a move on two real clusters.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := $(CURDIR)/.venv
+BIN := $(VENV)/bin
+BUILD := $(CURDIR)/.build
+LAB := PATH=$(BIN):$$PATH molecule/lab/engine in
+export VENV
+export ANSIBLE_COLLECTIONS_PATH := $(BUILD)
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help venv stage lab lab-destroy demo test test-unit test-sanity test-lint test-types test-integration bench-move dist clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+venv: $(VENV)/.stamp ## Make the virtual environment with all tools
+
+$(VENV)/.stamp: requirements.txt tests/requirements.txt tests/tools/make-venv
+	tests/tools/install-packages
+	tests/tools/make-venv $(VENV)
+	@touch $@
+
+stage: venv ## Copy the collection to where Ansible finds it
+	@tests/tools/stage $(BUILD) >/dev/null
+
+lab: venv ## Make two real Ganeti clusters in containers, if they are not up
+	molecule/lab/up
+
+lab-destroy: ## Remove them
+	molecule/lab/down
+
+demo: lab stage ## Move an instance with a real file system from one cluster to the other
+	$(LAB) env ANSIBLE_CONFIG=tests/demo/ansible.cfg $(BIN)/ansible-playbook -i molecule/inventory.yml tests/demo/demo.yml
+
+test: ## Run everything: lint, types, sanity, unit and integration
+	$(MAKE) test-lint
+	$(MAKE) test-types
+	$(MAKE) test-sanity
+	$(MAKE) test-unit
+	$(MAKE) test-integration
+	@$(BIN)/python tests/tools/passed $(BUILD)/unit.xml $(BUILD)/integration.xml
+
+test-unit: venv ## Run the unit tests (under a minute)
+	@mkdir -p $(BUILD); rm -f $(BUILD)/unit.xml
+	$(BIN)/pytest -q --junit-xml=$(BUILD)/unit.xml tests/unit
+
+test-sanity: stage ## Run ansible-test's sanity tests
+	tests/tools/sanity $(VENV) $(BUILD)
+
+test-lint: stage ## Run ansible-lint, ruff, shellcheck and the checks of docs and changelog
+	$(BIN)/ruff check
+	$(BIN)/shellcheck -x .ci/run tests/tools/find-python tests/tools/install-packages tests/tools/make-venv tests/tools/sanity tests/tools/stage
+	cd $(BUILD)/ansible_collections/ganeti/cluster && PATH=$(BIN):$$PATH && ansible-lint --offline --profile production && \
+	  antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=all --skip-rstcheck . && antsibull-changelog lint
+
+test-types: stage ## Run mypy, strictly
+	$(BIN)/mypy
+
+test-integration: lab stage ## Run the tests on the lab
+	@rm -f $(BUILD)/integration.xml
+	$(LAB) $(BIN)/pytest -q --junit-xml=$(BUILD)/integration.xml tests/integration
+
+bench-move: lab ## Measure the stream against Ganeti's pipeline, nbdcopy and cp (about half an hour)
+	$(LAB) $(BIN)/python benchmarks/bench_move.py
+
+dist: stage ## Build the collection's archive
+	$(BIN)/ansible-galaxy collection build --force --output-path dist $(BUILD)/ansible_collections/ganeti/cluster
+
+clean: ## Remove what these targets have made in the checkout
+	rm -rf $(VENV) $(BUILD) dist
