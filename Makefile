@@ -5,7 +5,8 @@ SHELL := /bin/bash
 
 VENV := $(CURDIR)/.venv
 BIN := $(VENV)/bin
-BUILD := $(CURDIR)/.build
+# Outside the checkout, as ansible-test and ansible-lint leave out what git ignores.
+export BUILD := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ganeti.cluster/$(shell printf %s '$(CURDIR)' | md5sum | cut -c1-8)
 LAB := PATH=$(BIN):$$PATH molecule/lab/engine in
 export VENV
 export ANSIBLE_COLLECTIONS_PATH := $(BUILD)
@@ -24,7 +25,7 @@ $(VENV)/.stamp: requirements.txt tests/requirements.txt tests/tools/make-venv
 	@touch $@
 
 stage: venv ## Copy the collection to where Ansible finds it
-	@tests/tools/stage $(BUILD) >/dev/null
+	@tests/tools/stage $(BUILD)
 
 lab: venv ## Make two real Ganeti clusters in containers, if they are not up
 	molecule/lab/up

@@ -93,10 +93,13 @@ def test_an_operating_system_that_is_not_there(lab, instance, refused):
 def test_what_ganeti_would_refuse(lab, instance, refused):
     """The destination's own check, run before anything is changed."""
     instance("--net=0:ip=10.99.0.1", "-B", "maxmem=300,minmem=300")
-    bounds = "min:memory-size=16,cpu-count=1,disk-size=4,disk-count=0,nic-count=0,spindle-use=1/max:memory-size={},cpu-count=8,disk-size=1048576,disk-count=16,nic-count=8,spindle-use=12"
+    bounds = (
+        "min:memory-size=16,cpu-count=1,disk-size=4,disk-count=0,nic-count=0,spindle-use=1"
+        "/max:memory-size={},cpu-count=8,disk-size=1048576,disk-count=16,nic-count=8,spindle-use=12"
+    )
     lab.master("beta", "gnt-cluster", "modify", "--ipolicy-bounds-specs=" + bounds.format(256))
     try:
-        message = refused()
+        message = refused(primary_node="b1.lab.example")
         assert "would refuse the instance" in message and "memory-size" in message
     finally:
         lab.master("beta", "gnt-cluster", "modify", "--ipolicy-bounds-specs=" + bounds.format(32768))

@@ -17,9 +17,9 @@ _MOST_LANES = 32
 
 
 class NicOverride(t.NamedTuple):
-    """What changes about the interface *index*; None keeps what the source has."""
+    """What changes about the interface *number*; None keeps what the source has."""
 
-    index: int
+    number: int
     mac: str
     ip: t.Optional[str]
     mode: t.Optional[str]
@@ -69,10 +69,14 @@ def parse(params: t.Mapping[str, t.Any]) -> Options:
     values = {field: params[field] for field in Options._fields if field in params}
     values.update(
         destination_name=params["destination_name"] or params["name"],
-        nics=tuple(NicOverride(**{field: nic[field] for field in NicOverride._fields}) for nic in params["nics"] or ()),
+        nics=tuple(_override(nic) for nic in params["nics"] or ()),
         osparams_private=params["osparams_private"] or {},
     )
     return Options(**values)
+
+
+def _override(nic: t.Mapping[str, t.Any]) -> NicOverride:
+    return NicOverride(number=nic["index"], **{field: nic[field] for field in NicOverride._fields[1:]})
 
 
 def _problems(params: t.Mapping[str, t.Any]) -> t.Iterator[t.Optional[str]]:

@@ -88,7 +88,7 @@ def backend_parameters(instance: Instance, info: t.Mapping[str, t.Any]) -> Param
 def creation(source: Source, info: t.Mapping[str, t.Any], options: Options, move_id: str) -> t.Dict[str, t.Any]:
     """The opcode that makes the destination: nothing installed, not started, marked with the move's id."""
     instance = source.instance
-    overrides = {override.index: override for override in options.nics}
+    overrides = {override.number: override for override in options.nics}
     fields: t.Dict[str, t.Any] = {
         "instance_name": options.destination_name,
         "mode": "create",
@@ -139,7 +139,7 @@ def difference(source: Source, clusters: t.Tuple[str, str], options: Options, no
     tracker.add("disk_template", instance.disk_template, options.disk_template or instance.disk_template)
     tracker.add("state", instance.admin_state, "up" if will_run(instance, options.start) else "down")
     tracker.add("source", "in use", options.source_after)
-    overrides = {override.index: override for override in options.nics}
+    overrides = {override.number: override for override in options.nics}
     for index, each in enumerate(instance.nics):
         tracker.add(f"nic/{index}", nic(each, None), nic(each, overrides.get(index)))
     return tracker

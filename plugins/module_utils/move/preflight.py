@@ -152,7 +152,7 @@ def _tool(seen: Clusters, options: Options) -> Problems:
 
 
 def _networks(seen: Clusters, options: Options) -> Problems:
-    overrides = {override.index: override for override in options.nics}
+    overrides = {override.number: override for override in options.nics}
     for index, nic in enumerate(seen.source.instance.nics):
         override = overrides.get(index)
         kept = nic.network if override is None or not (override.network or override.mode or override.link) else override.network
@@ -163,8 +163,8 @@ def _networks(seen: Clusters, options: Options) -> Problems:
 def _nics(seen: Clusters, options: Options) -> Problems:
     count = len(seen.source.instance.nics)
     for override in options.nics:
-        if override.index >= count:
-            yield f"nics names the interface {override.index}, but {seen.source.instance.name} has {count}."
+        if override.number >= count:
+            yield f"nics names the interface {override.number}, but {seen.source.instance.name} has {count}."
 
 
 def _node(seen: Clusters, options: Options) -> Problems:

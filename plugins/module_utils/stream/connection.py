@@ -9,7 +9,6 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-import typing as t
 
 from . import frames, tls
 from .errors import EndpointError

@@ -15,7 +15,6 @@ import functools
 import os
 import ssl
 import struct
-import typing as t
 
 from . import tools
 from .connection import receive_exactly

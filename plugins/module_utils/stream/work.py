@@ -26,7 +26,7 @@ class Range(t.NamedTuple):
 
     disk: int
     first: int
-    count: int
+    blocks: int
 
 
 def ranges_of(index: int, descriptor: int, size: int) -> t.Iterator[Range]:
@@ -42,7 +42,7 @@ def data_bytes(disks: t.Sequence[Disk]) -> t.List[int]:
     for index, disk in enumerate(disks):
         descriptor = open_disk(disk, write=False)
         try:
-            result.append(sum(piece.count for piece in ranges_of(index, descriptor, disk.size)) * BLOCK)
+            result.append(sum(piece.blocks for piece in ranges_of(index, descriptor, disk.size)) * BLOCK)
         finally:
             os.close(descriptor)
     return result
@@ -65,7 +65,7 @@ class Dealer:
         for index, disk in enumerate(self._disks):
             descriptor = open_disk(disk, write=False)
             for piece in ranges_of(index, descriptor, disk.size):
-                os.write(self._write, _RECORD.pack(piece.disk, piece.count, piece.first))
+                os.write(self._write, _RECORD.pack(piece.disk, piece.blocks, piece.first))
             os.close(descriptor)
         for _lane in range(self._lanes):
             os.write(self._write, _RECORD.pack(_LAST, 0, 0))

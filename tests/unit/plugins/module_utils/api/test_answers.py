@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, RequestRefused
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.answers import fault, job_status, query_rows
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, JobFailed, JobTimeout
 from ansible_collections.ganeti.cluster.plugins.module_utils.api import jobs
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.cluster import Cluster, JobChange, JobStatus, LogEntry

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, InvalidInput, RequestRefused
 from ansible_collections.ganeti.cluster.plugins.module_utils.api import connect, luxi
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.opcodes import opcode

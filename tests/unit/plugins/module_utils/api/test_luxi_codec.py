@@ -7,10 +7,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, RequestRefused
-from ansible_collections.ganeti.cluster.plugins.module_utils.api.luxi import END, MessageBuffer, decode_answer, encode_request, not_master
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, RequestRefused
+from ansible_collections.ganeti.cluster.plugins.module_utils.api.luxi import END, MessageBuffer, decode_answer, encode_request, not_master
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10

@@ -7,6 +7,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import InvalidInput, RequestRefused
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.opcodes import (
     COMMON_FIELDS,
@@ -18,8 +21,6 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.api.opcodes import 
     scrub,
     secret_fields,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 _NAME = "inst1.example"
 

@@ -19,6 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import (
     AuthenticationFailed,
     ConnectionFailed,
@@ -29,10 +34,6 @@ from ansible_collections.ganeti.cluster.plugins.module_utils._errors import (
 from ansible_collections.ganeti.cluster.plugins.module_utils.api import rapi
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.opcodes import opcode
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.rapi import RapiCluster, rapi_options
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 PASSWORD = "correct horse"
 

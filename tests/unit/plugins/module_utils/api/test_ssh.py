@@ -18,6 +18,7 @@ from typing import Any
 import paramiko
 import paramiko.common
 import pytest
+
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import (
     AuthenticationFailed,
     ConnectionFailed,

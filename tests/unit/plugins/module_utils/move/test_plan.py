@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
-from ansible_collections.ganeti.cluster.plugins.module_utils.move import plan, tags
-from ansible_collections.ganeti.cluster.plugins.module_utils.move.facts import InstanceDisk
-from ansible_collections.ganeti.cluster.plugins.module_utils.move.options import NicOverride
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ansible_collections.ganeti.cluster.plugins.module_utils.move import plan, tags
+from ansible_collections.ganeti.cluster.plugins.module_utils.move.facts import InstanceDisk
 
 from .samples import MOVE, NIC, info, instance, options, override, source
 
@@ -46,9 +46,9 @@ def test_parameters_of_the_cluster_are_not_stated():
 
 
 def test_overrides_change_what_they_name():
-    replaced = plan.nic(NIC, NicOverride(**override(mac="generate", network="lan")))
+    replaced = plan.nic(NIC, options(nics=[override(mac="generate", network="lan")]).nics[0])
     assert replaced == {"mac": "generate", "name": "lan", "ip": "192.0.2.1", "network": "lan"}
-    assert plan.nic(NIC._replace(network="dmz"), NicOverride(**override(link="br7"))) == {"mac": NIC.mac, "name": "lan", "ip": "192.0.2.1", "link": "br7"}
+    assert plan.nic(NIC._replace(network="dmz"), options(nics=[override(link="br7")]).nics[0]) == {"mac": NIC.mac, "name": "lan", "ip": "192.0.2.1", "link": "br7"}
 
 
 def test_marks_of_an_earlier_move_do_not_come_along():

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ansible_collections.ganeti.cluster.plugins.module_utils.move import preflight, tags
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.facts import Node
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError
 from ansible_collections.ganeti.cluster.plugins.module_utils.move import tags
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.recovery import Action, Decision, decide

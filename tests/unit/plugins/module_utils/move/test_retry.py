@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import JobFailed
 from ansible_collections.ganeti.cluster.plugins.module_utils.move import retry
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import zlib
 
-from ansible_collections.ganeti.cluster.plugins.module_utils.stream.digest import CHECKSUMS, DiskDigest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ansible_collections.ganeti.cluster.plugins.module_utils.stream.digest import CHECKSUMS, DiskDigest
 
 ENTRIES = st.lists(st.tuples(st.integers(0, 2**63), st.integers(1, 2**18), st.binary(min_size=4, max_size=4)), max_size=20)
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 
-from ansible_collections.ganeti.cluster.plugins.module_utils.stream.extents import BLOCK, GRANULE, blocks_of, data_extents, runs, trim
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ansible_collections.ganeti.cluster.plugins.module_utils.stream.extents import BLOCK, GRANULE, blocks_of, data_extents, runs, trim
 
 GRANULES = st.lists(st.sampled_from([b"\0" * GRANULE, b"\1" * GRANULE, b"\0" * (GRANULE - 1) + b"x", b"x" + b"\0" * (GRANULE - 1)]), max_size=12)
 TAIL = st.binary(max_size=50)

@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ansible_collections.ganeti.cluster.plugins.module_utils.stream import frames
 from ansible_collections.ganeti.cluster.plugins.module_utils.stream.errors import EndpointError
 from ansible_collections.ganeti.cluster.plugins.module_utils.stream.extents import BLOCK
-from hypothesis import given
-from hypothesis import strategies as st
 
 SIZES = (10 * BLOCK, 5000)
 

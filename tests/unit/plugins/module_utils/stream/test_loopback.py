@@ -15,6 +15,7 @@ import subprocess
 import sys
 
 import pytest
+
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.certificates import identities
 from ansible_collections.ganeti.cluster.plugins.module_utils.stream import bundle, frames, tls
 from ansible_collections.ganeti.cluster.plugins.module_utils.stream.extents import BLOCK

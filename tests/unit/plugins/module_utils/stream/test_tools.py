@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.ganeti.cluster.plugins.module_utils.stream import tools
-from ansible_collections.ganeti.cluster.plugins.module_utils.stream.errors import EndpointError
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ansible_collections.ganeti.cluster.plugins.module_utils.stream import tools
+from ansible_collections.ganeti.cluster.plugins.module_utils.stream.errors import EndpointError
 
 
 @given(st.text(max_size=20))
