@@ -42,7 +42,7 @@ test: ## Run everything: lint, types, sanity, unit and integration
 	$(MAKE) test-sanity
 	$(MAKE) test-unit
 	$(MAKE) test-integration
-	@$(BIN)/python tests/tools/passed $(BUILD)/unit.xml $(BUILD)/integration.xml
+	@$(BIN)/python tests/tools/passed.py $(BUILD)/unit.xml $(BUILD)/integration.xml
 
 test-unit: venv ## Run the unit tests (under a minute)
 	@mkdir -p $(BUILD); rm -f $(BUILD)/unit.xml

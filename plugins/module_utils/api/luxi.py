@@ -164,7 +164,7 @@ class LuxiCluster(Cluster):
             return int(self._exchange("SubmitJob", [[_complete(op) for op in opcodes]], ANSWER_TIMEOUT))
         except _Lost as error:
             names = ", ".join(str(op["OP_ID"]) for op in opcodes)
-            raise ConnectionFailed(
+            raise ConnectionFailed(  # pylint: disable=bad-exception-cause  # it is one, though pylint does not see it
                 f"{error.message}, right while a job ({names}) was being submitted: "
                 "whether it was accepted, gnt-job list on the master tells"
             ) from error

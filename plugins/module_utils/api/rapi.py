@@ -20,7 +20,7 @@ import re
 import socket
 import ssl
 import time
-from typing import Any, Dict, List, Mapping, NamedTuple, NoReturn, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, NoReturn, Optional, Sequence, Tuple, cast
 
 from .._errors import AuthenticationFailed, ConnectionFailed, HostKeyUnknown, InvalidInput, RequestRefused
 from .answers import ECODES, GanetiFault, existing_job, is_one_item, no_job, query_rows
@@ -257,8 +257,8 @@ class _PinnedConnection(http.client.HTTPSConnection):
         super().connect()
         if self._pin is None:
             return
-        assert isinstance(self.sock, ssl.SSLSocket)
-        actual = hashlib.sha256(self.sock.getpeercert(binary_form=True) or b"").hexdigest()
+        certificate = cast(ssl.SSLSocket, self.sock).getpeercert(binary_form=True)
+        actual = hashlib.sha256(certificate or b"").hexdigest()
         if not hmac.compare_digest(actual, self._pin):
             self.close()
             raise HostKeyUnknown(

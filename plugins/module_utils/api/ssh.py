@@ -244,7 +244,7 @@ class SshHost:
     def _carrier(self, target: Target, fallback: Optional[str]) -> Any:
         """What the SSH connection runs over: a channel of a jump host, a proxy command, or plain TCP."""
         if target.via is not None:
-            return self._through(target, fallback)
+            return self._through(target, target.via, fallback)
         if target.proxy_command is not None:
             try:
                 return paramiko.ProxyCommand(target.proxy_command)
@@ -252,8 +252,7 @@ class SshHost:
                 raise ConnectionFailed(f"The ProxyCommand for {target.name} cannot be run: {words(error)}") from error
         return _dial(target, fallback, self._timeout)
 
-    def _through(self, target: Target, fallback: Optional[str]) -> Any:
-        assert target.via is not None
+    def _through(self, target: Target, via: Target, fallback: Optional[str]) -> Any:
         problem: Optional[Exception] = None
         # Whether a name resolves only the jump host knows, so both are tried.
         for address in [target.hostname] + ([fallback] if fallback else []):
@@ -262,7 +261,7 @@ class SshHost:
             except (paramiko.SSHException, OSError, EOFError) as error:
                 problem = error
         raise ConnectionFailed(
-            f"The jump host {target.via.name} does not reach {target.name} (port {target.port}): {words(problem)}"
+            f"The jump host {via.name} does not reach {target.name} (port {target.port}): {words(problem)}"
         ) from problem
 
 

@@ -32,7 +32,7 @@ class Endpoint:
         self.role = role
         self.host = host
         self.heard = time.monotonic()
-        self.result: t.Optional[Event] = None
+        self.result: Event = {}
         self._events = events
         self._process: SshProcess = host.popen(_PYTHON)
         self._process.stdin.write(bundle.bundle() + json.dumps(request).encode("ascii") + b"\n")
@@ -134,7 +134,6 @@ class Transfer:
         finally:
             for endpoint in self._endpoints:
                 endpoint.kill()
-        assert sender.result is not None and receiver.result is not None
         return sender.result, receiver.result
 
     def _start(self, host: SshHost, role: str, request: t.Mapping[str, t.Any]) -> Endpoint:
@@ -181,7 +180,9 @@ class Transfer:
         if self._syncing:  # fsync tells nothing while it works
             return
         if time.monotonic() - self._moved > self._stall_timeout:
-            raise StreamFailed(f"Nothing has moved between the nodes for {self._stall_timeout:.0f} seconds: look at the network and at the disks of both nodes.")
+            raise StreamFailed(
+                f"Nothing has moved between the nodes for {self._stall_timeout:.0f} seconds: look at the network and at the disks of both nodes."
+            )
 
     def _failure(self, endpoint: Endpoint, event: Event) -> StreamFailed:
         """The cause, from whichever end knows it."""

@@ -69,7 +69,8 @@ def of_nodes(probes: Probes, options: Options) -> t.List[str]:
         if not answer["root"]:
             problems.append(f"The SSH user on the {side} node {name} is not root and cannot open disks: set ssh.user to root.")
         if not answer["tools"].get(options.compress, True):
-            problems.append(f"The compression tool {options.compress} does not answer -h on the {side} node {name}: install it there, or choose another.")
+            tool = options.compress
+            problems.append(f"The compression tool {tool} does not answer -h on the {side} node {name}: install it there, or choose another.")
     free = probes.destination["free"]
     if free is not None and free < probes.needed + _MARGIN:
         problems.append(
@@ -77,9 +78,10 @@ def of_nodes(probes: Probes, options: Options) -> t.List[str]:
             "make room or choose another node."
         )
     if probes.unreachable:
+        port = f" on port {options.data_port}" if options.data_port else ""
         problems.append(
-            f"The source node {probes.source_node} cannot reach the destination node {probes.destination_node}"
-            f"{f' on port {options.data_port}' if options.data_port else ''}: {probes.unreachable}. Open the way in the firewalls, or set data_port or data_network."
+            f"The source node {probes.source_node} cannot reach the destination node {probes.destination_node}{port}: {probes.unreachable}. "
+            "Open the way in the firewalls, or set data_port or data_network."
         )
     return problems
 
@@ -106,7 +108,7 @@ def _state(seen: Clusters, options: Options) -> Problems:
         yield f"{where} is marked offline, so somebody set it aside: bring it online first (gnt-instance modify --online)."
     elif (instance.admin_state == "up") != instance.running:
         yield f"{where} is in the state {instance.status}: start it or shut it down, so that it is known whether its disks are in use."
-    strange = [tag for tag in tags.own(instance.tags)]
+    strange = tags.own(instance.tags)
     if strange:
         yield f"{where} carries the tag {strange[0]} of a move that cannot be told apart: remove the tag if no move is under way."
 
@@ -125,7 +127,8 @@ def _template(seen: Clusters, options: Options) -> Problems:
     template = options.disk_template or seen.source.instance.disk_template
     enabled = seen.destination_info["enabled_disk_templates"]
     if template not in enabled:
-        yield f"The disk template {template} is not enabled on {seen.destination_info['name']}, which has {', '.join(enabled)}: set disk_template to one of these."
+        where = f"{seen.destination_info['name']}, which has {', '.join(enabled)}"
+        yield f"The disk template {template} is not enabled on {where}: set disk_template to one of these."
 
 
 def _hypervisor(seen: Clusters, options: Options) -> Problems:
@@ -157,7 +160,8 @@ def _networks(seen: Clusters, options: Options) -> Problems:
         override = overrides.get(index)
         kept = nic.network if override is None or not (override.network or override.mode or override.link) else override.network
         if kept and kept not in seen.destination_networks:
-            yield f"Interface {index} is in the network {kept}, which {seen.destination_info['name']} does not have: create it there, or set link or network in nics."
+            where = seen.destination_info["name"]
+            yield f"Interface {index} is in the network {kept}, which {where} does not have: create it there, or set link or network in nics."
 
 
 def _nics(seen: Clusters, options: Options) -> Problems:

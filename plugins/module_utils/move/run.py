@@ -19,7 +19,7 @@ from .progress import Progress
 from .recovery import Action, Decision, decide
 from .session import Session
 from .steps import Steps
-from .survey import survey
+from .survey import Survey, survey
 
 Result = t.Dict[str, t.Any]
 
@@ -48,20 +48,27 @@ class _Move:
     def run(self, check_mode: bool) -> Result:
         names = (self._options.name, self._session.source.name, self._options.destination_name, self._session.destination.name)
         if check_mode:
-            return self._rehearse(decide(*self._instances(), names))
+            return self._rehearse(names)
         journal = Journal(self._options.journal_directory, names[1], names[0], names[3])
         try:
-            decision = decide(*self._instances(), names)
-            if decision.action is Action.UNDO:
-                self._undo_earlier(decision, journal)
-                decision = Decision(Action.FRESH)
-            if decision.action is Action.FINISH:
-                return self._finish(decision, journal)
-            if decision.action is Action.DONE:
-                return self._unchanged(decision)
-            return self._move(journal)
+            return self._act(names, journal)
         finally:
             journal.close()
+
+    def _act(self, names: t.Tuple[str, str, str, str], journal: Journal) -> Result:
+        source, destination = self._instances()
+        decision = decide(source, destination, names)
+        if decision.action is Action.UNDO:
+            self._undo_earlier(decision, journal)
+            source, destination = self._instances()
+            decision = decide(source, destination, names)
+        if decision.action is Action.DONE:
+            return self._unchanged(decision)
+        if decision.action is Action.FINISH and destination is not None:
+            return self._finish(decision, source, destination, journal)
+        if decision.action is Action.FRESH and source is not None:
+            return self._move(source, destination is not None, journal)
+        raise GanetiError(f"{names[0]} changed while it was looked at: somebody else moves it. Run the same task again.")
 
     def _instances(self) -> t.Tuple[t.Optional[facts.Instance], t.Optional[facts.Instance]]:
         return (
@@ -69,23 +76,24 @@ class _Move:
             facts.instance(self._session.destination.cluster, self._options.destination_name),
         )
 
-    def _rehearse(self, decision: Decision) -> Result:
+    def _rehearse(self, names: t.Tuple[str, str, str, str]) -> Result:
         """What would happen: the preflight in full where a new move would begin."""
+        source, destination = self._instances()
+        decision = decide(source, destination, names)
         if decision.action is Action.DONE:
             return self._unchanged(decision)
-        if decision.action is not Action.FRESH:
-            change = Difference()
-            change.add("move", f"{decision.move_id}: {decision.action.value}", "finished" if decision.action is Action.FINISH else "undone and begun anew")
-            return _result(change, action=decision.action.name.lower(), move_id=decision.move_id)
-        _move_id, found = self._survey()
-        return _result(self._difference(found.source, found.node), action="move", move_id=None)
+        if decision.action is Action.FRESH and source is not None:
+            _move_id, found = self._survey(source, destination is not None)
+            return _result(self._difference(found.source, found.node), action="move", move_id=None)
+        change = Difference()
+        outcome = "finished" if decision.action is Action.FINISH else "undone and begun anew"
+        change.add("move", f"{decision.move_id}: {decision.action.value}", outcome)
+        return _result(change, action=decision.action.name.lower(), move_id=decision.move_id)
 
-    def _survey(self) -> t.Tuple[str, t.Any]:
+    def _survey(self, source: facts.Instance, name_taken: bool) -> t.Tuple[str, Survey]:
         move_id = os.urandom(8).hex()
-        source, destination = self._instances()
-        assert source is not None  # or else there would be no decision for a move
         self._progress.phase("preflight")
-        return move_id, survey(self._session, self._options, source, destination is not None, move_id)
+        return move_id, survey(self._session, self._options, source, name_taken, move_id)
 
     def _difference(self, source: plan.Source, node: t.Optional[str]) -> Difference:
         clusters = self._session.source.name, self._session.destination.name
@@ -94,9 +102,9 @@ class _Move:
     def _unchanged(self, decision: Decision) -> Result:
         return _result(Difference(), action="none", move_id=decision.move_id or None)
 
-    def _move(self, journal: Journal) -> Result:
+    def _move(self, source: facts.Instance, name_taken: bool, journal: Journal) -> Result:
         begun = time.monotonic()
-        move_id, found = self._survey()
+        move_id, found = self._survey(source, name_taken)
         journal.begin(move_id)
         steps = Steps(self._session, self._options, journal, self._progress, move_id)
         try:
@@ -124,13 +132,11 @@ class _Move:
         except GanetiError as error:
             journal.add("commit incomplete", message=error.message)
             message = f"{destination.name} is moved and in use, but tidying up failed: {error.message} Run the same task again to finish it."
-            raise type(error)(message) if type(error) is GanetiError else GanetiError(message, **error.details) from error
+            raise GanetiError(message, **error.details) from error
         journal.add("committed")
 
-    def _finish(self, decision: Decision, journal: Journal) -> Result:
+    def _finish(self, decision: Decision, source: t.Optional[facts.Instance], destination: facts.Instance, journal: Journal) -> Result:
         """Take up a move whose copy is verified where its run ended."""
-        source, destination = self._instances()
-        assert destination is not None  # the decision is made from its tags
         committed = source is None or "moved-to" in tags.marks(source.tags)
         steps = Steps(self._session, self._options, journal, self._progress, decision.move_id)
         change = Difference()
@@ -145,7 +151,8 @@ class _Move:
         steps = Steps(self._session, self._options, journal, self._progress, decision.move_id)
         failures = self._undo_steps(steps, journal)
         if failures:
-            raise GanetiError(f"An earlier run of this move ({decision.move_id}) could not be undone: {' '.join(failures)} Repair that and run the same task again.")
+            what = f"An earlier run of this move ({decision.move_id}) could not be undone"
+            raise GanetiError(f"{what}: {' '.join(failures)} Repair that and run the same task again.")
 
     def _undo(self, steps: Steps, journal: Journal, cause: BaseException) -> None:
         """Undo after *cause*; add to its message what could not be undone."""

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import sys
@@ -51,7 +52,8 @@ COMMANDS: t.Mapping[str, t.Callable[[Request, Controller], t.Dict[str, t.Any]]] 
 def main() -> int:
     """Serve one request; the exit status is 0 when it was done."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    line = sys.stdin.buffer.raw.readline() if hasattr(sys.stdin.buffer, "raw") else sys.stdin.buffer.readline()
+    # Unbuffered, as the control channel is read by its descriptor from here on.
+    line = t.cast(io.RawIOBase, t.cast(io.BufferedReader, sys.stdin.buffer).raw).readline()
     controller = Controller()
     try:
         request = json.loads(line)
@@ -63,4 +65,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

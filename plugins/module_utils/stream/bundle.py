@@ -22,7 +22,11 @@ MODULES: t.Tuple[types.ModuleType, ...] = (
 )  # fmt: skip
 """The modules of the endpoint, each after those that it imports."""
 
-BOOT = "import sys; r = sys.stdin.buffer.raw; n = int(r.readline()); b = b''\nwhile len(b) < n: b += r.read(n - len(b)) or sys.exit(2)\nexec(compile(b, 'endpoint', 'exec'))"
+BOOT = (
+    "import sys; r = sys.stdin.buffer.raw; n = int(r.readline()); b = b''\n"
+    "while len(b) < n: b += r.read(n - len(b)) or sys.exit(2)\n"
+    "exec(compile(b, 'endpoint', 'exec'))"
+)
 """The program given to ``python3 -c``: reads the bundle's length and the bundle, and runs it."""
 
 _LOADER = '''\

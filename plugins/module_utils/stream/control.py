@@ -31,7 +31,8 @@ class Controller:
 
     def say(self, event: str, **fields: t.Any) -> None:
         """Send one event."""
-        print(json.dumps({"event": event, **fields}), flush=True)
+        sys.stdout.write(json.dumps({"event": event, **fields}) + "\n")
+        sys.stdout.flush()
 
     def heard(self) -> None:
         """Take what arrived on standard input; raise EndpointError at its end."""

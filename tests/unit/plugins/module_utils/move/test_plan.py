@@ -48,7 +48,8 @@ def test_parameters_of_the_cluster_are_not_stated():
 def test_overrides_change_what_they_name():
     replaced = plan.nic(NIC, options(nics=[override(mac="generate", network="lan")]).nics[0])
     assert replaced == {"mac": "generate", "name": "lan", "ip": "192.0.2.1", "network": "lan"}
-    assert plan.nic(NIC._replace(network="dmz"), options(nics=[override(link="br7")]).nics[0]) == {"mac": NIC.mac, "name": "lan", "ip": "192.0.2.1", "link": "br7"}
+    relinked = plan.nic(NIC._replace(network="dmz"), options(nics=[override(link="br7")]).nics[0])
+    assert relinked == {"mac": NIC.mac, "name": "lan", "ip": "192.0.2.1", "link": "br7"}
 
 
 def test_marks_of_an_earlier_move_do_not_come_along():

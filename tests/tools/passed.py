@@ -1,10 +1,9 @@
-#!/usr/bin/env python3
 """Adds up the results that pytest wrote: `passed FILE...` prints "N passed, N failed" and fails unless all passed."""
 
 from __future__ import annotations
 
 import sys
-import xml.etree.ElementTree as ElementTree
+from xml.etree import ElementTree
 
 
 def main() -> int:
