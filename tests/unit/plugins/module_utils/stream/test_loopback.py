@@ -13,6 +13,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -263,12 +264,23 @@ def test_the_bundle_needs_the_standard_library_only():
     assert answer["python"] == list(sys.version_info[:3]) and answer["free"] > 0
 
 
+def wait_for_lanes(pid, count):
+    """Wait until an endpoint has forked its lanes."""
+    for _try in range(100):
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as stream:
+            if len(stream.read().split()) == count:
+                return
+        time.sleep(0.1)
+    raise AssertionError(f"{pid} has not {count} children")
+
+
 def test_keys_are_never_written_to_a_file(endpoints, keys, tmp_path):
     """No file that the endpoint holds open has a name, and no argument holds a key."""
     source, target = disk(tmp_path / "source", MIB, 1), empty(tmp_path / "target", MIB)
     receiver = endpoints(requests(keys, [source], [target], lanes=1)[1])
     receiver.event()
     process = f"/proc/{receiver.process.pid}"
+    wait_for_lanes(receiver.process.pid, 1)  # by then it opens and closes nothing any more
     links = [os.readlink(f"{process}/fd/{number}") for number in os.listdir(f"{process}/fd")]
     assert {link for link in links if link.startswith("/") and "memfd" not in link} <= {target}
     with open(f"{process}/cmdline", "rb") as stream:
