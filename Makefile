@@ -15,7 +15,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 .PHONY: help venv stage lab lab-destroy demo test test-unit test-sanity test-lint test-types test-integration bench-move dist clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
 
 venv: $(VENV)/.stamp ## Make the virtual environment with all tools
 
@@ -36,13 +36,9 @@ lab-destroy: ## Remove them
 demo: lab stage ## Move an instance with a real file system from one cluster to the other
 	$(LAB) env ANSIBLE_CONFIG=tests/demo/ansible.cfg $(BIN)/ansible-playbook -i molecule/inventory.yml tests/demo/demo.yml
 
-test: ## Run everything: lint, types, sanity, unit and integration
-	$(MAKE) test-lint
-	$(MAKE) test-types
-	$(MAKE) test-sanity
-	$(MAKE) test-unit
-	$(MAKE) test-integration
-	@$(BIN)/python tests/tools/passed.py $(BUILD)/unit.xml $(BUILD)/integration.xml
+test: venv ## Run everything: lint, types, sanity, unit and integration
+	@mkdir -p $(BUILD)
+	@$(BIN)/python tests/tools/run_all.py $(BUILD) test-lint test-types test-sanity test-unit test-integration
 
 test-unit: venv ## Run the unit tests (under a minute)
 	@mkdir -p $(BUILD); rm -f $(BUILD)/unit.xml
@@ -53,7 +49,7 @@ test-sanity: stage ## Run ansible-test's sanity tests
 
 test-lint: stage ## Run ansible-lint, ruff, shellcheck and the checks of docs and changelog
 	$(BIN)/ruff check
-	$(BIN)/shellcheck -x .ci/run tests/tools/find-python tests/tools/install-packages tests/tools/make-venv tests/tools/sanity tests/tools/stage
+	$(BIN)/shellcheck -x $$(grep -rlIE '^#!.*\b(ba)?sh\b' .ci molecule tests)
 	cd $(BUILD)/ansible_collections/ganeti/cluster && PATH=$(BIN):$$PATH && ansible-lint --offline --profile production && \
 	  antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=all --skip-rstcheck . && antsibull-changelog lint
 

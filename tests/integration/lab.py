@@ -78,7 +78,7 @@ class Lab:
 
     def endpoints(self, *nodes: str) -> t.List[str]:
         """The processes of endpoints that run on nodes."""
-        return [line for node in nodes for line in self.run(node, "pgrep", "-af", ENDPOINT, check=False).splitlines()]
+        return [f"{node}: {pid}" for node in nodes for pid in self.run(node, "pgrep", "-f", ENDPOINT, check=False).split()]
 
     def remove(self, cluster: str, instance: str) -> None:
         """Remove an instance, if it is there."""
@@ -99,12 +99,13 @@ class Move:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, start_new_session=True,
         )  # fmt: skip
 
-    def wait_for(self, words: str) -> None:
-        """Read what is shown until a line holds *words*."""
+    def wait_for(self, words: str, times: int = 1) -> None:
+        """Read what is shown until *times* lines have held *words*."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.lines.append(line)
-            if words in line:
+            times -= words in line
+            if not times:
                 return
         raise AssertionError(f"{words!r} was never shown: {''.join(self.lines)}")
 

@@ -27,7 +27,7 @@ def test_a_cut_connection(lab, instance, move, slow, untouched):
     """The network between the nodes vanishes without a word; only the kernels' timers can tell."""
     instance()
     running = move(**NODE)
-    running.wait_for("copy 1")
+    running.wait_for(" %, ", times=2)
     lab.run("b1", "ip", "route", "add", "blackhole", address(lab, "a2"))
     try:
         result = running.result()
@@ -40,7 +40,8 @@ def test_a_cut_connection(lab, instance, move, slow, untouched):
 def test_an_endpoint_that_is_killed(lab, instance, move, slow, untouched):
     instance()
     running = move(compress="gzip", **NODE)
-    running.wait_for("copy 1")
+    running.wait_for(" %, ", times=2)
+    assert lab.endpoints("b1"), "".join(running.lines[-5:])
     lab.run("b1", "pkill", "-9", "-f", ENDPOINT)
     result = running.result()
     assert result["failed"] and "The copy failed on the" in result["msg"], result
@@ -50,7 +51,7 @@ def test_an_endpoint_that_is_killed(lab, instance, move, slow, untouched):
 def test_ctrl_c(lab, instance, move, slow, untouched):
     name = instance()
     running = move(**NODE)
-    running.wait_for("copy 1")
+    running.wait_for(" %, ", times=2)
     assert lab.endpoints("a2") and lab.endpoints("b1")
     os.killpg(running.process.pid, signal.SIGINT)
     eventually(lambda: not lab.endpoints("a2", "b1"), 10, "the endpoints are gone")
@@ -60,16 +61,17 @@ def test_ctrl_c(lab, instance, move, slow, untouched):
 
 def test_no_lock_is_held_while_data_flows(lab, instance, move, slow):
     """And only the instance that takes part is affected: another one can be made and removed meanwhile."""
-    instance()
+    name = instance(data=120)
     running = move(**NODE)
-    running.wait_for("copy 1")
+    running.wait_for(" %, ", times=2)
+    assert lab.fields("alpha", name, "status") == ["ADMIN_offline"] == lab.fields("beta", name, "status")
     for cluster in ("alpha", "beta"):
-        assert "job" not in lab.master(cluster, "gnt-debug", "locks", "--no-headers", "-o", "name,owner")
+        locks = lab.master(cluster, "gnt-debug", "locks", "--no-headers", "--separator=|", "-o", "name,owner").split()
+        assert all(lock.endswith("|") for lock in locks), locks
         lab.master(cluster, "gnt-instance", "add", "-t", "diskless", "-o", "noop", "--no-install", "--no-start", "-I", "hail", "--net=0:ip=10.99.0.8",
                    "-B", "memory=64", "--no-ip-check", "--no-name-check", "inst3.lab.example")  # fmt: skip
         lab.remove(cluster, "inst3.lab.example")
-    assert lab.fields("alpha", "inst1.lab.example", "status") == ["ADMIN_offline"] == lab.fields("beta", "inst1.lab.example", "status")
-    assert running.process.poll() is None, "the copy was over too early for this test to say anything"
+    assert running.process.poll() is None and lab.endpoints("a2"), "the copy was over too early for this test to say anything"
     assert running.result()["changed"]
 
 

@@ -1,0 +1,99 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Rules of the house that no other tool checks: which way imports point, how long modules are, what nodes can run."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+UTILS = ROOT / "plugins/module_utils"
+MODULES = sorted((ROOT / "plugins/modules").glob("*.py"))
+PACKAGES = {
+    "": {""},
+    "api": {"", "api"},
+    "stream": {"stream"},
+    "images": {"", "api", "images"},
+    "storage": {"", "api", "storage"},
+    "move": {"", "api", "images", "storage", "stream", "move"},
+}
+NAME = "ansible_collections.ganeti.cluster.plugins.module_utils"
+FILES = sorted(UTILS.rglob("*.py"))
+
+
+def package(path):
+    """The package of module_utils that a file is in; "" for those at the top."""
+    return "" if path.parent == UTILS else path.parent.name
+
+
+def imports(text, inside):
+    """What a file in ``inside`` (dotted) imports, as dotted names; of ``from x import y`` both x and x.y, as y may be either."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = inside.split(".")[: len(inside.split(".")) + 1 - node.level] if node.level else []
+            name = ".".join(base + ([node.module] if node.module else []))
+            yield name
+            yield from (f"{name}.{alias.name}" for alias in node.names)
+
+
+def used_packages(text, inside):
+    """The packages of module_utils that a file in one of them imports from, however it names them; "" for the top."""
+    found = set()
+    for name in imports(text, f"{NAME}.{inside}" if inside else NAME):
+        if name.startswith(NAME + "."):
+            first = name[len(NAME) + 1 :].split(".")[0]
+            found.add(first if first in PACKAGES else "")
+    return found
+
+
+def foreign_packages(text, inside):
+    """The top-level packages outside the collection that a file imports from."""
+    return {name.split(".")[0] for name in imports(text, f"{NAME}.{inside}") if not name.startswith(NAME)}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from ..stream import bundle",
+        "from ..stream.bundle import bundle",
+        "from .. import stream",
+        "def f():\n    from ansible_collections.ganeti.cluster.plugins.module_utils.stream.bundle import bundle",
+        "import ansible_collections.ganeti.cluster.plugins.module_utils.stream.bundle",
+    ],
+)
+def test_a_wrong_import_is_seen_however_it_is_written(text):
+    assert used_packages(text, "api") == {"stream"}
+    assert not used_packages(text, "api") <= PACKAGES["api"]
+
+
+def test_there_is_something_to_check():
+    assert len(FILES) > 20 and MODULES
+    assert {package(path) for path in FILES} >= {"", "api", "stream", "move"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(UTILS)))
+def test_imports_point_one_way(path):
+    assert used_packages(path.read_text(), package(path)) <= PACKAGES[package(path)]
+
+
+@pytest.mark.parametrize("path", sorted((UTILS / "stream").glob("*.py")), ids=lambda path: path.name)
+def test_the_stream_runs_on_a_bare_node(path):
+    ast.parse(path.read_text(), feature_version=(3, 9))
+    assert foreign_packages(path.read_text(), "stream") <= sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
+def test_modules_are_thin_and_documented(path):
+    tree = ast.parse(path.read_text())
+    texts = {node.targets[0].id: node for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)}
+    documents = [texts[name] for name in ("DOCUMENTATION", "EXAMPLES", "RETURN")]
+    prose = sum(node.end_lineno - node.lineno + 1 for node in documents)
+    assert len(path.read_text().splitlines()) - prose <= 120
