@@ -38,7 +38,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.move.progress impor
 MIB = 1024 * 1024
 PORT = 7400
 RUNS = 3
-ENOUGH = 30.0
+ENOUGH = 12.0
 """Seconds of one contender on one disk after which it does not run again."""
 
 MOVE = "0123456789abcdef"
@@ -118,7 +118,7 @@ NETWORKED = (*STREAM, *GANETI, OTHERS[0])
 
 CASES = (
     Case(MEMORY, None, (SPARSE, FULL, RANDOM), (*STREAM, *GANETI, *OTHERS)),
-    Case(STORAGE, None, (SPARSE, FULL, RANDOM), (*STREAM[:2], *GANETI[:2], *OTHERS)),
+    Case(STORAGE, None, (SPARSE, FULL), (*STREAM[:2], *GANETI[:2], *OTHERS)),
     Case(MEMORY, 1000, (SPARSE, FULL, RANDOM), NETWORKED),
 )
 
@@ -224,7 +224,9 @@ class Bench:
                     continue
                 try:
                     seconds.append(self.once(case.place, contender, disk))
-                    allocated[contender] = self.check(case.place, contender, None if number else digest)
+                    # Once is enough; the stream compares its own digests every time.
+                    compare = not number and not case.megabits
+                    allocated[contender] = self.check(case.place, contender, digest if compare else None)
                 except Exception as error:  # noqa: BLE001  # the others are to run all the same; reported at the end
                     self.failures.append(f"{contender.name}, {disk.name}: {error}")
                 print(f"{case.place.name}, {case.megabits or 'unlimited'}, {disk.name}, {contender.name}: {seconds[-1:]}", flush=True)
