@@ -85,6 +85,7 @@ def test_a_destination_that_does_not_start(lab, instance, move, untouched):
     finally:
         lab.run("b1", "rm", hook)
     assert result["failed"] and "release inst1.lab.example" in result["msg"], result
+    assert "The move was undone: the source is as it was" in result["msg"]
     untouched()
 
 

@@ -6,14 +6,22 @@
 
 from __future__ import annotations
 
+import json
+
 PARAMETERS = ("be/maxmem", "be/minmem", "be/vcpus", "be/spindle_use", "custom_osparams", "nic.ips", "nic.names", "nic.macs", "nic.modes", "nic.links",
               "disk.names", "disk.sizes", "tags", "os", "hypervisor", "disk_template")  # fmt: skip
+
+
+def configuration(lab, cluster):
+    """A cluster's whole configuration, secrets included."""
+    return json.loads(lab.master(cluster, "cat", "/var/lib/ganeti/config.data"))
 
 
 def test_everything_comes_along(lab, instance, move):
     name = instance(
         "--net=0:ip=10.99.0.1,name=front", "--net=1:link=200,mode=routed,ip=10.99.0.2", "--disk=1:size=64M,mode=ro",
         "-B", "maxmem=96,minmem=64,vcpus=2,spindle_use=3", "-O", "flavour=vanilla", "--tags=prod,owner:me",
+        "--os-parameters-private", "region=moon",
     )  # fmt: skip
     described = lab.fields("alpha", name, *PARAMETERS)
     disks = lab.digests("a2", name)
@@ -25,6 +33,8 @@ def test_everything_comes_along(lab, instance, move):
 
     run = move(primary_node="b2.lab.example")
     moved = run.result()
+    (private,) = [each["osparams_private"] for each in configuration(lab, "beta")["instances"].values() if each["name"] == name]
+    assert private == {"region": "moon"} and "moon" not in "".join(run.lines)
     assert moved["changed"] and not moved["failed"], moved
     assert lab.fields("beta", name, *PARAMETERS) == described
     assert lab.fields("beta", name, "pnode", "status") == ["b2.lab.example", "running"]

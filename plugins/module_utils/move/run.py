@@ -160,6 +160,8 @@ class _Move:
         failures = self._undo_steps(steps, journal)
         if failures:
             raise GanetiError(f"{cause} Undoing the move failed too: {' '.join(failures)} Run the same task again to finish the undo.") from cause
+        if isinstance(cause, GanetiError):
+            cause.message += " The move was undone: the source is as it was, and nothing is left at the destination."
 
     def _undo_steps(self, steps: Steps, journal: Journal) -> t.List[str]:
         failures = []
