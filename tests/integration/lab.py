@@ -92,7 +92,7 @@ class Move:
     def __init__(self, lab: Lab, journal: Path, arguments: Result, check_mode: bool = False) -> None:
         self.lines: t.List[str] = []
         values = {"source": lab.side("alpha"), "destination": lab.side("beta"), "journal_directory": str(journal), **arguments}
-        command = [str(Path(sys.executable).parent / "ansible"), "localhost", "-o", "-m", "ganeti.cluster.instance_move", "-a", json.dumps(values)]
+        command = [str(Path(sys.executable).parent / "ansible"), "localhost", "-m", "ganeti.cluster.instance_move", "-a", json.dumps(values)]
         environment = {**os.environ, "ANSIBLE_LOCALHOST_WARNING": "false", "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false"}
         self.process = subprocess.Popen(
             command + (["--check", "--diff"] if check_mode else []),
@@ -115,7 +115,7 @@ class Move:
         self.lines += self.process.stdout.readlines()
         self.process.wait()
         output = "".join(self.lines)
-        found = re.search(r"^localhost \| (\S+?)!? => (\{.*\})$", output, re.M)
+        found = re.search(r"^localhost \| (\S+?)!? => (\{.*^\})$", output, re.M | re.S)
         assert found, output
         return {**json.loads(found[2]), "failed": found[1] == "FAILED"}
 
