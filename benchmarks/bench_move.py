@@ -68,6 +68,22 @@ if take and done.returncode == 0:
 sys.exit(done.returncode)
 """
 
+# Writes MiB of a node's own files into a disk, in the same order each time, again from the beginning where there are too few.
+FILL = """
+import os, sys
+path, seek, left = sys.argv[1], int(sys.argv[2]) << 20, int(sys.argv[3]) << 20
+with open(path, "rb+") as disk:
+    disk.seek(seek)
+    while left:
+        for directory, folders, names in os.walk("/usr"):
+            folders.sort()
+            for name in sorted(names):
+                file = os.path.join(directory, name)
+                if left and os.path.isfile(file) and not os.path.islink(file):
+                    with open(file, "rb") as stream:
+                        left -= disk.write(stream.read(left))
+"""
+
 
 class Place(t.NamedTuple):
     """Where disks lie on both nodes."""
@@ -186,33 +202,9 @@ class Bench:
             if disk.random:
                 must(self.source, "dd", "if=/dev/urandom", f"of={path}", "bs=1M", f"seek={seek}", f"count={piece}", "conv=notrunc", "status=none")
             else:
-                self.send_files(path, seek, piece)
+                must(self.source, "python3", "-c", FILL, path, str(seek), str(piece))
         must(self.source, "sync", path)
         return must(self.source, "sha256sum", path).decode().split()[0]
-
-    def send_files(self, path: str, seek: int, count: int) -> None:
-        """Write *count* MiB of this machine's own files at *seek* MiB of a disk."""
-        process = self.source.popen(["dd", f"of={path}", "bs=1M", f"seek={seek}", "iflag=fullblock", "conv=notrunc", "status=none"])
-        left = count * MIB
-        for data in self._files:
-            process.stdin.write(data[:left])
-            left -= len(data[:left])
-            if not left:
-                break
-        process.stdin.close()
-        if process.wait(120):
-            raise SystemExit(f"dd failed: {process.stderr.decode()}")
-
-    @property
-    def _files(self) -> t.Iterator[bytes]:
-        """The contents of real files, in the same order each time, without end."""
-        while True:
-            for directory, folders, names in os.walk("/usr"):
-                folders.sort()
-                for name in sorted(names):
-                    path = Path(directory) / name
-                    if path.is_file() and not path.is_symlink():
-                        yield path.read_bytes()
 
     def measure(self, case: Case, disk: Disk, digest: str) -> None:
         """Let the contenders take turns until each has run often or long enough."""

@@ -16,15 +16,15 @@ from xml.etree import ElementTree
 WITH_PYTEST = {"test-unit": "unit.xml", "test-integration": "integration.xml"}
 
 
-def count(path: Path) -> tuple[int, int]:
-    """How many tests passed and did not; a suite that wrote nothing, or ran no test, counts as one that did not."""
+def count(path: Path, ok: bool) -> tuple[int, int]:
+    """How many tests passed and did not; a suite that wrote nothing, ran no test or did not come to its end counts as one that did not."""
     try:
         suites = list(ElementTree.parse(path).getroot().iter("testsuite"))
     except (FileNotFoundError, ElementTree.ParseError):
         return 0, 1
     tests = sum(int(suite.attrib["tests"]) for suite in suites)
     bad = sum(int(suite.attrib[kind]) for suite in suites for kind in ("failures", "errors", "skipped"))
-    return (tests - bad, bad) if tests else (0, 1)
+    return tests - bad, bad or int(not ok or not tests)
 
 
 def main() -> int:
@@ -35,15 +35,17 @@ def main() -> int:
         (results / name).unlink(missing_ok=True)
 
     lines = []
+    counts = []
     ok = bool(targets)
     for target in targets:
         print(f"\n=== {target}", flush=True)
         start = time.monotonic()
         status = subprocess.run(["make", "--no-print-directory", target], check=False).returncode
         ok = ok and status == 0
+        if target in WITH_PYTEST:
+            counts.append(count(results / WITH_PYTEST[target], status == 0))
         lines.append(f"{target:18} {time.monotonic() - start:6.0f} s  {'FAILED' if status else 'ok'}")
 
-    counts = [count(results / WITH_PYTEST[target]) for target in targets if target in WITH_PYTEST]
     passed, failed = (sum(column) for column in zip(*counts)) if counts else (0, 0)
     print("\n=== summary", *lines, sep="\n")
     print(f"{passed} passed, {failed} failed", flush=True)
