@@ -5,8 +5,7 @@ SHELL := /bin/bash
 
 VENV := $(CURDIR)/.venv
 BIN := $(VENV)/bin
-# Outside the checkout, as ansible-test and ansible-lint leave out what git ignores.
-export BUILD := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ganeti.cluster/$(shell printf %s '$(CURDIR)' | md5sum | cut -c1-8)
+export BUILD := $(shell tests/tools/stage --where)
 LAB := PATH=$(BIN):$$PATH molecule/lab/engine in
 export VENV
 export ANSIBLE_COLLECTIONS_PATH := $(BUILD)
@@ -30,7 +29,7 @@ stage: venv ## Copy the collection to where Ansible finds it
 lab: venv ## Make two real Ganeti clusters in containers, if they are not up
 	molecule/lab/up
 
-lab-destroy: ## Remove them
+lab-destroy: venv ## Remove them
 	molecule/lab/down
 
 demo: lab stage ## Move an instance with a real file system from one cluster to the other
@@ -66,5 +65,5 @@ bench-move: lab ## Measure the stream against Ganeti's pipeline, nbdcopy and cp 
 dist: stage ## Build the collection's archive
 	$(BIN)/ansible-galaxy collection build --force --output-path dist $(BUILD)/ansible_collections/ganeti/cluster
 
-clean: ## Remove what these targets have made in the checkout
-	rm -rf $(VENV) $(BUILD) dist
+clean: ## Remove the virtual environment, the staged copy, archives and caches; not the lab
+	rm -rf $(VENV) $(BUILD) dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

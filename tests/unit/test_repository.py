@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 UTILS = ROOT / "plugins/module_utils"
@@ -97,3 +98,12 @@ def test_modules_are_thin_and_documented(path):
     documents = [texts[name] for name in ("DOCUMENTATION", "EXAMPLES", "RETURN")]
     prose = sum(node.end_lineno - node.lineno + 1 for node in documents)
     assert len(path.read_text().splitlines()) - prose <= 120
+
+
+def test_every_module_is_in_the_action_group():
+    runtime = yaml.safe_load((ROOT / "meta/runtime.yml").read_text())
+    assert sorted(runtime["action_groups"]["ganeti"]) == [path.stem for path in MODULES]
+
+
+def test_execution_environments_get_the_same_requirements():
+    assert (ROOT / "meta/ee-requirements.txt").read_text() == (ROOT / "requirements.txt").read_text()
