@@ -107,3 +107,11 @@ def test_every_module_is_in_the_action_group():
 
 def test_execution_environments_get_the_same_requirements():
     assert (ROOT / "meta/ee-requirements.txt").read_text() == (ROOT / "requirements.txt").read_text()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "plugins").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT / "plugins")))
+def test_every_plugin_names_its_licence(path):
+    """What modules import and nodes run may be used anywhere; what Ansible's controller loads must be under its own licence."""
+    licence = "BSD-2-Clause" if UTILS in path.parents else "GPL-3.0-or-later"
+    assert f"# SPDX-License-Identifier: {licence}\n" in path.read_text()
+    assert (ROOT / "LICENSES" / f"{licence}.txt").read_text()
