@@ -59,7 +59,7 @@ test-integration: lab stage ## Run the tests on the lab
 	@rm -f $(BUILD)/integration.xml
 	$(LAB) $(BIN)/pytest -q --junit-xml=$(BUILD)/integration.xml tests/integration
 
-bench-move: lab ## Measure the stream against Ganeti's pipeline, nbdcopy and cp (forty minutes; BENCH=--short takes fifteen)
+bench-move: lab ## Measure the stream against Ganeti's pipeline, nbdcopy and cp (half an hour; BENCH=--help lists options)
 	$(LAB) $(BIN)/python benchmarks/bench_move.py $(BENCH)
 
 dist: stage ## Build the collection's archive

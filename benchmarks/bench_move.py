@@ -4,19 +4,23 @@
 
 """Measures the stream beside Ganeti's own pipeline, nbdcopy and cp, between two nodes of the lab.
 
-Run it with ``make bench-move``. It writes docs/bench-move.{json,md,svg}. The
-contenders take turns on the same disks; a contender that takes long runs fewer
-times. Every copy is compared with its source; one that differs makes this fail,
-a slow one never does.
+Run it with ``make bench-move``. It writes docs/bench-move.{json,md,svg}. The contenders take turns on the same disks.
+Time is measured from the start of the first process, over SSH, until the copy is on stable storage. Every copy is
+compared with its source at least once; one that differs, or fails, makes this end with 1 after all the rest was done.
+A slow one never does.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import json
 import os
 import platform
-import statistics
+import random
+import shlex
+import signal
 import sys
 import time
 import types
@@ -30,59 +34,37 @@ for _name, _path in (("ansible_collections", []), ("ansible_collections.ganeti",
     _module.__path__ = _path
     sys.modules.setdefault(_name, _module)
 
-from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh import SshHost  # noqa: E402
+from ansible_collections.ganeti.cluster.benchmarks import report  # noqa: E402
+from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh import SshHost, SshProcess  # noqa: E402
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.certificates import identities  # noqa: E402
-from ansible_collections.ganeti.cluster.plugins.module_utils.move.nodes import Transfer, ask  # noqa: E402
+from ansible_collections.ganeti.cluster.plugins.module_utils.move.nodes import Transfer  # noqa: E402
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.progress import Progress  # noqa: E402
+from ansible_collections.ganeti.cluster.plugins.module_utils.move.survey import lanes  # noqa: E402
 
 MIB = 1024 * 1024
+BASE = "/srv/bench"
+KEYS = f"{BASE}/keys"
+"""Certificates and keys for Ganeti's pipeline and for nbdkit."""
+SOURCE, TARGET = "a3", "b2"
 PORT = 7400
-RUNS = 3
-ENOUGH = 10.0
-"""Seconds of one contender on one disk after which it does not run again."""
-
 MOVE = "0123456789abcdef"
 GANETI_CN = "ganeti.example.com"
+"""The name that 3.0.2 expects in a certificate, whatever the other end is called."""
+LONGEST = 900.0
+"""Seconds after which a contender is taken for stuck."""
+QUICK = 16
+"""What --quick divides all sizes by."""
 
-# What Ganeti would run, from its own classes; only the descriptors are ours and the certificate carries the name that 3.0.2 expects.
-GANETI_END = """
-import json, os, subprocess, sys, types
-sys.path.insert(0, "/usr/share/ganeti/default")
-from ganeti import constants, impexpd, utils
-from ganeti.storage import base
-ask = json.loads(sys.argv[1])
-device = types.SimpleNamespace(dev_path=ask["path"], size=ask["size"] // 1048576, minor=1)
-take, give = ask["mode"] == "import", ask["mode"] == "export"
-options = types.SimpleNamespace(
-    key=ask["pem"], cert=ask["pem"], ca=ask["pem"], bind=None, ipv4=True, ipv6=False, port=ask["port"], host=ask["host"], magic="benchmark",
-    compress=ask["tool"], connect_timeout=20, connect_retries=10, exp_size=None,
-    cmd_prefix=utils.ShellQuoteArgs(base.BlockDev.Export(device)) + " |" if give else None,
-    cmd_suffix="| " + utils.ShellQuoteArgs(base.BlockDev.Import(device)) if take else None)
-null = os.open(os.devnull, os.O_RDWR)
-command = impexpd.CommandBuilder(ask["mode"], options, null, null, null).GetCommand()
-done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, pass_fds=[null])
-sys.stderr.buffer.write(done.stderr)
-if take and done.returncode == 0:
-    with open(ask["path"], "rb+") as disk:
-        os.fsync(disk.fileno())
-sys.exit(done.returncode)
+MAKE_KEYS = """
+cd "$1"
+make() { name=$1; shift; openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout "$name-key.pem" -out "$name-cert.pem" "$@" 2>/dev/null; }
+make ganeti -subj "/CN=$2"
+cat ganeti-key.pem ganeti-cert.pem >ganeti.pem
+make ca -subj /CN=bench
+for end in server client; do make $end -subj /CN=$end -CA ca-cert.pem -CAkey ca-key.pem -addext "subjectAltName=IP:$3" -addext basicConstraints=CA:FALSE; done
+tar --create ganeti.pem ca-cert.pem server-*.pem client-*.pem
 """
-
-# Writes MiB of a node's own files into a disk, in the same order each time, again from the beginning where there are too few.
-FILL = """
-import os, sys
-path, seek, left = sys.argv[1], int(sys.argv[2]) << 20, int(sys.argv[3]) << 20
-with open(path, "rb+") as disk:
-    disk.seek(seek)
-    while left:
-        for directory, folders, names in os.walk("/usr"):
-            folders.sort()
-            for name in sorted(names):
-                file = os.path.join(directory, name)
-                if left and os.path.isfile(file) and not os.path.islink(file):
-                    with open(file, "rb") as stream:
-                        left -= disk.write(stream.read(left))
-"""
+"""Makes, in a directory, Ganeti's certificate and those for nbdkit and nbdcopy; writes them out as an archive."""
 
 
 class Place(t.NamedTuple):
@@ -92,315 +74,511 @@ class Place(t.NamedTuple):
     directory: str
 
 
+class Network(t.NamedTuple):
+    """How fast the nodes may send; None for as fast as they can."""
+
+    name: str
+    megabits: int | None
+
+
 class Disk(t.NamedTuple):
-    """A disk: its size, and how many MiB of what are on it."""
+    """A disk: MiB of size, MiB of data on it, in how many extents, and what the data are."""
 
     name: str
     size: int
     data: int
-    random: bool
+    extents: int
+    kind: str
 
 
 class Contender(t.NamedTuple):
-    """One way to copy: its family and its tool."""
+    """A way to copy: who does it, with which tool, where it takes part; on all disks if none are named."""
 
     family: str
     tool: str
+    cases: tuple[str, ...]
+    disks: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        """How tables and plots call it."""
-        return self.family if self.tool == "none" else f"{self.family}, {self.tool}"
+        """What tables and plots call it."""
+        return self.family if self.family in ("nbdcopy", "cp") else f"{self.family} {self.tool}"
 
 
 class Case(t.NamedTuple):
-    """One group of measurements."""
+    """A place and a network, what takes part under this name, and how often."""
 
+    name: str
     place: Place
-    megabits: int | None
-    disks: tuple[Disk, ...]
-    contenders: tuple[Contender, ...]
+    network: Network
+    runs: int
+    patience: float
+    """Seconds that one contender may take with all its runs on a disk; it does not begin another run after that."""
+    disks: tuple[str, ...] = ("sparse", "full", "random")
 
 
-MEMORY, STORAGE = Place("tmpfs", "/srv/bench-tmpfs"), Place("disk, fsync", "/srv/bench-disk")
-SPARSE = Disk("8 GiB, 1 GiB of data", 8192, 1024, False)
-FULL = Disk("2 GiB of files", 2048, 2048, False)
-RANDOM = Disk("2 GiB of random bytes", 2048, 2048, True)
+DISKS = (
+    Disk("sparse", 8192, 1024, 60, "files"),
+    Disk("full", 2048, 2048, 1, "files"),
+    Disk("random", 2048, 2048, 1, "random"),
+)
 
-STREAM = tuple(Contender("stream", tool) for tool in ("none", "lzop", "zstd", "lz4", "gzip-fast"))
-GANETI = tuple(Contender("ganeti", tool) for tool in ("none", "lzop", "gzip-fast"))
-OTHERS = (Contender("nbdcopy", "none"), Contender("cp and sync", "none"))
-NETWORKED = (*STREAM, *GANETI, OTHERS[0])
+MEMORY, STORAGE = Place("tmpfs", f"{BASE}/tmpfs"), Place("disk", f"{BASE}/disk")
+UNLIMITED, GIGABIT = Network("unlimited", None), Network("1 Gbit/s", 1000)
 
 CASES = (
-    Case(MEMORY, None, (SPARSE, FULL, RANDOM), (*STREAM, *GANETI, *OTHERS)),
-    Case(STORAGE, None, (SPARSE, FULL, RANDOM), (*STREAM[:2], *GANETI[:2], *OTHERS)),
-    Case(MEMORY, 1000, (SPARSE, FULL, RANDOM), NETWORKED),
+    Case("memory", MEMORY, UNLIMITED, 3, 12),
+    Case("gigabit", MEMORY, GIGABIT, 2, 7),
+    Case("storage", STORAGE, UNLIMITED, 2, 10),
 )
 
-SHORT = (
-    Case(MEMORY, None, (SPARSE,), (*STREAM[:4], *GANETI[:2], *OTHERS)),
-    Case(MEMORY, None, (FULL, RANDOM), (*STREAM, *GANETI, *OTHERS)),
-    Case(MEMORY, 1000, (SPARSE, FULL), (*STREAM[:3], *GANETI[:2], OTHERS[0])),
-    Case(STORAGE, None, (SPARSE, FULL), (STREAM[0], GANETI[0], *OTHERS)),
+ALL, NETWORKED, LOCAL = ("memory", "gigabit", "storage"), ("memory", "gigabit"), ("memory", "storage")
+COMPRESSIBLE = ("sparse", "full")
+"""gzip takes a minute to find that 2 GiB of random bytes cannot be compressed, and tells nothing by it."""
+
+CONTENDERS = (
+    Contender("stream", "none", ALL),
+    Contender("ganeti", "none", ALL),
+    Contender("nbdcopy", "none", ALL),
+    Contender("cp", "none", LOCAL),
+    Contender("stream", "lzop", ALL),
+    Contender("ganeti", "lzop", ALL),
+    Contender("stream", "lz4", ALL),
+    Contender("ganeti", "lz4", NETWORKED),
+    Contender("stream", "zstd", NETWORKED),
+    Contender("ganeti", "zstd", NETWORKED),
+    Contender("stream", "gzip-fast", NETWORKED, COMPRESSIBLE),
+    Contender("ganeti", "gzip-fast", NETWORKED, COMPRESSIBLE),
 )
 
 
-class Bench:
-    """The two nodes and what is measured on them."""
-
-    def __init__(self, quick: bool) -> None:
-        lab = json.loads((Path(os.environ["GANETI_LAB_DIR"]) / "run/lab.json").read_text())
-        self.addresses = {node["name"].split(".")[0]: node["ip"] for cluster in lab["clusters"].values() for node in cluster["nodes"]}
-        self.source, self.target = (SshHost(f"{node}.lab.example", {"config_file": lab["ssh_config"]}) for node in ("a3", "b2"))
-        self.address = self.addresses["b2"]
-        self.scale = 16 if quick else 1
-        self.lanes = min(4, *(int(ask(host, {"command": "examine"})["cpus"]) for host in (self.source, self.target)))
-        self.results: list[dict[str, t.Any]] = []
-        self.failures: list[str] = []
-
-    def prepare(self) -> None:
-        """Make the places and the keys."""
-        for host in (self.source, self.target):
-            must(host, "mkdir", "-p", MEMORY.directory, STORAGE.directory)
-            must(host, "mount", "-t", "tmpfs", "-o", "size=11g", "none", MEMORY.directory)
-        key = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-        keys = STORAGE.directory
-
-        def make(name: str, subject: str, *more: str) -> None:
-            must(self.source, *key, "-subj", f"/CN={subject}", "-keyout", f"{keys}/{name}-key.pem", "-out", f"{keys}/{name}-cert.pem", *more)
-
-        make("ganeti", GANETI_CN)
-        make("ca", "bench")
-        # Certificates for nbdcopy as well: with a pre-shared key GnuTLS takes a cipher that costs ten times as much.
-        authority = ["-CA", f"{keys}/ca-cert.pem", "-CAkey", f"{keys}/ca-key.pem"]
-        for end in ("server", "client"):
-            make(end, end, *authority, "-addext", f"subjectAltName=IP:{self.address}", "-addext", "basicConstraints=CA:FALSE")
-        both = must(self.source, "cat", f"{keys}/ganeti-key.pem", f"{keys}/ganeti-cert.pem")
-        must(self.source, "tee", f"{keys}/ganeti.pem", data=both)
-        for name in ("ganeti", "ca-cert", "server-cert", "server-key"):
-            must(self.target, "tee", f"{keys}/{name}.pem", data=must(self.source, "cat", f"{keys}/{name}.pem"))
-
-    def clean(self) -> None:
-        """Leave the nodes as they were."""
-        self.limit(None)
-        for host in (self.source, self.target):
-            host.run(["umount", "--lazy", MEMORY.directory])
-            host.run(["rm", "-rf", MEMORY.directory, STORAGE.directory])
-
-    def limit(self, megabits: int | None) -> None:
-        """Limit what both nodes send."""
-        for host in (self.source, self.target):
-            host.run(["tc", "qdisc", "del", "dev", "eth0", "root"])
-            if megabits:
-                must(host, "tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", f"{megabits}mbit", "burst", "1mb", "latency", "50ms")
-
-    def run(self, cases: t.Iterable[Case]) -> None:
-        """Measure all cases."""
-        for case in cases:
-            for disk in case.disks:
-                self.limit(None)
-                digest = self.make_disk(case.place, disk)
-                self.limit(case.megabits)
-                self.measure(case, disk, digest)
-                must(self.source, "rm", "-f", f"{case.place.directory}/source")
-
-    def make_disk(self, place: Place, disk: Disk) -> str:
-        """Make a disk on the source node; return its SHA-256."""
-        path, size, data = f"{place.directory}/source", disk.size // self.scale, disk.data // self.scale
-        must(self.source, "truncate", f"--size={size}M", path)
-        piece = data if size == data else data // 8
-        for number in range(data // piece):
-            # Pieces of data lie apart from each other, as on a file system.
-            seek = number * (size // (data // piece))
-            if disk.random:
-                must(self.source, "dd", "if=/dev/urandom", f"of={path}", "bs=1M", f"seek={seek}", f"count={piece}", "conv=notrunc", "status=none")
-            else:
-                must(self.source, "python3", "-c", FILL, path, str(seek), str(piece))
-        must(self.source, "sync", path)
-        return must(self.source, "sha256sum", path).decode().split()[0]
-
-    def measure(self, case: Case, disk: Disk, digest: str) -> None:
-        """Let the contenders take turns until each has run often or long enough."""
-        taken: dict[Contender, list[float]] = {contender: [] for contender in case.contenders}
-        allocated: dict[Contender, int] = {}
-        for number in range(RUNS):
-            for contender, seconds in taken.items():
-                if number and (sum(seconds) > ENOUGH or not seconds):
-                    continue
-                try:
-                    seconds.append(self.once(case.place, contender, disk))
-                    # Once is enough; the stream compares digests of its own every time.
-                    compare = not number and contender.family != "stream"
-                    allocated[contender] = self.check(case.place, contender, digest if compare else None)
-                except Exception as error:  # noqa: BLE001  # the others are to run all the same; reported at the end
-                    self.failures.append(f"{contender.name}, {disk.name}: {error}")
-                print(f"{case.place.name}, {case.megabits or 'unlimited'}, {disk.name}, {contender.name}: {seconds[-1:]}", flush=True)
-        for contender, seconds in taken.items():
-            if seconds:
-                row = {"place": case.place.name, "megabits": case.megabits, "disk": disk.name, "contender": contender.name, "family": contender.family}
-                self.results.append({**row, "seconds": seconds, "median": statistics.median(seconds), "allocated": allocated.get(contender)})
-
-    def once(self, place: Place, contender: Contender, disk: Disk) -> float:
-        """Copy once to a fresh sparse disk; the seconds until the copy is on stable storage."""
-        size = disk.size // self.scale * MIB
-        target = self.source if contender.family == "cp and sync" else self.target
-        must(target, "rm", "-f", f"{place.directory}/target")
-        must(target, "truncate", f"--size={size}", f"{place.directory}/target")
-        begun = time.monotonic()
-        getattr(self, "_" + contender.family.split()[0])(place, contender.tool, size)
-        return round(time.monotonic() - begun, 2)
-
-    def check(self, place: Place, contender: Contender, digest: str | None) -> int:
-        """Compare a copy with its source where *digest* is given; return the MiB it takes, and remove it."""
-        host = self.source if contender.family == "cp and sync" else self.target
-        path = f"{place.directory}/target"
-        if digest is not None and must(host, "sha256sum", path).decode().split()[0] != digest:
-            self.failures.append(f"{contender.name}: the copy differs from its source")
-        blocks = int(must(host, "stat", "--format=%b", path))
-        must(host, "rm", "-f", path)
-        return blocks // 2048
-
-    def _stream(self, place: Place, tool: str, size: int) -> None:
-        source, destination = identities(MOVE)
-        common = {"move_id": MOVE, "lanes": self.lanes, "tool": tool, "checksum": "crc32", "address": self.address}
-        send = {**common, **source._asdict(), "command": "send", "disks": [[f"{place.directory}/source", size]]}
-        receive = {**common, **destination._asdict(), "command": "receive", "disks": [[f"{place.directory}/target", size]], "port": 0, "readback": False}
-        sent, received = Transfer(Progress(), 120).run(self.target, receive, self.source, send)
-        if sent["digests"] != received["digests"]:
-            raise RuntimeError("the digests differ")
-
-    def _ganeti(self, place: Place, tool: str, size: int) -> None:
-        common = {"size": size, "tool": tool, "port": PORT, "host": self.address, "pem": f"{STORAGE.directory}/ganeti.pem"}
-        ends = [
-            host.popen(["python3", "-c", GANETI_END, json.dumps({**common, "mode": mode, "path": f"{place.directory}/{path}"})])
-            for host, mode, path in ((self.target, "import", "target"), (self.source, "export", "source"))
-        ]
-        for process in ends:
-            if process.wait(600):
-                raise RuntimeError(process.stderr.decode("utf-8", "replace")[-300:])
-
-    def _nbdcopy(self, place: Place, tool: str, size: int) -> None:
-        tls = ["--tls=require", f"--tls-certificates={STORAGE.directory}", "--tls-verify-peer"]
-        server = self.target.popen(["nbdkit", "-f", *tls, "-p", str(PORT), "file", f"{place.directory}/target"])
-        try:
-            uri = f"nbds://{self.address}:{PORT}/?tls-certificates={STORAGE.directory}"
-            for attempt in range(50):
-                status, _output, error = self.source.run(
-                    ["nbdcopy", "--connections=4", "--threads=4", "--destination-is-zero", "--flush", f"{place.directory}/source", uri], timeout=600
-                )
-                if not status:
-                    return
-                if b"refused" not in error or attempt == 49:
-                    raise RuntimeError(error.decode("utf-8", "replace"))
-                time.sleep(0.05)
-        finally:
-            self.target.run(["pkill", "nbdkit"])
-            server.wait(30)
-
-    def _cp(self, place: Place, tool: str, size: int) -> None:
-        must(self.source, "cp", "--sparse=always", f"{place.directory}/source", f"{place.directory}/target")
-        must(self.source, "sync", f"{place.directory}/target")
+class WrongCopy(Exception):
+    """A copy is not what its source is."""
 
 
 def must(host: SshHost, *argv: str, data: bytes | None = None) -> bytes:
     """Run a command on a node, which must succeed; its standard output."""
-    status, output, error = host.run(list(argv), input=data, timeout=600)
+    status, output, error = host.run(list(argv), input=data, timeout=LONGEST)
     if status:
-        raise RuntimeError(f"{argv[0]} on {host.name} ended with {status}: {error.decode('utf-8', 'replace')}")
+        raise RuntimeError(f"{argv[0]} on {host.name} ended with {status}: {error.decode('utf-8', 'replace').strip()[-500:]}")
     return output
 
 
-def groups(results: list[dict[str, t.Any]]) -> dict[tuple[str, int | None, str], list[dict[str, t.Any]]]:
-    """Results by place, network and disk."""
-    found: dict[tuple[str, int | None, str], list[dict[str, t.Any]]] = {}
-    for row in results:
-        found.setdefault((row["place"], row["megabits"], row["disk"]), []).append(row)
-    return found
+def shell(host: SshHost, script: str, *arguments: str) -> bytes:
+    """Run a script of the shell on a node, which must succeed."""
+    return must(host, "sh", "-euc", script, "sh", *arguments)
 
 
-def title(key: tuple[str, int | None, str]) -> str:
-    """A group's heading."""
-    place, megabits, disk = key
-    return f"{disk}, {place}, " + (f"{megabits / 1000:g} Gbit/s" if megabits else "network not limited")
+def on_node(program: str) -> list[str]:
+    """The words that run one of the programs in on_node/; its arguments are to follow."""
+    return ["python3", "-I", "-c", (Path(__file__).parent / "on_node" / f"{program}.py").read_text()]
 
 
-def markdown(results: list[dict[str, t.Any]], machine: str, command: str) -> str:
-    """The tables."""
-    lines = ["# The stream beside Ganeti's pipeline, nbdcopy and cp", "", f"Made by `{command}` on {machine}.", ""]
-    lines += ["Medians of whole copies, from the start of both ends to the copy on stable storage; how often each ran is in the table.",
-              "Machines are noisy and shared: look at the ratios. `ganeti` is the pipeline that the installed Ganeti 3.0.2 builds, magic and dd included.",
-              "It runs only because its certificate was given the name that 3.0.2 wrongly expects.", ""]  # fmt: skip
-    for key, rows in groups(results).items():
-        base = next((row["median"] for row in rows if row["contender"] == "ganeti"), None)
-        best = min((row["median"] for row in rows if row["family"] == "ganeti"), default=None)
-        lines += [f"## {title(key)}", "", "| | seconds | runs | times as fast as Ganeti | as Ganeti's best | MiB allocated |", "|---|---:|---:|---:|---:|---:|"]
-        for row in sorted(rows, key=lambda each: each["median"]):
-            ratios = " | ".join(f"{reference / row['median']:.1f}" if reference else "" for reference in (base, best))
-            lines.append(f"| {row['contender']} | {row['median']:.2f} | {len(row['seconds'])} | {ratios} | {row['allocated']} |")
-        lines.append("")
-    return "\n".join([*lines, "![The same as a plot](bench-move.svg)", ""])
+class Nodes:
+    """The two nodes: made ready, limited, and left as they were."""
+
+    def __init__(self) -> None:
+        lab = json.loads((Path(os.environ["GANETI_LAB_DIR"]) / "run/lab.json").read_text())
+        found = {node["name"].split(".")[0]: node for cluster in lab["clusters"].values() for node in cluster["nodes"]}
+        options = {"config_file": lab["ssh_config"]}
+        self.source, self.target = (SshHost(found[name]["name"], options) for name in (SOURCE, TARGET))
+        self.address = found[TARGET]["ip"]
+        self.both = (self.source, self.target)
+
+    def prepare(self, most: int) -> None:
+        """Make the places, for disks of up to *most* MiB, and the keys."""
+        for host in self.both:
+            must(host, "mkdir", "-p", MEMORY.directory, STORAGE.directory, KEYS)
+            must(host, "mount", "-t", "tmpfs", "-o", f"size={most + 2048}m", "bench", MEMORY.directory)
+        keys = shell(self.source, MAKE_KEYS, KEYS, GANETI_CN, self.address)
+        must(self.target, "tar", "--extract", "--directory", KEYS, data=keys)
+
+    def clean(self) -> None:
+        """Leave the nodes as they were; each step is tried, whatever became of the others."""
+        for host in self.both:
+            with contextlib.suppress(Exception):
+                host.run(["tc", "qdisc", "del", "dev", "eth0", "root"])
+            with contextlib.suppress(Exception):
+                shell(host, f"while umount --lazy {MEMORY.directory} 2>/dev/null; do :; done; rm -rf {BASE}")
+
+    def limit(self, network: Network) -> None:
+        """Limit what each of the nodes sends, and with that both directions."""
+        for host in self.both:
+            host.run(["tc", "qdisc", "del", "dev", "eth0", "root"])  # fails where there is no limit yet
+            if network.megabits:
+                rate = f"{network.megabits}mbit"
+                must(host, "tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", rate, "burst", "256kb", "latency", "50ms")
+
+    def versions(self) -> str:
+        """The versions of what is measured."""
+        packages = ("ganeti", "socat", "openssl", "python3", "nbdkit", "libnbd-bin", "lzop", "lz4", "zstd", "gzip")
+        shown = must(self.source, "dpkg-query", "--show", "--showformat=${Package} ${Version}, ", *packages)
+        return shown.decode().strip(" ,")
 
 
-def plot(results: list[dict[str, t.Any]], path: Path) -> None:
-    """The bars."""
-    import matplotlib
+class Job(t.NamedTuple):
+    """What one contender is to copy."""
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    place: Place
+    tool: str
+    mebibytes: int
 
-    colours = {"stream": "#1f77b4", "ganeti": "#d62728", "nbdcopy": "#2ca02c", "cp and sync": "#7f7f7f"}
-    found = groups(results)
-    columns = 3
-    figure, axes = pyplot.subplots(-(-len(found) // columns), columns, figsize=(15, 3.4 * -(-len(found) // columns)), squeeze=False)
-    for axis in axes.flat[len(found):]:
-        axis.set_visible(False)
-    for axis, (key, rows) in zip(axes.flat, found.items()):
-        rows = sorted(rows, key=lambda each: -each["median"])
-        bars = axis.barh([row["contender"] for row in rows], [row["median"] for row in rows], color=[colours[row["family"]] for row in rows])
-        axis.bar_label(bars, fmt="%.1f", padding=2, fontsize=8)
-        axis.set_title(title(key), fontsize=9)
-        axis.set_xlabel("seconds (median)", fontsize=8)
-        axis.tick_params(labelsize=8)
-        axis.margins(x=0.15)
-    figure.tight_layout()
-    figure.savefig(path)
+    @property
+    def source(self) -> str:
+        """The path of the source's disk on its node."""
+        return f"{self.place.directory}/source"
+
+    @property
+    def target(self) -> str:
+        """The path of the copy on its node."""
+        return f"{self.place.directory}/target"
 
 
-def machine() -> str:
-    """What this was measured on."""
+class Way:
+    """How a family copies: what is not part of the copying is done when it is made, before the clock runs."""
+
+    def __init__(self, nodes: Nodes, job: Job) -> None:
+        self.nodes = nodes
+        self.job = job
+        self.reader = nodes.target
+        """The node on which the copy lies."""
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Get ready."""
+
+    def copy(self) -> None:
+        """Copy; return when the copy is on stable storage. This is what is timed."""
+        raise NotImplementedError
+
+    def commands(self) -> list[str]:
+        """The commands that copy, for the reader of the results."""
+        raise NotImplementedError
+
+
+class Stream(Way):
+    """This collection's stream, its endpoints started and watched as in a move."""
+
+    def prepare(self) -> None:
+        # As a move does where the user named no number.
+        session = types.SimpleNamespace(host=lambda host, _node: host)
+        sides = [(host, t.cast(t.Any, None)) for host in self.nodes.both]
+        self.lanes = lanes(t.cast(t.Any, types.SimpleNamespace(lanes=None)), t.cast(t.Any, session), sides)
+
+    def copy(self) -> None:
+        source, destination = identities(MOVE)
+        common = {"move_id": MOVE, "lanes": self.lanes, "tool": self.job.tool, "checksum": "crc32", "address": self.nodes.address}
+        send = {**common, **source._asdict(), "command": "send", "disks": [(self.job.source, self.job.mebibytes * MIB)]}
+        receive = {**common, **destination._asdict(), "command": "receive", "disks": [(self.job.target, self.job.mebibytes * MIB)]}
+        receive.update(port=0, readback=False)
+        sent, received = Transfer(Progress(), LONGEST).run(self.nodes.target, receive, self.nodes.source, send)
+        if sent["digests"] != received["digests"] or len(sent["digests"]) != 1:
+            raise WrongCopy(f"the digests of the two ends differ: {sent['digests']}, {received['digests']}")
+
+    def commands(self) -> list[str]:
+        return [f"both ends: python3 -I -c ENDPOINT, {self.lanes} lanes, tool {self.job.tool}, TLS 1.3, CRC-32 a block, SHA-256 over these"]
+
+
+class Ganeti(Way):
+    """The pipeline of the installed Ganeti; its export begins when its import listens, as in an import between clusters."""
+
+    def prepare(self) -> None:
+        common = {"mebibytes": self.job.mebibytes, "tool": self.job.tool, "port": PORT, "host": self.nodes.address, "pem": f"{KEYS}/ganeti.pem"}
+        self._import = self._command(self.nodes.target, {**common, "mode": "import", "path": self.job.target})
+        self._export = self._command(self.nodes.source, {**common, "mode": "export", "path": self.job.source})
+
+    def copy(self) -> None:
+        with running(self.nodes.target, [*on_node("pipeline"), self._import, self.job.target]) as receiver:
+            expect(receiver, b"listening")
+            with running(self.nodes.source, [*on_node("pipeline"), self._export, ""]) as sender:
+                succeed(sender)
+                succeed(receiver)
+
+    def commands(self) -> list[str]:
+        return [f"{end}: {shlex.join(json.loads(command))}" for end, command in (("source", self._export), ("destination", self._import))]
+
+    @staticmethod
+    def _command(host: SshHost, request: dict[str, t.Any]) -> str:
+        return must(host, *on_node("ganeti_command"), json.dumps(request)).decode()
+
+
+class Nbdcopy(Way):
+    """nbdcopy to nbdkit over mutual TLS. The disk is known to be zeros, and the end is flushed.
+
+    With a pre-shared key in place of certificates GnuTLS takes a cipher that costs ten times as much, and without
+    --threads nbdcopy opens only as many connections as there are cores.
+    """
+
+    # nbdkit comes back once it listens; it is ended by its number when standard input ends.
+    SERVE = 'pid=$1; shift; rm -f "$pid"; nbdkit -P "$pid" "$@"; echo ready; read -r _ || true; until [ -s "$pid" ]; do sleep 0.01; done; kill "$(cat "$pid")"'
+
+    def prepare(self) -> None:
+        self._server = ["--tls=require", f"--tls-certificates={KEYS}", "--tls-verify-peer", "-p", str(PORT), "file", self.job.target]
+        uri = f"nbds://{self.nodes.address}:{PORT}/?tls-certificates={KEYS}"
+        self._client = ["nbdcopy", "--connections=4", "--threads=4", "--destination-is-zero", "--flush", self.job.source, uri]
+
+    def copy(self) -> None:
+        with running(self.nodes.target, ["sh", "-euc", self.SERVE, "sh", f"{KEYS}/nbdkit.pid", *self._server]) as server:
+            expect(server, b"ready")
+            must(self.nodes.source, *self._client)
+
+    def commands(self) -> list[str]:
+        return [f"source: {shlex.join(self._client)}", f"destination: {shlex.join(['nbdkit', *self._server])}"]
+
+
+class Cp(Way):
+    """The floor: a copy on the source's node, without network, TLS or checksums."""
+
+    SCRIPT = 'cp --sparse=always "$1" "$2" && sync "$2"'
+
+    def prepare(self) -> None:
+        self.reader = self.nodes.source
+
+    def copy(self) -> None:
+        shell(self.nodes.source, self.SCRIPT, self.job.source, self.job.target)
+
+    def commands(self) -> list[str]:
+        return ["source only: " + self.SCRIPT.replace('"$1"', self.job.source).replace('"$2"', self.job.target)]
+
+
+WAYS: dict[str, type[Way]] = {"stream": Stream, "ganeti": Ganeti, "nbdcopy": Nbdcopy, "cp": Cp}
+
+
+@contextlib.contextmanager
+def running(host: SshHost, argv: list[str]) -> t.Iterator[SshProcess]:
+    """A process on a node, which ends when its standard input does."""
+    process = host.popen(argv)
+    try:
+        yield process
+    finally:
+        process.kill()
+
+
+def expect(process: SshProcess, line: bytes) -> None:
+    """Wait until a process says *line*."""
+    if next(iter(process), b"") != line:
+        raise RuntimeError(f"{process.command} on {process.host} did not start: {said(process)}")
+
+
+def succeed(process: SshProcess) -> None:
+    """Wait for the end of a process, which must be good."""
+    if process.wait(LONGEST):
+        raise RuntimeError(f"{process.command} on {process.host} failed: {said(process)}")
+
+
+def said(process: SshProcess) -> str:
+    """The end of what a process wrote to standard error."""
+    process.wait(10)
+    return process.stderr.decode("utf-8", "replace").strip()[-1000:]
+
+
+class Maker:
+    """Makes the source's disks, the same ones each time."""
+
+    def __init__(self, host: SshHost, quick: bool) -> None:
+        self._host = host
+        self._scale = QUICK if quick else 1
+
+    def size(self, disk: Disk) -> int:
+        """The MiB of a disk in this run."""
+        return disk.size // self._scale
+
+    def make(self, disk: Disk, path: str) -> None:
+        """Make a disk's image on the source's node."""
+        pieces = extents(self.size(disk) * MIB, disk.data // self._scale * MIB, disk.extents)
+        argv = [*on_node("scatter"), path, str(self.size(disk) * MIB), json.dumps(pieces), disk.kind]
+        process = self._host.popen(argv)
+        left = sum(length for _offset, length in pieces) if disk.kind == "files" else 0
+        for data in files() if left else ():
+            process.stdin.write(data[:left])
+            left -= len(data[:left])
+            if not left:
+                break
+        process.stdin.close()
+        succeed(process)
+
+
+def extents(size: int, data: int, count: int) -> list[tuple[int, int]]:
+    """Offsets and lengths in bytes of *count* extents, of different lengths and with different gaps, in blocks of 4 KiB."""
+    if size == data:
+        return [(0, size)]
+    chance = random.Random(count)
+    ends = [sorted(chance.randrange(1, total // 4096) * 4096 for _ in range(count - 1)) + [total] for total in (data, size - data)]
+    result, begun, skipped = [], 0, 0
+    for end, gap in zip(*ends):
+        # The first extent is at the very beginning, as on a file system; the gaps follow their extents.
+        result.append((begun + skipped, end - begun))
+        begun, skipped = end, gap
+    return [piece for piece in result if piece[1]]
+
+
+def files() -> t.Iterator[bytes]:
+    """The contents of this machine's real files, in the same order each time, again from the first where they are too few."""
+    while True:
+        for directory, folders, names in os.walk("/usr"):
+            folders.sort()
+            for name in sorted(names):
+                path = Path(directory) / name
+                if path.is_file() and not path.is_symlink():
+                    yield path.read_bytes()
+
+
+class Bench:
+    """The measuring itself."""
+
+    def __init__(self, nodes: Nodes, maker: Maker, asked: argparse.Namespace, keep: t.Callable[[list[report.Row]], None]) -> None:
+        self._nodes = nodes
+        self._maker = maker
+        self._runs: int | None = asked.runs
+        self._only: list[str] = asked.only
+        self._keep = keep
+        """Writes the results so far, so that a run that is ended early has not been for nothing."""
+        self.rows: list[report.Row] = []
+        self.failures: list[str] = []
+
+    def run(self) -> None:
+        """Measure all, with one disk at a time: memory would not hold them all."""
+        for place in (MEMORY, STORAGE):
+            for disk in DISKS:
+                cases = {case: self._contenders(case, disk) for case in CASES if case.place == place}
+                if any(cases.values()):
+                    self._on_disk(place, disk, cases)
+
+    def _contenders(self, case: Case, disk: Disk) -> list[Contender]:
+        """Who takes part, as far as --only lets them: each of its words must be in the name of a case, disk or contender."""
+        if disk.name not in case.disks:
+            return []
+        able = [each for each in CONTENDERS if case.name in each.cases and disk.name in (each.disks or case.disks)]
+        return [each for each in able if all(set(word.split(",")) & {case.name, disk.name, each.family, each.name} for word in self._only)]
+
+    def _on_disk(self, place: Place, disk: Disk, cases: dict[Case, list[Contender]]) -> None:
+        path = f"{place.directory}/source"
+        self._maker.make(disk, path)
+        want = fingerprint(self._nodes.source, path)
+        print(f"# {disk.name} on {place.name}: {self._maker.size(disk)} MiB, {want['allocated']:.0f} of them allocated", flush=True)
+        try:
+            for case, contenders in cases.items():
+                self._nodes.limit(case.network)
+                self._turns(case, disk, contenders, want)
+        finally:
+            self._nodes.limit(UNLIMITED)
+            must(self._nodes.source, "rm", "-f", path)
+
+    def _turns(self, case: Case, disk: Disk, contenders: list[Contender], want: dict[str, t.Any]) -> None:
+        """Let the contenders take turns until each has run often enough or long enough."""
+        rows = {each: report.Row(case.place.name, case.network.name, disk.name, each.name, each.family, each.tool, want["allocated"]) for each in contenders}
+        for number in range(self._runs or case.runs):
+            for contender, row in rows.items():
+                if row.failure or sum(row.seconds) > case.patience:
+                    continue
+                try:
+                    self._once(case, disk, contender, row, want["digest"] if number == 0 else None)
+                except Exception as error:  # noqa: BLE001  # the others are to run all the same; told at the end
+                    row.failure = f"{type(error).__name__}: {error}"
+                    self.failures.append(f"{row.title()}: {row.failure}")
+                print(f"{row.title()}: {row.failure or format(row.seconds[-1], '.2f') + ' s'}", flush=True)
+        self.rows += rows.values()
+        self._keep(self.rows)
+
+    def _once(self, case: Case, disk: Disk, contender: Contender, row: report.Row, digest: str | None) -> None:
+        """One run: a new, sparse destination, the copy, and a look at it."""
+        size = self._maker.size(disk)
+        way = WAYS[contender.family](self._nodes, Job(case.place, contender.tool, size))
+        target = way.job.target
+        row.commands = way.commands()
+        shell(way.reader, 'rm -f "$1"; truncate --size="$2M" "$1"', target, str(size))
+        self._settle(way)
+        try:
+            begun = time.monotonic()
+            way.copy()
+            seconds = time.monotonic() - begun
+            found = fingerprint(way.reader, target, with_digest=digest is not None)
+        finally:
+            must(way.reader, "rm", "-f", target)
+        if digest is not None and found["digest"] != digest:
+            raise WrongCopy("the copy differs from its source")
+        row.seconds.append(round(seconds, 3))
+        row.allocated = found["allocated"]
+        row.verified = True
+
+    def _settle(self, way: Way) -> None:
+        """On storage, begin without anything left to write, and without the source in the page cache: Ganeti's dd would not use it."""
+        if way.job.place is STORAGE:
+            shell(self._nodes.source, 'dd if="$1" iflag=nocache count=0 status=none; sync --file-system "$1"', way.job.source)
+
+
+def fingerprint(host: SshHost, path: str, with_digest: bool = True) -> dict[str, t.Any]:
+    """The digest of a disk's contents and the MiB allocated for it."""
+    if not with_digest:
+        return {"allocated": round(int(must(host, "stat", "--format=%b", path)) / 2048, 1)}
+    return t.cast("dict[str, t.Any]", json.loads(must(host, *on_node("fingerprint"), path)))
+
+
+def machine(nodes: Nodes) -> report.Machine:
+    """What this is measured on."""
     with open("/proc/cpuinfo", encoding="ascii") as stream:
-        model = next((line.split(":")[1].strip() for line in stream if line.startswith("model name")), "an unknown processor")
-    return f"{os.cpu_count()} cores of {model}, Linux {platform.release()}, {time.strftime('%d %B %Y', time.gmtime())}"
+        model = next((line.split(":")[1].strip() for line in stream if line.startswith("model name")), "unknown processor")
+    kernel = f"Linux {platform.release()}"
+    return report.Machine(len(os.sched_getaffinity(0)), model, memory("MemTotal"), kernel, nodes.versions(), os.getloadavg()[0])
+
+
+def memory(field: str) -> int:
+    """A line of /proc/meminfo, in MiB."""
+    with open("/proc/meminfo", encoding="ascii") as stream:
+        return next(int(line.split()[1]) // 1024 for line in stream if line.startswith(field + ":"))
+
+
+def arguments() -> argparse.Namespace:
+    """What the user asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, help="runs of each contender; without it 3 in memory and 2 elsewhere; who takes long runs less often")
+    parser.add_argument("--quick", action="store_true", help=f"disks of 1/{QUICK} of their size, to see that all works; the figures mean nothing")
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="WORD",
+        help="cases (memory, gigabit, storage), disks (sparse, full, random), contenders (stream, 'ganeti lzop', ...); commas between alternatives",
+    )  # fmt: skip
+    parser.add_argument("--output", type=Path, help="where results go; docs/, or a directory beside the lab with --quick or --only")
+    asked = parser.parse_args()
+    if asked.output is None:
+        asked.output = Path(os.environ["GANETI_LAB_DIR"]) / "bench" if asked.quick or asked.only else ROOT / "docs"
+    return asked
+
+
+def measure(asked: argparse.Namespace, nodes: Nodes, keep: t.Callable[[list[report.Row]], None]) -> Bench:
+    """Run all on nodes that are made ready and tidied up again."""
+    maker = Maker(nodes.source, asked.quick)
+    most = max(maker.size(disk) for disk in DISKS)
+    if memory("MemAvailable") < most + most // 4 + 1024:
+        raise SystemExit(f"This needs {(most + most // 4 + 1024) / 1024:.0f} GiB of free memory; {memory('MemAvailable') / 1024:.1f} GiB are free.")
+    bench = Bench(nodes, maker, asked, keep)
+    nodes.clean()
+    try:
+        nodes.prepare(most)
+        bench.run()
+    finally:
+        nodes.clean()
+    return bench
 
 
 def main() -> int:
     """Measure, write, and fail where a copy was wrong."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="disks a sixteenth of their size, to see that all works")
-    parser.add_argument("--output", type=Path, default=ROOT / "docs", help="where the results go")
-    parser.add_argument("--short", action="store_true", help="a quarter of an hour: fewer contenders where it takes long")
-    parser.add_argument("--only", metavar="WORD", help="only contenders whose names hold the word")
-    arguments = parser.parse_args()
-    bench = Bench(arguments.quick)
-    bench.clean()
-    try:
-        bench.prepare()
-        chosen = SHORT if arguments.short else CASES
-        if arguments.only:
-            chosen = tuple(case._replace(contenders=tuple(each for each in case.contenders if arguments.only in each.name)) for case in chosen)
-        bench.run(chosen)
-    finally:
-        bench.clean()
-    command = "make bench-move" + (" BENCH=--short" if arguments.short else "")
-    where = machine() + f", {bench.lanes} lanes"
-    arguments.output.mkdir(exist_ok=True)
-    (arguments.output / "bench-move.json").write_text(json.dumps({"machine": where, "results": bench.results}, indent=1) + "\n")
-    (arguments.output / "bench-move.md").write_text(markdown(bench.results, where, command))
-    plot(bench.results, arguments.output / "bench-move.svg")
+    asked = arguments()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
+    with open(Path(os.environ["GANETI_LAB_DIR"]) / "bench.lock", "w", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SystemExit("Another measurement runs on this lab.") from None
+        nodes = Nodes()
+        where, begun = machine(nodes), time.monotonic()
+        command = shlex.join(["make", "bench-move", *(["BENCH=" + shlex.join(sys.argv[1:])] if sys.argv[1:] else [])])
+        bench = measure(asked, nodes, lambda rows: report.write(asked.output, rows, where, command, asked.quick, time.monotonic() - begun))
+    print(f"Results are in {asked.output}/bench-move.*")
     for failure in bench.failures:
         print(f"FAILED: {failure}", file=sys.stderr)
-    return 1 if bench.failures else 0
+    if not bench.rows:
+        print("Nothing was measured: no contender is left by --only.", file=sys.stderr)
+    return 1 if bench.failures or not bench.rows else 0
 
 
 if __name__ == "__main__":
