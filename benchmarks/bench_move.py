@@ -386,16 +386,7 @@ class Maker:
     def make(self, disk: Disk, path: str) -> None:
         """Make a disk's image on the source's node."""
         pieces = extents(self.size(disk) * MIB, disk.data // self._scale * MIB, disk.extents)
-        argv = [*on_node("scatter"), path, str(self.size(disk) * MIB), json.dumps(pieces), disk.kind]
-        process = self._host.popen(argv)
-        left = sum(length for _offset, length in pieces) if disk.kind == "files" else 0
-        for data in files() if left else ():
-            process.stdin.write(data[:left])
-            left -= len(data[:left])
-            if not left:
-                break
-        process.stdin.close()
-        succeed(process)
+        must(self._host, *on_node("scatter"), path, str(self.size(disk) * MIB), json.dumps(pieces), disk.kind)
 
 
 def extents(size: int, data: int, count: int) -> list[tuple[int, int]]:
@@ -410,17 +401,6 @@ def extents(size: int, data: int, count: int) -> list[tuple[int, int]]:
         result.append((begun + skipped, end - begun))
         begun, skipped = end, gap
     return [piece for piece in result if piece[1]]
-
-
-def files() -> t.Iterator[bytes]:
-    """The contents of this machine's real files, in the same order each time, again from the first where they are too few."""
-    while True:
-        for directory, folders, names in os.walk("/usr"):
-            folders.sort()
-            for name in sorted(names):
-                path = Path(directory) / name
-                if path.is_file() and not path.is_symlink():
-                    yield path.read_bytes()
 
 
 class Bench:

@@ -74,11 +74,11 @@ def rapi_options() -> Spec:
     )
 
 
-def remote_cluster() -> Spec:
+def remote_cluster(required: bool = True) -> Spec:
     """A cluster that is managed from elsewhere."""
     return dict(
         type="dict",
-        required=True,
+        required=required,
         options=dict(
             address=dict(type="str", required=True),
             name=dict(type="str"),

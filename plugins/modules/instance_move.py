@@ -3,23 +3,26 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Move an instance between clusters."""
+"""Move an instance between clusters, or within one."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: instance_move
-short_description: Move an instance from one Ganeti cluster to another
+short_description: Move an instance between Ganeti clusters or between the nodes of one
 version_added: 0.1.0
 author:
   - the ganeti.cluster authors (@ganeti)
 description:
-  - Moves an instance with its disks, network interfaces, parameters and tags to another cluster, verifies the copy and only then gives up the source.
+  - Moves an instance with its disks, network interfaces, parameters and tags to another cluster, or to another node of its own,
+    verifies the copy and only then gives up the source.
   - The disks go straight from the source's primary node to the destination's over mutual TLS 1.3, with certificates made for this one move.
     Holes and zeros are neither sent nor written, so sparse disks stay sparse.
   - Everything that would make the move fail is looked for before anything is changed, and reported in one list.
   - When a step fails, the destination is removed and the source is as it was, running again if it was running.
     A move that was killed is finished or undone by running the same task again.
+  - Within a cluster, a twin is made that takes over the name and the hardware addresses when its disks are complete; a source that is kept
+    has the name RV(source_name) then. Ganeti runs the OS definition's C(rename) script on both.
   - Nothing has to be installed on the nodes, and the clusters need not share a cluster domain secret.
     The controller needs C(paramiko) and C(cryptography), and SSH access as root to both nodes.
 extends_documentation_fragment:
@@ -46,7 +49,7 @@ options:
     required: true
   destination_name:
     description:
-      - Name of the instance on the destination cluster. The same name if it is not set.
+      - Name of the instance on the destination cluster. The same name if it is not set. Not for moves within a cluster.
     type: str
   source:
     description:
@@ -147,9 +150,8 @@ options:
             default: 60
   destination:
     description:
-      - The cluster where the instance is to be.
+      - The cluster where the instance is to be. Without it, the instance moves within its cluster, and O(primary_node) is needed.
     type: dict
-    required: true
     suboptions: *cluster
   primary_node:
     description:
@@ -211,6 +213,15 @@ options:
       - It must be among the C(compression_tools) of both clusters and be installed on both nodes. Worth its while where the network is the slowest part.
     type: str
     default: none
+  ciphers:
+    description:
+      - The ciphers that the data may be encrypted with, each by the name that C(openssl ciphers) has for it. TLS 1.3 with its usual suites if it is not set.
+      - For moves within a cluster only, and only where its parameter C(allow_cipher_bypassing) is true on both nodes; see M(ganeti.cluster.cluster).
+      - Only ciphers that authenticate both ends with elliptic keys are taken, which are those named C(ECDHE-ECDSA-*) and the suites of TLS 1.3.
+        V(ECDHE-ECDSA-NULL-SHA) does not encrypt at all.
+    type: list
+    elements: str
+    default: []
   lanes:
     description:
       - How many connections, and processes on each node, the data is spread over.
@@ -311,6 +322,17 @@ EXAMPLES = r"""
     verify: readback
     source_after: removed
   delegate_to: localhost
+
+- name: Move to another node of the same cluster over a network that nobody else hears, with a cheaper cipher
+  ganeti.cluster.instance_move:
+    name: web1.example.com
+    source:
+      address: alpha.example.com
+    primary_node: node2.alpha.example.com
+    data_network: secondary
+    ciphers:
+      - ECDHE-ECDSA-AES128-GCM-SHA256
+  delegate_to: localhost
 """
 
 RETURN = r"""
@@ -330,6 +352,11 @@ node:
   returned: when something was moved
   type: str
   sample: b1.example.com
+source_name:
+  description: The name that the source has now, where it was kept.
+  returned: when something was moved and O(source_after=fenced)
+  type: str
+  sample: web1.example.com
 disks:
   description: Each disk's size in bytes and its digest, on which both ends agree.
   returned: when disks were copied
@@ -346,6 +373,12 @@ wire:
   returned: when disks were copied
   type: int
   sample: 157286400
+tls:
+  description: What the nodes agreed on, once for each way that connections differ; 0 bits mean that nothing was encrypted.
+  returned: when disks were copied
+  type: list
+  elements: dict
+  sample: [{version: TLSv1.3, cipher: TLS_AES_256_GCM_SHA384, bits: 256}]
 lanes:
   description: Connections that were used.
   returned: when disks were copied
@@ -398,13 +431,14 @@ def argument_spec() -> _argspec.ArgumentSpec:
         name=dict(type="str", required=True),
         destination_name=dict(type="str"),
         source=_argspec.remote_cluster(),
-        destination=_argspec.remote_cluster(),
+        destination=_argspec.remote_cluster(required=False),
         primary_node=dict(type="str"),
         iallocator=dict(type="str"),
         disk_template=dict(type="str"),
         nics=dict(type="list", elements="dict", default=[], options=nic),
         osparams_private=dict(type="dict", no_log=True),
         compress=dict(type="str", default="none"),
+        ciphers=dict(type="list", elements="str", default=[]),
         lanes=dict(type="int"),
         verify=dict(type="str", choices=["stream", "readback"], default="stream"),
         source_after=dict(type="str", choices=["fenced", "removed"], default="fenced"),

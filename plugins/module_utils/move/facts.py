@@ -156,8 +156,15 @@ def lock_holder(cluster: Cluster, name: str) -> t.Optional[str]:
     return None
 
 
-def unfinished_jobs(cluster: Cluster, name: str) -> t.List[int]:
-    """The jobs about instance *name* that have not come to their end."""
+def tagged(cluster: Cluster) -> t.Tuple[t.Dict[str, t.Sequence[str]], t.Dict[str, str]]:
+    """The tags of all instances by name, and their UUIDs by name."""
+    rows = cluster.query("instance", ["name", "uuid", "tags"])
+    return {row["name"]: row["tags"] or () for row in rows}, {row["name"]: row["uuid"] for row in rows}
+
+
+def unfinished_jobs(cluster: Cluster, names: t.Iterable[str]) -> t.List[int]:
+    """The jobs about instances *names* that have not come to their end."""
     unfinished = ["|"] + [["=", "status", status] for status in ("queued", "waiting", "canceling", "running")]
     rows = cluster.query("job", ["id", "summary"], unfinished)
-    return [int(row["id"]) for row in rows if any(text.endswith(f"({name})") for text in row["summary"] or ())]
+    ends = tuple(f"({name})" for name in names)
+    return [int(row["id"]) for row in rows if any(text.endswith(ends) for text in row["summary"] or ())]

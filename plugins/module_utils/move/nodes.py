@@ -15,6 +15,7 @@ import typing as t
 from .._errors import ConnectionFailed, StreamFailed
 from ..api.ssh import SshHost, SshProcess
 from ..stream import bundle
+from ..stream.suites import is_suite
 from .progress import Meter, Progress
 
 _PYTHON = ("python3", "-I", "-c", bundle.BOOT)
@@ -34,7 +35,8 @@ class Endpoint:
         self.heard = time.monotonic()
         self.result: Event = {}
         self._events = events
-        self._process: SshProcess = host.popen(_PYTHON)
+        suites = [name for name in request.get("ciphers", ()) if request["command"] in ("send", "receive") and is_suite(name)]
+        self._process: SshProcess = host.popen([*_PYTHON, *suites])
         self._process.stdin.write(bundle.bundle() + json.dumps(request).encode("ascii") + b"\n")
         self._process.stdin.flush()
         threading.Thread(target=self._read, daemon=True).start()

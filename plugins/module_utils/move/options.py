@@ -13,6 +13,7 @@ from .._errors import InvalidInput
 from ..stream.tools import NONE, valid_name
 
 _HOST_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)*\Z")
+_CIPHER = re.compile(r"[A-Za-z0-9][-_A-Za-z0-9]*\Z")
 _MOST_LANES = 32
 
 
@@ -41,6 +42,7 @@ class Options(t.NamedTuple):
     nics: t.Tuple[NicOverride, ...]
     osparams_private: t.Mapping[str, str]
     compress: str
+    ciphers: t.Tuple[str, ...]
     lanes: t.Optional[int]
     verify: str
     source_after: str
@@ -69,8 +71,10 @@ def parse(params: t.Mapping[str, t.Any]) -> Options:
     values = {field: params[field] for field in Options._fields if field in params}
     values.update(
         destination_name=params["destination_name"] or params["name"],
+        destination=params["destination"] or params["source"],
         nics=tuple(_override(nic) for nic in params["nics"] or ()),
         osparams_private=params["osparams_private"] or {},
+        ciphers=tuple(params["ciphers"] or ()),
     )
     return Options(**values)
 
@@ -87,6 +91,7 @@ def _problems(params: t.Mapping[str, t.Any]) -> t.Iterator[t.Optional[str]]:
             f"{params['compress']!r} is not a name of a compression tool: use letters, digits, dashes and underscores, "
             "no dash in front. Tools take no parameters here; name a variant with a script of its own."
         )
+    yield from _cipher_names(params["ciphers"] or ())
     lanes = params["lanes"]
     if lanes is not None and not 1 <= lanes <= _MOST_LANES:
         yield f"lanes is {lanes}: use 1 to {_MOST_LANES}."
@@ -97,6 +102,15 @@ def _problems(params: t.Mapping[str, t.Any]) -> t.Iterator[t.Optional[str]]:
         yield "nics names the same index twice."
     if params["opportunistic_tries"] and params["primary_node"]:
         yield "opportunistic_tries needs an iallocator, but primary_node is given."
+
+
+def _cipher_names(ciphers: t.Sequence[str]) -> t.Iterator[str]:
+    """Nothing that means anything to OpenSSL beyond a name gets any further; whether it is one, the nodes tell."""
+    for name in ciphers:
+        if not _CIPHER.match(name):
+            yield f"{name!r} in ciphers is not a name of a cipher: use one name an item, without rules, options and separators."
+    if len(set(ciphers)) != len(ciphers):
+        yield "ciphers names the same cipher twice."
 
 
 def _host_name(option: str, value: t.Optional[str]) -> t.Optional[str]:

@@ -14,6 +14,7 @@ from ..api.opcodes import opcode
 from . import tags
 from .facts import Instance, InstanceDisk, Nic
 from .options import NicOverride, Options
+from .within import names, of_twin
 
 # Hypervisor parameters that belong to the cluster and are refused for an instance (Ganeti: HVC_GLOBALS).
 _HV_OF_CLUSTER = frozenset(("migration_bandwidth", "migration_mode", "migration_port", "xen_cmd"))
@@ -85,16 +86,17 @@ def backend_parameters(instance: Instance, info: t.Mapping[str, t.Any]) -> Param
     return known
 
 
-def creation(source: Source, info: t.Mapping[str, t.Any], options: Options, move_id: str) -> t.Dict[str, t.Any]:
-    """The opcode that makes the destination: nothing installed, not started, marked with the move's id."""
+def creation(source: Source, info: t.Mapping[str, t.Any], options: Options, move_id: str, within: bool) -> t.Dict[str, t.Any]:
+    """The opcode that makes the destination: nothing installed, not started, marked with the move's id; a twin if *within*."""
     instance = source.instance
     overrides = {override.number: override for override in options.nics}
+    nics = [nic(each, overrides.get(index)) for index, each in enumerate(instance.nics)]
     fields: t.Dict[str, t.Any] = {
-        "instance_name": options.destination_name,
+        "instance_name": names(options, within, move_id).made,
         "mode": "create",
         "disk_template": options.disk_template or instance.disk_template,
         "disks": [disk(each) for each in source.disks],
-        "nics": [nic(each, overrides.get(index)) for index, each in enumerate(instance.nics)],
+        "nics": [of_twin(each) for each in nics] if within else nics,
         "hypervisor": instance.hypervisor,
         "beparams": backend_parameters(instance, info),
         "hvparams": hypervisor_parameters(instance, info),

@@ -53,7 +53,7 @@ class Probes(t.NamedTuple):
 
 def of_clusters(seen: Clusters, options: Options) -> t.List[str]:
     """Everything that the clusters' answers forbid, a sentence each."""
-    checks = (_versions, _same_cluster, _state, _lock, _name, _template, _hypervisor, _os, _tool, _networks, _nics, _node)
+    checks = (_versions, _within, _state, _lock, _name, _template, _hypervisor, _os, _tool, _ciphers, _networks, _nics, _node)
     return [problem for check in checks for problem in check(seen, options)]
 
 
@@ -68,6 +68,11 @@ def of_nodes(probes: Probes, options: Options) -> t.List[str]:
             problems.append(f"Python on the {side} node {name} has no TLS 1.3: upgrade OpenSSL there.")
         if not answer["root"]:
             problems.append(f"The SSH user on the {side} node {name} is not root and cannot open disks: set ssh.user to root.")
+        if answer["cipher_bypassing"] is False:
+            problems.append(
+                f"The {side} node {name} does not allow moves to choose ciphers: set allow_cipher_bypassing with the module cluster, or leave ciphers out."
+            )
+        problems += [f"On the {side} node {name}: {problem}" for problem in answer["cipher_problems"]]
         if not answer["tools"].get(options.compress, True):
             tool = options.compress
             problems.append(f"The compression tool {tool} does not answer -h on the {side} node {name}: install it there, or choose another.")
@@ -96,9 +101,14 @@ def _versions(seen: Clusters, options: Options) -> Problems:
             yield f"The {side} cluster {info['name']} runs Ganeti {version}: moves are known to work with {' and '.join(_VERSIONS)}."
 
 
-def _same_cluster(seen: Clusters, options: Options) -> Problems:
-    if seen.source_info["uuid"] == seen.destination_info["uuid"]:
-        yield f"Source and destination are the same cluster, {seen.source_info['name']}: use gnt-instance move within a cluster."
+def _within(seen: Clusters, options: Options) -> Problems:
+    """Within a cluster, the task must say where to: it would find another node each time it is run."""
+    if seen.source_info["uuid"] != seen.destination_info["uuid"]:
+        return
+    if options.primary_node is None:
+        yield f"Source and destination are the same cluster, {seen.source_info['name']}: set primary_node to the node that is to have the instance."
+    if options.destination_name != options.name:
+        yield "destination_name cannot be set for a move within a cluster: use gnt-instance rename."
 
 
 def _state(seen: Clusters, options: Options) -> Problems:
@@ -152,6 +162,11 @@ def _tool(seen: Clusters, options: Options) -> Problems:
                 f"The compression tool {options.compress} is not allowed on the {side} cluster {info['name']}, "
                 f"whose compression_tools are {', '.join(info['compression_tools'])}: add it there, or choose another."
             )
+
+
+def _ciphers(seen: Clusters, options: Options) -> Problems:
+    if options.ciphers and seen.source_info["uuid"] != seen.destination_info["uuid"]:
+        yield "ciphers can be chosen for moves within a cluster only; between clusters it is always TLS 1.3 with its usual suites: leave ciphers out."
 
 
 def _networks(seen: Clusters, options: Options) -> Problems:

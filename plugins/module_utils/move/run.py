@@ -12,7 +12,7 @@ import typing as t
 
 from .._difference import Difference
 from .._errors import GanetiError
-from . import facts, interrupts, plan, tags
+from . import facts, interrupts, plan, tags, within
 from .journal import Journal
 from .options import Options
 from .progress import Progress
@@ -57,11 +57,11 @@ class _Move:
 
     def _act(self, names: t.Tuple[str, str, str, str], journal: Journal) -> Result:
         source, destination = self._instances()
-        decision = decide(source, destination, names)
+        decision = self._decide(source, destination, names)
         if decision.action is Action.UNDO:
             self._undo_earlier(decision, journal)
             source, destination = self._instances()
-            decision = decide(source, destination, names)
+            decision = self._decide(source, destination, names)
         if decision.action is Action.DONE:
             return self._unchanged(decision)
         if decision.action is Action.FINISH and destination is not None:
@@ -71,15 +71,24 @@ class _Move:
         raise GanetiError(f"{names[0]} changed while it was looked at: somebody else moves it. Run the same task again.")
 
     def _instances(self) -> t.Tuple[t.Optional[facts.Instance], t.Optional[facts.Instance]]:
+        source, destination = self._options.name, t.cast("t.Optional[str]", self._options.destination_name)
+        if self._session.within:
+            source, destination = within.taking_part(source, *facts.tagged(self._session.source.cluster))
         return (
-            facts.instance(self._session.source.cluster, self._options.name),
-            facts.instance(self._session.destination.cluster, self._options.destination_name),
+            facts.instance(self._session.source.cluster, source),
+            facts.instance(self._session.destination.cluster, destination) if destination else None,
         )
+
+    def _decide(self, source: t.Optional[facts.Instance], destination: t.Optional[facts.Instance], names: t.Tuple[str, str, str, str]) -> Decision:
+        decision = decide(source, destination, names)
+        if decision.action is Action.FRESH and self._session.within and source is not None and within.in_place(source, self._options):
+            return Decision(Action.DONE)
+        return decision
 
     def _rehearse(self, names: t.Tuple[str, str, str, str]) -> Result:
         """What would happen: the preflight in full where a new move would begin."""
         source, destination = self._instances()
-        decision = decide(source, destination, names)
+        decision = self._decide(source, destination, names)
         if decision.action is Action.DONE:
             return self._unchanged(decision)
         if decision.action is Action.FRESH and source is not None:
@@ -112,7 +121,7 @@ class _Move:
             steps.prepare(found, made)
             steps.stop(found.source.instance)
             steps.copy(found, made)
-            steps.release(made.name, plan.will_run(found.source.instance, self._options.start))
+            steps.release(plan.will_run(found.source.instance, self._options.start))
         except BaseException as error:
             interrupts.ignore()
             # Once the destination runs it may hold newer data than the source: then the only way is forward.
@@ -143,7 +152,7 @@ class _Move:
         change.add("move", f"{decision.move_id}: {decision.action.value}", "finished")
         if destination.admin_state != "up" and not committed:
             wanted = decision.was_up if self._options.start == "as_before" else self._options.start == "yes"
-            steps.release(destination.name, wanted)
+            steps.release(wanted)
         self._commit(steps, journal)
         return _result(change, action="finish", move_id=decision.move_id, node=destination.node)
 

@@ -47,6 +47,11 @@ class Session:
             self.close()
             raise
 
+    @property
+    def within(self) -> bool:
+        """Whether source and destination are the same cluster."""
+        return bool(self.source.info["uuid"] == self.destination.info["uuid"])
+
     def close(self) -> None:
         """Close all connections."""
         for host in self._hosts.values():

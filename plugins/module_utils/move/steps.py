@@ -12,7 +12,7 @@ import typing as t
 from .._errors import GanetiError, StreamFailed
 from ..api.opcodes import opcode
 from ..api.ssh import SshHost
-from . import facts, plan, tags
+from . import facts, plan, tags, within
 from .certificates import identities
 from .journal import Journal
 from .nodes import Transfer
@@ -35,6 +35,7 @@ class Steps:
         self._journal = journal
         self._progress = progress
         self._id = move_id
+        self._names = within.names(options, session.within, move_id)
         self._verified = False
         self._request: t.Dict[str, t.Any] = {}
         self._hosts: t.List[SshHost] = []
@@ -45,8 +46,8 @@ class Steps:
     def create(self, found: Survey) -> facts.Instance:
         """Make the destination, fenced, so that never both copies can run."""
         self._say("create the destination")
-        side, name = self._session.destination, self._options.destination_name
-        creation = plan.creation(found.source, side.info, self._options, self._id)
+        side, name = self._session.destination, self._names.made
+        creation = plan.creation(found.source, side.info, self._options, self._id, self._session.within)
         opportunistically(
             lambda extra: self._session.job(side, {**creation, **extra}, f"create {name}"),
             self._options.opportunistic_tries,
@@ -72,6 +73,7 @@ class Steps:
             "move_id": self._id,
             "lanes": count,
             "tool": self._options.compress,
+            "ciphers": self._options.ciphers,
             "checksum": self._options.checksum,
             "address": self._session.data_address(nodes[1]),
         }
@@ -81,7 +83,10 @@ class Steps:
         """Shut the source down and fence it, after its state was noted on it."""
         side, name = self._session.source, source.name
         self._say("stop and fence the source")
-        self._tag(side, name, [tags.source(self._id, source.admin_state)])
+        noted = [tags.source(self._id, source.admin_state)]
+        if self._session.within:
+            noted += [tags.address(self._id, index, nic.mac, nic.ip) for index, nic in enumerate(source.nics)]
+        self._tag(side, name, noted)
         self.stopped_at = time.monotonic()
         shutdown = opcode("OP_INSTANCE_SHUTDOWN", instance_name=name, timeout=self._options.shutdown_timeout)
         steps = [shutdown, _offline(name)] if source.admin_state == "up" else [_offline(name)]
@@ -110,14 +115,21 @@ class Steps:
             lanes=self._request["lanes"],
             payload=sent["payload"],
             wire=sent["wire"],
+            tls=[dict(zip(("version", "cipher", "bits"), agreed)) for agreed in sent["tls"]],
             copy_seconds=round(time.monotonic() - begun, 3),
         )
 
-    def release(self, name: str, start: bool) -> None:
-        """Note that the destination is complete, take its fence off, and start it if it is to run."""
-        side = self._session.destination
+    def release(self, start: bool) -> None:
+        """Note that the destination is complete, give it its name, take its fence off, and start it if it is to run."""
+        side, made, name = self._session.destination, self._destination(), self._names.final
+        if made is None:
+            raise GanetiError(f"{name} has vanished from {side.name} while it was moved: somebody removed it.")
         self._say("start the destination" if start else "release the destination")
-        steps = [opcode("OP_TAGS_SET", kind="instance", name=name, tags=[tags.verified(self._id)]), _online(name)]
+        steps = [opcode("OP_TAGS_SET", kind="instance", name=made.name, tags=[tags.verified(self._id)])]
+        source = self._source() if self._session.within else None
+        if source is not None:
+            steps += within.exchange(source, made, self._names, self._options)
+        steps.append(_online(name))
         if start:
             steps.append(opcode("OP_INSTANCE_STARTUP", instance_name=name))
         self._session.job(side, steps, f"release {name}")
@@ -136,51 +148,66 @@ class Steps:
         if self._options.source_after == "removed":
             self._session.job(here, opcode("OP_INSTANCE_REMOVE", instance_name=source.name), f"remove {source.name}", _UNDO_LOCKS)
         else:
-            self._untag(here, source.name, {"source"})
+            self._untag(here, source.name, {"source", "nic"})
+            self.result["source_name"] = source.name
 
     def destination_runs(self) -> bool:
         """Whether the verified destination was started, be it that the message about it was lost."""
         if not self._verified:
             return False
-        side, name = self._session.destination, self._options.destination_name
-        self._settle(side, name)
-        found = facts.instance(side.cluster, name)
-        return found is not None and self._is_ours(found) and found.running
+        self._settle(self._session.destination)
+        found = self._destination()
+        return found is not None and found.running
 
     def remove_destination(self) -> None:
         """Remove what this move has made at the destination, if there is anything; never anything else."""
-        side, name = self._session.destination, self._options.destination_name
-        self._settle(side, name)
-        found = facts.instance(side.cluster, name)
-        if found is None or not self._is_ours(found):
+        side = self._session.destination
+        self._settle(side)
+        found = self._destination()
+        if found is None:
             return
         self._say("undo: remove the destination")
-        self._session.job(side, opcode("OP_INSTANCE_REMOVE", instance_name=name, shutdown_timeout=0), f"remove {name}", _UNDO_LOCKS)
+        self._session.job(side, opcode("OP_INSTANCE_REMOVE", instance_name=found.name, shutdown_timeout=0), f"remove {found.name}", _UNDO_LOCKS)
 
     def restore_source(self) -> None:
         """Bring the source back to the state that is noted on it, if any is."""
-        side, name = self._session.source, self._options.name
-        self._settle(side, name)
-        found = facts.instance(side.cluster, name)
-        mark = tags.marks(found.tags).get("source") if found else None
-        if found is None or mark is None or mark.move_id != self._id:
+        side, name = self._session.source, self._names.source
+        self._settle(side)
+        found = self._source()
+        if found is None:
             return
+        mark = tags.marks(found.tags)["source"]
         self._say("undo: restore the source")
+        steps = within.give_back(found, self._names)
+        if steps:
+            self._session.job(side, steps, f"give {name} its name and addresses back", _UNDO_LOCKS)
         if found.admin_state == "offline":
             self._session.job(side, _online(name), f"take the fence off {name}", _UNDO_LOCKS)
         if mark.value == "up" and not found.running:
             self._session.job(side, opcode("OP_INSTANCE_STARTUP", instance_name=name), f"start {name} again", _UNDO_LOCKS)
-        self._untag(side, name, {"source"})
+        self._untag(side, name, {"source", "nic"})
 
-    def _settle(self, side: Side, name: str) -> None:
-        """Wait for jobs about the instance that an interruption has left running: only then is its state known."""
+    def _settle(self, side: Side) -> None:
+        """Wait for jobs about our instances that an interruption has left running: only then is their state known."""
         deadline = time.monotonic() + _UNDO_LOCKS
-        while facts.unfinished_jobs(side.cluster, name) and time.monotonic() < deadline:
+        while facts.unfinished_jobs(side.cluster, self._names) and time.monotonic() < deadline:
             time.sleep(1)
 
-    def _is_ours(self, found: facts.Instance) -> bool:
-        mark = tags.marks(found.tags).get("destination")
-        return mark is not None and mark.move_id == self._id
+    def _source(self) -> t.Optional[facts.Instance]:
+        """The source as it is now, if it takes part in this move."""
+        return self._marked(self._session.source, (self._names.source, self._names.retired), "source")
+
+    def _destination(self) -> t.Optional[facts.Instance]:
+        """The destination as it is now, if this move has made it."""
+        return self._marked(self._session.destination, (self._names.made, self._names.final), "destination")
+
+    def _marked(self, side: Side, names: t.Iterable[str], kind: str) -> t.Optional[facts.Instance]:
+        for name in dict.fromkeys(names):
+            found = facts.instance(side.cluster, name)
+            mark = tags.marks(found.tags).get(kind) if found else None
+            if mark is not None and mark.move_id == self._id:
+                return found
+        return None
 
     def _say(self, step: str) -> None:
         self._journal.add(step)

@@ -55,7 +55,7 @@ def _rehearse(
     session: Session, options: Options, source: Source, move_id: str, nodes: t.Iterable[facts.Node]
 ) -> t.Tuple[t.Optional[str], t.List[str]]:
     """Let the destination check the creation without doing it: the node it would choose, or why it refuses."""
-    creation = plan.creation(source, session.destination.info, options, move_id)
+    creation = plan.creation(source, session.destination.info, options, move_id, session.within)
     try:
         answer = session.job(session.destination, {**creation, "dry_run": True}, f"rehearse the creation of {options.destination_name}")
     except JobFailed as error:
@@ -72,8 +72,8 @@ def check_nodes(session: Session, options: Options, source: Source, source_node:
     directory = plan.storage_directory(session.destination.info, template)
     files = [[disk.file, disk.bytes] for disk in source.disks if disk.file]
     try:
-        there = ask(hosts[0], {"command": "examine", "tools": tools, "disks": files})
-        here = ask(hosts[1], {"command": "examine", "tools": tools, "directory": directory})
+        there = ask(hosts[0], {"command": "examine", "tools": tools, "ciphers": options.ciphers, "disks": files})
+        here = ask(hosts[1], {"command": "examine", "tools": tools, "ciphers": options.ciphers, "directory": directory})
         unreachable = reachable(hosts[1], session.data_address(node), options.data_port, hosts[0])
     except GanetiError as error:
         return [error.message]

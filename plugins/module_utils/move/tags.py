@@ -11,6 +11,7 @@ tag                                       on           meaning
 ``ganeti-move:ID:destination``            destination  was created by move ID and is not yet in use
 ``ganeti-move:ID:verified``               destination  holds a verified, durable copy of every disk
 ``ganeti-move:ID:moved-to:UUID``          source       move ID is committed; UUID is the destination
+``ganeti-move:ID:nic:INDEX:MAC/IP``       source       within a cluster: what interface INDEX had before the move
 ========================================  ===========  ==============================================
 """
 
@@ -21,7 +22,7 @@ import typing as t
 
 PREFIX = "ganeti-move:"
 
-_TAG = re.compile(r"ganeti-move:([0-9a-f]{16}):(source|destination|verified|moved-to)(?::([-0-9a-z]+))?\Z")
+_TAG = re.compile(r"ganeti-move:([0-9a-f]{16}):(source|destination|verified|moved-to|nic)(?::([-0-9a-z:./]+))?\Z")
 
 
 class Mark(t.NamedTuple):
@@ -50,6 +51,22 @@ def verified(move_id: str) -> str:
 def moved_to(move_id: str, uuid: str) -> str:
     """The tag of a source that was replaced by the instance *uuid*."""
     return f"{PREFIX}{move_id}:moved-to:{uuid}"
+
+
+def address(move_id: str, index: int, mac: str, ip: t.Optional[str]) -> str:
+    """The tag that remembers what the interface *index* of a source had."""
+    return f"{PREFIX}{move_id}:nic:{index}:{mac}/{ip or ''}"
+
+
+def addresses(tags: t.Iterable[str]) -> t.Dict[int, t.Tuple[str, t.Optional[str]]]:
+    """The hardware addresses and addresses that *tags* remember, by the interface's index."""
+    result: t.Dict[int, t.Tuple[str, t.Optional[str]]] = {}
+    for match in filter(None, map(_TAG.match, tags)):
+        if match[2] == "nic":
+            index, _colon, rest = match[3].partition(":")
+            mac, _slash, ip = rest.partition("/")
+            result[int(index)] = (mac, ip or None)
+    return dict(sorted(result.items()))
 
 
 def marks(tags: t.Iterable[str]) -> t.Dict[str, Mark]:

@@ -22,27 +22,19 @@ from .sender import SendPlan, send
 Request = t.Mapping[str, t.Any]
 
 
-def _disks(request: Request) -> t.Tuple[Disk, ...]:
-    return tuple(Disk(path, size) for path, size in request["disks"])
-
-
-def _identity(request: Request) -> tls.Identity:
-    return tls.Identity(request["certificate"], request["key"], request["ca"])
-
-
-def _send(request: Request, controller: Controller) -> t.Dict[str, t.Any]:
-    names = ("move_id", "address", "port", "lanes", "tool", "checksum")
-    return send(SendPlan(disks=_disks(request), identity=_identity(request), **{name: request[name] for name in names}), controller)
-
-
-def _receive(request: Request, controller: Controller) -> t.Dict[str, t.Any]:
-    names = ("move_id", "address", "port", "lanes", "tool", "checksum", "readback")
-    return receive(ReceivePlan(disks=_disks(request), identity=_identity(request), **{name: request[name] for name in names}), controller)
+def _plan(request: Request, *names: str) -> t.Dict[str, t.Any]:
+    """What both ends have to know, and *names* of the request beside it."""
+    return {
+        "disks": tuple(Disk(path, size) for path, size in request["disks"]),
+        "identity": tls.Identity(request["certificate"], request["key"], request["ca"]),
+        "ciphers": tuple(request.get("ciphers", ())),
+        **{name: request[name] for name in ("move_id", "address", "port", "lanes", "tool", "checksum") + names},
+    }
 
 
 COMMANDS: t.Mapping[str, t.Callable[[Request, Controller], t.Dict[str, t.Any]]] = {
-    "send": _send,
-    "receive": _receive,
+    "send": lambda request, controller: send(SendPlan(**_plan(request)), controller),
+    "receive": lambda request, controller: receive(ReceivePlan(**_plan(request, "readback")), controller),
     "examine": lambda request, controller: probe.examine(request),
     "listen": lambda request, controller: probe.listen(request["address"], request["port"], controller),
     "connect": lambda request, controller: probe.connect(request["address"], request["port"]),

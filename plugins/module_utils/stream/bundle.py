@@ -15,10 +15,10 @@ import typing as t
 
 # Written out, as Ansible packs with a module only what it sees imported by name.
 from . import __main__ as entry
-from . import connection, control, digest, disks, errors, extents, frames, lanes, pipes, probe, receiver, sender, tls, tools, work
+from . import ciphers, connection, control, digest, disks, errors, extents, frames, lanes, pipes, policy, probe, receiver, sender, suites, tls, tools, work
 
 MODULES: t.Tuple[types.ModuleType, ...] = (
-    errors, extents, digest, frames, tls, tools, disks, control, lanes, work, connection, pipes, sender, receiver, probe, entry,
+    suites, errors, extents, digest, frames, ciphers, policy, tls, tools, disks, control, lanes, work, connection, pipes, sender, receiver, probe, entry,
 )  # fmt: skip
 """The modules of the endpoint, each after those that it imports."""
 
@@ -27,7 +27,7 @@ BOOT = (
     "while len(b) < n: b += r.read(n - len(b)) or sys.exit(2)\n"
     "exec(compile(b, 'endpoint', 'exec'))"
 )
-"""The program given to ``python3 -c``: reads the bundle's length and the bundle, and runs it."""
+"""The program given to ``python3 -c``: reads the bundle's length and the bundle, and runs it. Arguments are the TLS 1.3 suites to offer."""
 
 _LOADER = '''\
 import json, linecache, sys, types
@@ -44,6 +44,8 @@ for name, source in SOURCES.items():
     setattr(package, name, module)
     linecache.cache[full] = (len(source), None, source.splitlines(True), full)
     exec(compile(source, full, "exec"), module.__dict__)
+    if name == "suites":  # before another module loads OpenSSL
+        module.choose(sys.argv[1:])
 sys.exit(sys.modules["ganeti_stream.__main__"].main())
 '''
 

@@ -13,7 +13,7 @@ import ssl
 import sys
 import typing as t
 
-from . import tools
+from . import ciphers, policy, tools
 from .control import Controller
 from .disks import Disk
 from .errors import EndpointError
@@ -27,7 +27,8 @@ def examine(question: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """What this node is and has.
 
     *question* may hold ``tools`` (names), ``directory`` (whose file system's
-    free bytes are wanted) and ``disks`` (paths and sizes, to count their data).
+    free bytes are wanted), ``disks`` (paths and sizes, to count their data) and
+    ``ciphers`` (names that a move is to use).
     """
     answer: t.Dict[str, t.Any] = {
         "python": list(sys.version_info[:3]),
@@ -36,9 +37,15 @@ def examine(question: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
         "cpus": len(os.sched_getaffinity(0)),
         "root": os.geteuid() == 0,
         "tools": {name: tools.answers(name) for name in question.get("tools", ())},
+        "cipher_bypassing": None,
+        "cipher_problems": [],
         "free": None,
         "data": None,
     }
+    wanted = question.get("ciphers")
+    if wanted:
+        answer["cipher_bypassing"] = policy.allows_cipher_bypassing()
+        answer["cipher_problems"] = ciphers.problems(wanted, ciphers.known())
     directory = question.get("directory")
     if directory:
         answer["free"] = _free(directory)

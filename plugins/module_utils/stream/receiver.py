@@ -12,7 +12,7 @@ import socket
 import ssl
 import typing as t
 
-from . import frames, tls
+from . import frames, policy, tls
 from .connection import accept
 from .control import Controller
 from .digest import CHECKSUMS, DiskDigest
@@ -39,14 +39,16 @@ class ReceivePlan(t.NamedTuple):
     checksum: str
     readback: bool
     identity: tls.Identity
+    ciphers: t.Tuple[str, ...] = ()
 
 
 def receive(plan: ReceivePlan, controller: Controller) -> t.Dict[str, t.Any]:
     """Receive all disks; return the digests of what is on them, once it is on stable storage."""
+    policy.check_ciphers(plan.ciphers)
+    context = tls.context(plan.identity, server=True, wanted=plan.ciphers)
     descriptors = [open_disk(disk, write=True) for disk in plan.disks]
     for descriptor, disk in zip(descriptors, plan.disks):
         clear(descriptor, disk.size)
-    context = tls.context(plan.identity, server=True)
     with _listen(plan.address, plan.port) as listener:
         controller.say("listening", port=listener.getsockname()[1])
         results = run_lanes(controller, plan.lanes, functools.partial(_work, plan, listener, context), "receive")
@@ -81,11 +83,13 @@ def _listen(address: str, port: int) -> socket.socket:
 def _work(plan: ReceivePlan, listener: socket.socket, context: ssl.SSLContext, _lane: int, reporter: Reporter) -> None:
     connection = accept(listener, context, plan.move_id, plan.lanes)
     listener.close()
+    policy.check_peer(plan.ciphers, connection.getpeername()[0])
+    agreed = tls.negotiated(connection, plan.ciphers)
     source = input_(connection, plan.tool)
     digests, payload = _store_frames(plan, source, reporter)
     source.finish()
     connection.sendall(frames.STORED)
-    reporter.finished(digests=[digest.hexdigest() for digest in digests], payload=payload, done=payload)
+    reporter.finished(digests=[digest.hexdigest() for digest in digests], payload=payload, done=payload, tls=agreed)
 
 
 def _store_frames(plan: ReceivePlan, source: Input, reporter: Reporter) -> t.Tuple[t.List[DiskDigest], int]:

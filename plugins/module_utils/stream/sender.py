@@ -10,7 +10,7 @@ import functools
 import ssl
 import typing as t
 
-from . import frames, tls
+from . import frames, policy, tls
 from .connection import dial, receive_exactly
 from .control import Controller
 from .digest import CHECKSUMS, DiskDigest
@@ -34,20 +34,23 @@ class SendPlan(t.NamedTuple):
     tool: str
     checksum: str
     identity: tls.Identity
+    ciphers: t.Tuple[str, ...] = ()
 
 
 def send(plan: SendPlan, controller: Controller) -> t.Dict[str, t.Any]:
     """Send all disks; return their digests and the byte counts."""
+    policy.check_ciphers(plan.ciphers)
+    policy.check_peer(plan.ciphers, plan.address)
     amounts = data_bytes(plan.disks)
     dealer = Dealer(plan.disks, plan.lanes)
-    context = tls.context(plan.identity, server=False)
+    context = tls.context(plan.identity, server=False, wanted=plan.ciphers)
     work = functools.partial(_work, plan, dealer, context)
     # One process more than lanes: the last one deals out the work.
     results = run_lanes(controller, plan.lanes + 1, work, "copy", sum(amounts))
     return totals(results, len(plan.disks))
 
 
-def totals(results: t.Iterable[t.Mapping[str, t.Any]], disks: int) -> t.Dict[str, t.Any]:
+def totals(results: t.Sequence[t.Mapping[str, t.Any]], disks: int) -> t.Dict[str, t.Any]:
     """Add up what the lanes reported."""
     digests = [DiskDigest() for _disk in range(disks)]
     payload = wire = 0
@@ -56,7 +59,8 @@ def totals(results: t.Iterable[t.Mapping[str, t.Any]], disks: int) -> t.Dict[str
             digest.merge(value)
         payload += result.get("payload", 0)
         wire += result.get("wire", 0)
-    return {"digests": [digest.hexdigest() for digest in digests], "payload": payload, "wire": wire}
+    agreed = sorted({tuple(result["tls"]) for result in results if "tls" in result})
+    return {"digests": [digest.hexdigest() for digest in digests], "payload": payload, "wire": wire, "tls": agreed}
 
 
 def _work(plan: SendPlan, dealer: Dealer, context: ssl.SSLContext, lane: int, reporter: Reporter) -> None:
@@ -65,13 +69,14 @@ def _work(plan: SendPlan, dealer: Dealer, context: ssl.SSLContext, lane: int, re
         reporter.finished()
         return
     connection = dial(plan.address, plan.port, context, plan.move_id, lane, plan.lanes, _CONNECT_SECONDS)
+    agreed = tls.negotiated(connection, plan.ciphers)
     out = output(connection, plan.tool)
     digests, payload, done = _send_ranges(plan, dealer, out, reporter)
     out.finish()
     # The destination answers once it has written all of the lane, so nothing is lost on the way.
     if receive_exactly(connection, len(frames.STORED)) != frames.STORED:
         raise EndpointError("The destination node did not confirm the lane.")
-    reporter.finished(digests=[digest.hexdigest() for digest in digests], payload=payload, done=done, wire=out.count())
+    reporter.finished(digests=[digest.hexdigest() for digest in digests], payload=payload, done=done, wire=out.count(), tls=agreed)
 
 
 def _send_ranges(plan: SendPlan, dealer: Dealer, out: Output, reporter: Reporter) -> t.Tuple[t.List[DiskDigest], int, int]:

@@ -10,6 +10,9 @@ import os
 import ssl
 import typing as t
 
+from . import ciphers
+from .errors import EndpointError
+
 
 class Identity(t.NamedTuple):
     """Who this endpoint is and whom it accepts; PEM texts made for one move."""
@@ -24,11 +27,13 @@ def names(move_id: str) -> t.Tuple[str, str]:
     return f"source.{move_id}.ganeti-move", f"destination.{move_id}.ganeti-move"
 
 
-def context(identity: Identity, server: bool) -> ssl.SSLContext:
-    """A context that speaks TLS 1.3 only and demands the peer's certificate."""
+def context(identity: Identity, server: bool, wanted: t.Sequence[str] = ()) -> ssl.SSLContext:
+    """A context that demands the peer's certificate; it speaks TLS 1.3 with its usual suites, or offers exactly the ciphers named."""
     result = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
     result.minimum_version = ssl.TLSVersion.TLSv1_3
     result.verify_mode = ssl.CERT_REQUIRED
+    if wanted:
+        ciphers.choose(result, wanted)
     result.load_verify_locations(cadata=identity.ca)
     # The ssl module loads keys from files only; a memory file has no disk under it.
     descriptor = os.memfd_create("identity")
@@ -47,3 +52,12 @@ def peer_names(connection: ssl.SSLSocket) -> t.List[str]:
     certificate = connection.getpeercert() or {}
     alternatives = t.cast("t.Iterable[t.Tuple[str, str]]", certificate.get("subjectAltName", ()))
     return [value for kind, value in alternatives if kind == "DNS"]
+
+
+def negotiated(connection: ssl.SSLSocket, wanted: t.Sequence[str]) -> t.List[t.Any]:
+    """The protocol, the cipher and its bits that a connection uses; raise EndpointError where that is not what was asked for."""
+    cipher, _protocol, bits = connection.cipher() or ("none", "", 0)
+    version = connection.version() or "none"
+    if (cipher not in wanted) if wanted else (version != "TLSv1.3"):
+        raise EndpointError(f"The nodes agreed on {version} with {cipher}, which was not asked for.")
+    return [version, cipher, bits]

@@ -15,7 +15,7 @@ OTHER = "fedcba9876543210"
 
 PARAMS = {
     "name": "web.example.com", "destination_name": None, "source": {"address": "a1"}, "destination": {"address": "b1"},
-    "primary_node": None, "iallocator": None, "disk_template": None, "nics": [], "osparams_private": None, "compress": "none",
+    "primary_node": None, "iallocator": None, "disk_template": None, "nics": [], "osparams_private": None, "compress": "none", "ciphers": [],
     "lanes": None, "verify": "stream", "source_after": "fenced", "start": "as_before", "data_network": "primary", "data_port": 0,
     "opportunistic_tries": 0, "opportunistic_delay": 30, "lock_timeout": 300, "job_timeout": 3600, "shutdown_timeout": 120,
     "stall_timeout": 120, "journal_directory": "/nowhere",
@@ -66,9 +66,12 @@ def clusters(**changes):
     )._replace(**changes)  # fmt: skip
 
 
+CIPHERS = {"cipher_bypassing": None, "cipher_problems": []}
+
+
 def probe(**changes):
     """What a node says of itself."""
-    return {"python": [3, 11, 2], "tls13": True, "root": True, "tools": {}, "free": 10**10, "data": [10**9], "cpus": 2, **changes}
+    return {"python": [3, 11, 2], "tls13": True, "root": True, "tools": {}, "free": 10**10, "data": [10**9], "cpus": 2, **CIPHERS, **changes}
 
 
 def probes(**changes):

@@ -20,6 +20,10 @@ def test_the_name_is_kept_unless_another_is_given():
     assert options(destination_name="www").destination_name == "www"
 
 
+def test_without_a_destination_it_is_the_source_cluster():
+    assert options(destination=None).destination == options().source
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -29,6 +33,12 @@ def test_the_name_is_kept_unless_another_is_given():
         ({"primary_node": "b1 b2"}, "primary_node"),
         ({"compress": "gzip -9"}, "not a name of a compression tool"),
         ({"compress": "-d"}, "not a name of a compression tool"),
+        ({"ciphers": ["ALL:NULL"]}, "'ALL:NULL' in ciphers is not a name"),
+        ({"ciphers": ["@SECLEVEL=0"]}, "is not a name of a cipher"),
+        ({"ciphers": ["!AES"]}, "is not a name of a cipher"),
+        ({"ciphers": ["A,B"]}, "is not a name of a cipher"),
+        ({"ciphers": ["-help"]}, "is not a name of a cipher"),
+        ({"ciphers": ["A", "A"]}, "the same cipher twice"),
         ({"lanes": 0}, "lanes is 0"),
         ({"lanes": 99}, "lanes is 99"),
         ({"data_port": 70000}, "data_port is 70000"),

@@ -27,7 +27,7 @@ def test_effective_values_survive_other_defaults(custom, source_defaults, defaul
 
 
 def test_everything_comes_along():
-    made = plan.creation(source(), info(), options(), MOVE)
+    made = plan.creation(source(), info(), options(), MOVE, False)
     assert made["OP_ID"] == "OP_INSTANCE_CREATE"
     assert made["disks"] == [{"size": 1024, "mode": "rw", "name": "root"}]
     assert made["nics"] == [{"mac": NIC.mac, "name": "lan", "ip": "192.0.2.1", "link": "br0"}]
@@ -53,7 +53,7 @@ def test_overrides_change_what_they_name():
 
 
 def test_marks_of_an_earlier_move_do_not_come_along():
-    made = plan.creation(source(tags=("prod", tags.moved_to(MOVE, "1"))), info(), options(), MOVE)
+    made = plan.creation(source(tags=("prod", tags.moved_to(MOVE, "1"))), info(), options(), MOVE, False)
     assert made["tags"] == ["prod", tags.destination(MOVE)]
 
 

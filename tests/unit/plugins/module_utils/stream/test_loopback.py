@@ -28,8 +28,8 @@ MIB = 1024 * 1024
 class Endpoint:
     """One endpoint's process; ``limit`` is the largest file it may write."""
 
-    def __init__(self, request, limit=None):
-        command = [sys.executable, "-I", "-c", bundle.BOOT]
+    def __init__(self, request, limit=None, suites=()):
+        command = [sys.executable, "-I", "-c", bundle.BOOT, *suites]
         if limit is not None:
             command = ["prlimit", f"--fsize={limit}", *command]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -106,7 +106,7 @@ def requests(keys, sources, targets, tool="none", lanes=2, checksum="crc32", rea
 def transfer(endpoints, send, receive, **options):
     """Run both ends; return their final events."""
     receiver = endpoints(receive, **options)
-    sender = endpoints({**send, "port": receiver.event()["port"]})
+    sender = endpoints({**send, "port": receiver.event()["port"]}, suites=options.get("suites", ()))
     return sender.last(), receiver.last()
 
 
@@ -250,6 +250,22 @@ def test_only_tls_1_3_is_spoken(endpoints, keys, tmp_path):
     intruder.context.minimum_version = ssl.TLSVersion.TLSv1_2
     intruder.context.maximum_version = ssl.TLSVersion.TLSv1_2
     assert intruder.speak(frames.pack_hello(MOVE, 0, 1)) is None
+
+
+def test_a_suite_of_tls_1_3_can_be_chosen(endpoints, keys, tmp_path):
+    source, target = disk(tmp_path / "source", 4 * MIB, 1), empty(tmp_path / "target", 4 * MIB)
+    sent, received = transfer(endpoints, *requests(keys, [source], [target]), suites=["TLS_CHACHA20_POLY1305_SHA256"])
+    assert sent["digests"] == received["digests"]
+    assert sent["tls"] == received["tls"] == [["TLSv1.3", "TLS_CHACHA20_POLY1305_SHA256", 256]]
+
+
+def test_ciphers_are_refused_by_each_end_whose_node_does_not_allow_them(endpoints, keys, tmp_path):
+    """This machine is no node of a cluster that allows it; the ends do not ask what their caller allows."""
+    paths = disk(tmp_path / "source", MIB, 1), empty(tmp_path / "target", MIB)
+    send, receive = ({**request, "ciphers": ["ECDHE-ECDSA-AES128-SHA"]} for request in requests(keys, [paths[0]], [paths[1]]))
+    for request in (receive, {**send, "port": 1}):
+        refused = endpoints(request).last()
+        assert refused["event"] == "failed" and "does not allow moves to choose ciphers" in refused["message"]
 
 
 def test_the_bundle_needs_the_standard_library_only():

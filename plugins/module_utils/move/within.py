@@ -1,0 +1,133 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""Moves within a cluster: a twin is made, and takes over the name and the hardware addresses when its disks are complete.
+
+Two instances of a cluster cannot have the same name, hardware address or address in a network. So the twin is made with
+names and addresses of its own; the source's are noted on it as tags before it gives them up, so that any run can finish or
+undo the exchange.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ..api.opcodes import opcode
+from . import tags
+from .facts import Instance, Nic
+from .options import Options
+
+_RELATED = re.compile(r"\.[0-9a-f]{16}\.(?:twin|old)\Z")
+
+Opcodes = t.List[t.Dict[str, t.Any]]
+Parameters = t.Dict[str, t.Any]
+
+
+class Names(t.NamedTuple):
+    """What the two instances are called: the source before and after the move, the destination before and after its release."""
+
+    source: str
+    retired: str
+    made: str
+    final: str
+
+    def __contains__(self, name: object) -> bool:
+        return name in tuple(self)
+
+
+def names(options: Options, within: bool, move_id: str) -> Names:
+    """The names that move *move_id* uses."""
+    if within:
+        return Names(options.name, f"{options.name}.{move_id}.old", f"{options.name}.{move_id}.twin", options.name)
+    return Names(options.name, options.name, options.destination_name, options.destination_name)
+
+
+def taking_part(name: str, tagged: t.Mapping[str, t.Sequence[str]], uuids: t.Mapping[str, str]) -> t.Tuple[str, t.Optional[str]]:
+    """The names of the source and the destination of an unfinished move of *name*, or *name* and None where there is none.
+
+    *tagged* are the tags of all instances by name, *uuids* their UUIDs.
+    """
+    source, destination = name, None
+    for other in [name] + sorted(each for each in tagged if each.startswith(name) and _RELATED.match(each[len(name):])):
+        found = tags.marks(tagged.get(other, ()))
+        if "source" in found:
+            source = other
+            committed = found.get("moved-to")
+            # The destination's own marks go before the source's.
+            destination = destination or next((each for each in uuids if committed and uuids[each] == committed.value), None)
+        if "destination" in found:
+            destination = other
+    return source, destination
+
+
+def in_place(instance: Instance, options: Options) -> bool:
+    """Whether the instance is where it is wanted."""
+    return instance.node == options.primary_node and options.disk_template in (None, instance.disk_template)
+
+
+def of_twin(nic: Parameters) -> Parameters:
+    """The interface *nic* of an instance to be made, without what its source still has."""
+    return {**{field: value for field, value in nic.items() if field != "ip"}, "mac": "generate"}
+
+
+def exchange(source: Instance, twin: Instance, names_: Names, options: Options) -> Opcodes:
+    """What is left to do so that *twin* has the name and addresses that are noted on *source*, and *source* has others.
+
+    Nothing of it is done twice: a run that takes up another's work begins where that ended.
+    """
+    noted = tags.addresses(source.tags)
+    overrides = {override.number: override for override in options.nics}
+    wanted: t.Dict[int, Parameters] = {}
+    for index, (mac, ip) in noted.items():
+        override = overrides.get(index)
+        wanted[index] = {"mac": mac} if override is None or override.mac == "keep" else {}
+        ip = override.ip if override is not None and override.ip else ip
+        if ip:
+            wanted[index]["ip"] = ip
+    given_up = {index: _given_up(nic, wanted.get(index, {})) for index, nic in enumerate(source.nics)}
+    taken = {index: _differing(nic, wanted.get(index, {})) for index, nic in enumerate(twin.nics)}
+    return [
+        *_modify(source.name, given_up),
+        *_rename(source.name, names_.retired),
+        *_rename(twin.name, names_.final),
+        *_modify(names_.final, taken),
+    ]
+
+
+def give_back(source: Instance, names_: Names) -> Opcodes:
+    """What is left to do so that *source* has the name and addresses again that are noted on it; the twin must be gone."""
+    noted = tags.addresses(source.tags)
+    lost = {index: _differing(nic, _parameters(*noted.get(index, (nic.mac, nic.ip)))) for index, nic in enumerate(source.nics)}
+    return [*_rename(source.name, names_.source), *_modify(names_.source, lost)]
+
+
+def _parameters(mac: str, ip: t.Optional[str]) -> Parameters:
+    return {"mac": mac, "ip": ip} if ip else {"mac": mac}
+
+
+def _given_up(nic: Nic, wanted: Parameters) -> Parameters:
+    """What interface *nic* of the source has to give up for *wanted*; an address outside of networks may be there twice."""
+    result: Parameters = {}
+    if nic.mac == wanted.get("mac"):
+        result["mac"] = "generate"
+    if nic.network and nic.ip and nic.ip == wanted.get("ip"):
+        result["ip"] = "none"
+    return result
+
+
+def _differing(nic: Nic, wanted: Parameters) -> Parameters:
+    """The part of *wanted* that interface *nic* does not have."""
+    return {field: value for field, value in wanted.items() if getattr(nic, field) != value}
+
+
+def _rename(name: str, wanted: str) -> Opcodes:
+    if name == wanted:
+        return []
+    return [opcode("OP_INSTANCE_RENAME", instance_name=name, new_name=wanted, name_check=False, ip_check=False)]
+
+
+def _modify(name: str, changes: t.Mapping[int, Parameters]) -> Opcodes:
+    nics = [["modify", index, parameters] for index, parameters in changes.items() if parameters]
+    return [opcode("OP_INSTANCE_SET_PARAMS", instance_name=name, nics=nics)] if nics else []
