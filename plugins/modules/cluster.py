@@ -158,7 +158,6 @@ options:
   vg_name:
     description:
       - The LVM volume group; an empty text for none.
-      - V(default) is Ganeti's default.
     type: str
   reserved_lvs:
     description:
@@ -169,7 +168,6 @@ options:
   drbd_helper:
     description:
       - The helper program of DRBD; an empty text for none.
-      - V(default) is Ganeti's default.
     type: str
   file_storage_dir:
     description:

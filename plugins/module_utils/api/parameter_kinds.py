@@ -339,6 +339,8 @@ class Policy(Tree):
         return self.read(wanted)
 
     def _templates(self, given: Any, current: Any, defaults: _Defaults) -> Any:
+        if not isinstance(given, (str, list, tuple)):
+            raise Problem("has disk-templates that is no list of names")
         return Names(empty=False).parse([given] if isinstance(given, str) else given)
 
     def _bounds(self, given: Any, current: Any, defaults: _Defaults) -> Any:

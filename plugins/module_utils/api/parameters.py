@@ -246,9 +246,15 @@ TABLE: Sequence[Parameter] = (
     Parameter("enabled_user_shutdown", Flag(), "Whether a shutdown from inside an instance is told from a crash.", False),
     Parameter("default_iallocator", Kind(), "The allocator to use where none is named.", "hail", check=_script),
     Parameter("default_iallocator_params", WholeTree(), "Parameters of the default allocator.", {}),
-    Parameter("vg_name", Kind(), "The LVM volume group; an empty text for none.", "", key="volume_group_name"),
+    Parameter("vg_name", Kind(), "The LVM volume group; an empty text for none.", Never("name a group, or give an empty text"), key="volume_group_name"),
     Parameter("reserved_lvs", NameSet(), "Patterns of logical volumes that Ganeti leaves alone.", []),
-    Parameter("drbd_helper", Kind(), "The helper program of DRBD; an empty text for none.", "", key="drbd_usermode_helper"),
+    Parameter(
+        "drbd_helper",
+        Kind(),
+        "The helper program of DRBD; an empty text for none.",
+        Never("name a program, or give an empty text"),
+        key="drbd_usermode_helper",
+    ),
     Parameter("file_storage_dir", Directory(), "Where disks of template C(file) are.", Constant("DEFAULT_FILE_STORAGE_DIR")),
     Parameter("shared_file_storage_dir", Directory(), "Where disks of template C(sharedfile) are.", Constant("DEFAULT_SHARED_FILE_STORAGE_DIR")),
     Parameter(
