@@ -306,7 +306,7 @@ def test_a_reader_reads_and_does_not_write(lab, cluster):
         ({"backend_storage": "couchdb"}, "use the module backend_storage"),
         ({"cluster_name": "beta.lab.example", "candidate_pool_size": 3}, "Wrong cluster"),
         ({"default_iallocator": "nobody", "candidate_pool_size": 3}, "Invalid default iallocator"),
-        ({"enabled_disk_templates": ["drbd"], "candidate_pool_size": 3}, "Ganeti"),
+        ({"enabled_disk_templates": ["drbd"], "candidate_pool_size": 3}, "volume group"),
         ({}, "No parameter of the cluster was given"),
     ],
 )
