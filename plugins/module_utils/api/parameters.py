@@ -324,11 +324,11 @@ def given_in(params: Mapping[str, Any]) -> Dict[str, Any]:
 def check_transport(given: Mapping[str, Any], transport: str) -> None:
     """Raise InvalidInput, before anything is sent, for parameters that the transport must not set or cannot read."""
     refused = [name for name in given if transport not in BY_NAME[name].transports]
-    if refused:
-        raise InvalidInput(
-            f"{', '.join(refused)} cannot be set or read over {transport.upper()}: use transport ssh, or luxi on the master; nothing was sent",
-            parameters=refused,
-        )
+    unset = [name for name in refused if BY_NAME[name].source == INFO]
+    unknown = [name for name in refused if name not in unset]
+    words = [f"{', '.join(names)} cannot be {what} over {transport.upper()}" for names, what in ((unset, "set"), (unknown, "set or read")) if names]
+    if words:
+        raise InvalidInput(f"{'; '.join(words)}: use transport ssh, or luxi on the master; nothing was sent", parameters=refused)
 
 
 def values(state: State) -> Dict[str, Any]:
