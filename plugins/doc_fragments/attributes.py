@@ -20,6 +20,22 @@ attributes:
     description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
 """
 
+    INFO_MODULE = r"""
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Reads only.
+  diff_mode:
+    support: N/A
+    details:
+      - Changes nothing.
+  idempotent:
+    support: full
+    details:
+      - Changes nothing.
+"""
+
     ACTIONGROUP_GANETI = r"""
 attributes:
   action_group:

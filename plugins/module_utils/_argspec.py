@@ -89,6 +89,20 @@ def remote_cluster(required: bool = True) -> Spec:
     )
 
 
+def cluster_connection() -> ArgumentSpec:
+    """How a module that manages one cluster reaches it."""
+    return ArgumentSpec(
+        dict(
+            transport=dict(type="str", choices=["luxi", "ssh", "rapi"], default="luxi"),
+            address=dict(type="str"),
+            cluster_name=dict(type="str"),
+            ssh=ssh_options(),
+            rapi=rapi_options(),
+        ),
+        required_if=[["transport", "ssh", ["address"]], ["transport", "rapi", ["address"]]],
+    )
+
+
 def timeouts() -> ArgumentSpec:
     """How long jobs may take, in seconds."""
     return ArgumentSpec(

@@ -7,11 +7,15 @@
 from __future__ import annotations
 
 import os
+import sys
 import typing as t
 
 import pytest
 
 from .lab import STORAGE, Lab, Move
+
+# Tests compare what the collection knows with what the lab's Ganeti has.
+sys.path.insert(0, os.environ.get("ANSIBLE_COLLECTIONS_PATH", ""))
 
 NAMES = [f"inst{number}.lab.example" for number in range(1, 11)]
 

@@ -50,17 +50,17 @@ class Lab:
         }
         return self.side(which, transport="rapi", address=self.cluster(which)["address"], rapi=rapi)
 
-    def run(self, host: str, *argv: str, check: bool = True) -> str:
-        """Run a command on a node of the lab; return its standard output."""
+    def run(self, host: str, *argv: str, check: bool = True, given: t.Optional[str] = None) -> str:
+        """Run a command on a node of the lab, with *given* as its input; return its standard output."""
         command = ["ssh", "-F", self.description["ssh_config"], f"{host}.lab.example", "--", *(quoted(word) for word in argv)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=120)
         if check and done.returncode:
             raise AssertionError(f"{' '.join(argv)} on {host} ended with {done.returncode}: {done.stdout}{done.stderr}")
         return done.stdout
 
-    def master(self, cluster: str, *argv: str, check: bool = True) -> str:
+    def master(self, cluster: str, *argv: str, check: bool = True, given: t.Optional[str] = None) -> str:
         """Run a command on a cluster's master."""
-        return self.run(self.cluster(cluster)["master"].split(".")[0], *argv, check=check)
+        return self.run(self.cluster(cluster)["master"].split(".")[0], *argv, check=check, given=given)
 
     def fields(self, cluster: str, instance: str, *fields: str) -> t.Optional[t.List[str]]:
         """Fields of an instance as gnt-instance shows them, or None where there is no such instance."""
@@ -84,6 +84,16 @@ class Lab:
         """Remove an instance, if it is there."""
         if self.fields(cluster, instance, "status") is not None:
             self.master(cluster, "gnt-instance", "remove", "--force", "--shutdown-timeout=0", instance)
+
+    def module(self, name: str, arguments: Result, host: str = "localhost", options: t.Sequence[str] = ()) -> Result:
+        """Run a module of the collection as a user would: on the controller, or on a node of the lab through SSH."""
+        command = [str(Path(sys.executable).parent / "ansible"), host, "-m", f"ganeti.cluster.{name}", "-a", json.dumps(arguments), *options]
+        environment = {**os.environ, "ANSIBLE_LOCALHOST_WARNING": "false", "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false"}
+        if host != "localhost":
+            environment["ANSIBLE_SSH_ARGS"] = f"-F {self.description['ssh_config']}"
+            command += ["-i", f"{host},", "-u", "root"]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, check=False, timeout=300)
+        return parsed(host, done.stdout + done.stderr)
 
 
 class Move:
@@ -114,10 +124,7 @@ class Move:
         assert self.process.stdout is not None
         self.lines += self.process.stdout.readlines()
         self.process.wait()
-        output = "".join(self.lines)
-        found = re.search(r"^localhost \| (\S+?)!? => (\{.*^\})$", output, re.M | re.S)
-        assert found, output
-        return {**json.loads(found[2]), "failed": found[1] == "FAILED"}
+        return parsed("localhost", "".join(self.lines))
 
     def kill(self) -> None:
         """End it as a power failure would: Ansible, its workers, the module."""
@@ -138,6 +145,13 @@ class Move:
         for member in family:
             family += [pid for pid, parent in parents.items() if parent == member]
         return family
+
+
+def parsed(host: str, output: str) -> Result:
+    """A module's result, out of what Ansible shows; the whole of that is in "shown"."""
+    found = re.search(rf"^{re.escape(host)} \| (\S+?)!? => (\{{.*^\}})$", output, re.M | re.S)
+    assert found, output
+    return {**json.loads(found[2]), "failed": found[1] == "FAILED", "shown": output}
 
 
 def quoted(word: str) -> str:

@@ -1,0 +1,285 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""Reading a cluster's parameters and bringing them to what the user wants: look, decide, refuse or apply, look again."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
+
+from .._errors import GanetiError, InvalidInput, PreflightFailed
+from . import Cluster, connect, extended, jobs
+from .master import Runner, read_configuration, runner
+from .opcodes import opcode
+from .parameters import (
+    BY_NAME,
+    CONFIG,
+    CONFIG_KEYS,
+    CONSTANT_NAMES,
+    EXTENDED,
+    FILE,
+    MODIFY,
+    TABLE,
+    TAGS,
+    Change,
+    State,
+    check_transport,
+    given_in,
+    modifications,
+    plan,
+    track,
+    values,
+    warnings,
+)
+
+#: Where the nodes say which directories may hold disks (Ganeti: pathutils.FILE_STORAGE_PATHS_FILE).
+_STORAGE_PATHS = "/etc/ganeti/file-storage-paths"
+#: How often, a second apart, to look for values that Ganeti writes to its configuration file a little later.
+_LOOKS = 8
+
+
+class Reach(NamedTuple):
+    """A cluster, and commands on its master; none over RAPI."""
+
+    cluster: Cluster
+    master: Optional[Runner]
+
+
+class Timeouts(NamedTuple):
+    """How long, in seconds, a job may wait for locks, and take in all."""
+
+    lock: float
+    job: float
+
+
+def connection(params: Mapping[str, Any]) -> Dict[str, Any]:
+    """The options for `connect` out of a module's parameters."""
+    if params["transport"] == "luxi" and params["address"]:
+        raise InvalidInput(f"address is {params['address']}, but transport luxi reaches only the host that it runs on: use ssh or rapi")
+    return {"transport": params["transport"], "address": params["address"], "name": params["cluster_name"], "ssh": params["ssh"], "rapi": params["rapi"]}
+
+
+def ensure(params: Mapping[str, Any], check_mode: bool) -> Dict[str, Any]:
+    """Bring a cluster's parameters to what a module's parameters say; the module's result."""
+    options = connection(params)
+    given = given_in(params)
+    if not given:
+        raise InvalidInput("No parameter of the cluster was given: name at least one")
+    check_transport(given, options["transport"])
+    timeouts = Timeouts(params["lock_timeout"], params["job_timeout"])
+    with connect(options) as cluster:
+        master = runner(options)
+        try:
+            return _ensure(Reach(cluster, master), given, check_mode, timeouts)
+        finally:
+            if master is not None:
+                master.close()
+
+
+def describe(params: Mapping[str, Any]) -> Dict[str, Any]:
+    """All that is known of a cluster, as far as the transport goes."""
+    options = connection(params)
+    with connect(options) as cluster:
+        master = runner(options)
+        try:
+            state = read_state(Reach(cluster, master), everything=True)
+        finally:
+            if master is not None:
+                master.close()
+    parameters = values(state)
+    return {
+        "name": state.info["name"],
+        "master": state.info["master"],
+        "version": state.info["software_version"],
+        "parameters": parameters,
+        "unreadable": [row.name for row in TABLE if row.name not in parameters],
+        "info": {key: value for key, value in state.info.items()},
+    }
+
+
+def read_state(reach: Reach, given: Mapping[str, Any] = {}, everything: bool = False) -> State:  # noqa: B006
+    """The cluster as it is: what Ganeti tells, and of the rest as much as is asked for."""
+    info = reach.cluster.info()
+    if reach.master is None:
+        return State(info)
+    config, constants = read_configuration(reach.master, CONFIG_KEYS, CONSTANT_NAMES)
+    asked = everything or any(BY_NAME[name].source == EXTENDED for name in given)
+    return State(info, config, constants, extended.read(reach.master) if asked else None)
+
+
+def _ensure(reach: Reach, given: Mapping[str, Any], check_mode: bool, timeouts: Timeouts) -> Dict[str, Any]:
+    state = read_state(reach, given)
+    changes = plan(given, state)
+    notes = warnings(changes) + _look_out(reach, state, changes)
+    stale = _stale(reach, given, state, changes)
+    difference = track(changes)
+    if stale:
+        difference.add("nodes with the extended parameters", f"not {', '.join(stale)}", "all that are online")
+    if check_mode:
+        _rehearse(reach, changes, timeouts)
+    elif difference.changed:
+        _apply(reach, given, state, changes, stale, timeouts)
+        state = _verified(reach, given)
+    wanted = {change.row.name: change.wanted for change in changes if not change.row.secret}
+    shown = {name: value for name, value in {**values(state), **wanted}.items() if name in given}
+    return {
+        "changed": difference.changed,
+        "diff": difference.diff(),
+        "parameters": shown,
+        "distributed": stale,
+        "warnings": notes,
+    }
+
+
+# --- What Ganeti would not say in time --------------------------------------------------------------------------------
+
+
+def _in_use(reach: Reach, state: State, change: Change) -> Optional[str]:
+    """Ganeti takes a hypervisor away from under its instances."""
+    gone = set(change.current) - set(change.wanted)
+    users = [f"{row['name']} ({row['hypervisor']})" for row in reach.cluster.query("instance", ["name", "hypervisor"]) if row["hypervisor"] in gone]
+    return f"leaves out hypervisors that instances use: {', '.join(users[:10])}; keep them, or remove these instances first" if users else None
+
+
+def _no_device(reach: Reach, state: State, change: Change) -> Optional[str]:
+    """Ganeti takes the cluster's address from the old device, stores the new one and only then finds that there is none."""
+    if reach.master is None or reach.master.run(["test", "-d", f"/sys/class/net/{change.wanted}"])[0] == 0:
+        return None
+    return f"is {change.wanted}, and the master {state.info['master']} has no such network device: the cluster's address would be lost"
+
+
+def _too_long(reach: Reach, state: State, change: Change) -> Optional[str]:
+    if change.wanted <= 32 or state.info.get("primary_ip_version") != 4:
+        return None
+    return f"is {change.wanted}, but the cluster's address is of IPv4: use a number up to 32"
+
+
+_OBSTACLES: Mapping[str, Callable[[Reach, State, Change], Optional[str]]] = {
+    "enabled_hypervisors": _in_use,
+    "master_netdev": _no_device,
+    "master_netmask": _too_long,
+}
+
+
+def _look_out(reach: Reach, state: State, changes: Sequence[Change]) -> List[str]:
+    """What the user should know. Raises PreflightFailed for what Ganeti would find out too late, or never."""
+    checks = [(change.row.name, _OBSTACLES[change.row.name](reach, state, change)) for change in changes if change.row.name in _OBSTACLES]
+    problems = [f"{name} {words}." for name, words in checks if words]
+    if problems:
+        raise PreflightFailed(problems)
+    return _forbidden_directories(reach, changes)
+
+
+def _forbidden_directories(reach: Reach, changes: Sequence[Change]) -> List[str]:
+    """Ganeti stores any directory, but nodes use only what is in a file of their own."""
+    wanted = {change.row.name: change.wanted for change in changes if change.row.name in ("file_storage_dir", "shared_file_storage_dir")}
+    if reach.master is None or not any(wanted.values()):
+        return []
+    text = reach.master.run(["cat", _STORAGE_PATHS])[1].decode("utf-8", "replace")
+    allowed = [line.strip().rstrip("/") for line in text.splitlines() if line.startswith("/")]
+    return [
+        f"{name} {path} is not within any path of {_STORAGE_PATHS} on the master: until it is, on all nodes, no disk can be made there"
+        for name, path in wanted.items()
+        if path and not any(path == root or path.startswith(root + "/") for root in allowed)
+    ]
+
+
+# --- Applying ---------------------------------------------------------------------------------------------------------
+
+
+def _opcodes(changes: Sequence[Change], **common: Any) -> List[Dict[str, Any]]:
+    """What brings the changes about, in order; each is a job of its own, as RAPI has no other way."""
+    result = [opcode(MODIFY, **fields, **common) for fields in modifications(changes)]
+    for change in changes:
+        if change.row.via == TAGS:
+            added, removed = (sorted(set(a) - set(b)) for a, b in ((change.wanted, change.current), (change.current, change.wanted)))
+            result += [
+                opcode(op_id, kind="cluster", tags=tags, **common) for op_id, tags in (("OP_TAGS_SET", added), ("OP_TAGS_DEL", removed)) if tags
+            ]
+    return result
+
+
+def _rehearse(reach: Reach, changes: Sequence[Change], timeouts: Timeouts) -> None:
+    """Let Ganeti check what it would do, without doing it."""
+    for op in _opcodes([change for change in changes if change.row.via == MODIFY], dry_run=True):
+        jobs.run(reach.cluster, [op], timeout=timeouts.job, lock_timeout=timeouts.lock, label="rehearsal of the cluster's parameters")
+
+
+def _apply(
+    reach: Reach, given: Mapping[str, Any], state: State, changes: Sequence[Change], stale: Sequence[str], timeouts: Timeouts
+) -> None:
+    try:
+        for op in _opcodes(changes):
+            (result,) = jobs.run(reach.cluster, [op], timeout=timeouts.job, lock_timeout=timeouts.lock, label="the cluster's parameters")
+            for job_id in _further_jobs(result):
+                jobs.results(reach.cluster, job_id, timeout=timeouts.job, label="the cluster's network")
+        if stale:
+            _distribute(reach, {**(state.extended or {}), **{change.row.name: change.wanted for change in changes if change.row.via == FILE}})
+    except GanetiError as error:
+        raise _partly(reach, given, changes, error) from error
+
+
+def _further_jobs(result: Any) -> List[int]:
+    """The jobs that an opcode left behind (Ganeti: ResultWithJobs)."""
+    entries = result.get("jobs", []) if isinstance(result, dict) else []
+    return [int(entry[-1] if isinstance(entry, list) else entry) for entry in entries]
+
+
+def _partly(reach: Reach, given: Mapping[str, Any], changes: Sequence[Change], error: GanetiError) -> GanetiError:
+    """The error, with what of the changes is in force all the same."""
+    try:
+        left = {change.row.name for change in plan(given, read_state(reach, given))}
+    except GanetiError:
+        error.details["applied"] = None
+        return error
+    applied = [change.row.name for change in changes if change.row.name not in left]
+    error.details["applied"] = applied
+    if applied:
+        # The family's classes differ in what they are made of, so the message is added to where it is read.
+        error.message += f". These are in force all the same: {', '.join(applied)}"
+    return error
+
+
+def _verified(reach: Reach, given: Mapping[str, Any]) -> State:
+    """Look again. Raises GanetiError where Ganeti took a job but not what was in it."""
+    for attempt in range(_LOOKS):
+        state = read_state(reach, given)
+        left = plan(given, state)
+        if not left:
+            return state
+        if not any(change.row.source == CONFIG for change in left):
+            break
+        time.sleep(min(1, attempt))
+    names = [change.row.name for change in left]
+    raise GanetiError(
+        f"Ganeti reported success but did not take {', '.join(names)}: compare with gnt-cluster info on the master", not_taken=names
+    )
+
+
+# --- Extended parameters ----------------------------------------------------------------------------------------------
+
+
+def _online(reach: Reach) -> List[str]:
+    return [row["name"] for row in reach.cluster.query("node", ["name", "offline"]) if not row["offline"]]
+
+
+def _stale(reach: Reach, given: Mapping[str, Any], state: State, changes: Sequence[Change]) -> List[str]:
+    """The nodes, online, that do not have the extended parameters as they should be; none where none is asked for."""
+    if reach.master is None or not any(BY_NAME[name].via == FILE for name in given):
+        return []
+    wanted = {**(state.extended or {}), **{change.row.name: change.wanted for change in changes if change.row.via == FILE}}
+    return [node.name for node in extended.nodes(reach.master, _online(reach), wanted) if not node.current]
+
+
+def _distribute(reach: Reach, wanted: Mapping[str, Any]) -> None:
+    assert reach.master is not None  # RAPI was refused
+    extended.write(reach.master, wanted)
+    extended.distribute(reach.master)
+    missing = [f"{node.name} {node.state}" for node in extended.nodes(reach.master, _online(reach), wanted) if not node.current]
+    if missing:
+        raise GanetiError(
+            f"The extended parameters did not reach every node that is online: {', '.join(missing)}. "
+            "Repair these nodes or mark them offline, then run this again"
+        )

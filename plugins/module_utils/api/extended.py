@@ -1,0 +1,113 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""Extended parameters: those of the design documents for which stock Ganeti has no field.
+
+They lie in one file on every node, for root only. It is written on the master and copied to the others with Ganeti's own
+tools, over its own SSH. A node without the file has the defaults. Nothing of this is to be had over RAPI.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+
+from .._errors import GanetiError
+from .master import Runner, succeed
+
+FILE = "/etc/ganeti/extended-parameters.json"
+STORAGES = ("disk", "couchdb")
+DEFAULTS: Mapping[str, Any] = {"allow_cipher_bypassing": False, "backend_storage": "disk"}
+
+# All commands are constants: no value of a user's reaches a shell. The file appears whole, with its mode, or not at all.
+_WRITE = (
+    f"umask 077 && cat >{FILE}.new && chown 0:0 {FILE}.new && chmod 0600 {FILE}.new && sync {FILE}.new && mv -f {FILE}.new {FILE} && sync /etc/ganeti"
+)
+_READ = f"if [ -e {FILE} ]; then cat {FILE}; fi"
+_FINGERPRINT = f"if [ -e {FILE} ]; then stat -c %a:%u:%g {FILE}; sha256sum <{FILE}; else echo missing; fi"
+
+
+class Node(NamedTuple):
+    """A node's copy: whether it is there as it should be, and in words what it is otherwise."""
+
+    name: str
+    current: bool
+    state: str
+
+
+def decode(text: str) -> Dict[str, Any]:
+    """The parameters of a file; the defaults for what it does not say. Raises GanetiError for a file that is not one."""
+    try:
+        found = json.loads(text) if text.strip() else {}
+        unknown = sorted(set(found) - set(DEFAULTS))
+        if unknown or not isinstance(found, dict):
+            raise ValueError
+    except (ValueError, TypeError):
+        raise _damaged() from None
+    result = {**DEFAULTS, **found}
+    if not isinstance(result["allow_cipher_bypassing"], bool) or result["backend_storage"] not in STORAGES:
+        raise _damaged()
+    return result
+
+
+def _damaged() -> GanetiError:
+    return GanetiError(f"{FILE} on the master does not hold this collection's extended parameters: repair it, or remove it for the defaults")
+
+
+def encode(values: Mapping[str, Any]) -> bytes:
+    """The file, the same for the same parameters."""
+    return (json.dumps({**DEFAULTS, **values}, indent=2, sort_keys=True) + "\n").encode()
+
+
+def read(master: Runner) -> Dict[str, Any]:
+    """The parameters as they are on the master."""
+    text = succeed(master, ["sh", "-c", _READ], f"Reading {FILE}")
+    return decode(text.decode("utf-8", "replace"))
+
+
+def write(master: Runner, values: Mapping[str, Any]) -> None:
+    """Write the file on the master."""
+    succeed(master, ["sh", "-c", _WRITE], f"Writing {FILE}", encode(values))
+
+
+def distribute(master: Runner) -> None:
+    """Copy the file from the master to all nodes that are online. Ganeti's copy says nothing of failures: look afterwards."""
+    succeed(master, ["gnt-cluster", "copyfile", FILE], f"Distributing {FILE}")
+
+
+def nodes(master: Runner, online: Sequence[str], values: Mapping[str, Any]) -> List[Node]:
+    """Every online node's copy, compared with what it should be. Where all are defaults, no file is as good."""
+    output = succeed(master, ["gnt-cluster", "command", "-M", _FINGERPRINT], "Asking the nodes for their extended parameters")
+    return [judge(name, lines, values) for name, lines in answers(output.decode("utf-8", "replace"), online).items()]
+
+
+def answers(output: str, names: Sequence[str]) -> Dict[str, List[str]]:
+    """What each node said, out of what gnt-cluster command prints with the node's name before every line."""
+    said: Dict[str, List[str]] = {name: [] for name in names}
+    for line in output.splitlines():
+        name, separator, rest = line.partition(": ")
+        if separator and name in said:
+            said[name].append(rest.strip())
+    return said
+
+
+def judge(name: str, lines: Sequence[str], values: Mapping[str, Any]) -> Node:
+    """What a node's answer means."""
+    mode, digest = _shape(lines)
+    if digest is None and "missing" not in lines:
+        return Node(name, False, "did not answer")
+    if digest is None:
+        return Node(name, {**DEFAULTS, **values} == DEFAULTS, "has no file")
+    if mode != "600:0:0":
+        return Node(name, False, f"has the file with mode and owner {mode}")
+    wanted = hashlib.sha256(encode(values)).hexdigest()
+    return Node(name, digest == wanted, "has the file" if digest == wanted else "has other values")
+
+
+def _shape(lines: Sequence[str]) -> Sequence[Optional[str]]:
+    mode = next((line for line in lines if re.fullmatch(r"[0-7]{3,4}:\d+:\d+", line)), None)
+    digest = next((line.split()[0] for line in lines if re.fullmatch(r"[0-9a-f]{64}\s+-", line)), None)
+    return mode, digest

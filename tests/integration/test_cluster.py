@@ -1,0 +1,395 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Cluster parameters: set, read back with Ganeti's own tools, the second run changes nothing, every refusal changes nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ansible_collections.ganeti.cluster.plugins.module_utils.api import extended, parameters
+from ansible_collections.ganeti.cluster.plugins.module_utils.api.parameters import BY_NAME, MODIFY, STEPS, TABLE
+
+GANETI = "import json, sys; sys.path.insert(0, '/usr/share/ganeti/default'); from ganeti import constants, opcodes, pathutils; "
+NODES = ("a1", "a2", "a3")
+
+
+def stored(lab, cluster="alpha"):
+    """The cluster as Ganeti's configuration file has it, without counters and times."""
+    found = json.loads(lab.master(cluster, "cat", "/var/lib/ganeti/config.data"))["cluster"]
+    return {key: value for key, value in found.items() if key not in ("serial_no", "mtime", "ctime")}
+
+
+def info(lab, cluster="alpha"):
+    """What gnt-cluster info says; it is YAML, or near enough."""
+    return yaml.safe_load(lab.master(cluster, "gnt-cluster", "info"))
+
+
+def ganeti(lab, expression):
+    """A value out of the Ganeti that is installed."""
+    return json.loads(lab.master("alpha", "python3", "-c", GANETI + f"print(json.dumps({expression}, default=lambda o: sorted(o)))"))
+
+
+@pytest.fixture
+def cluster(lab):
+    """Runs the module on alpha through SSH; whatever a test changes is changed back."""
+    run = Runs(lab)
+    before = stored(lab)
+    yield run
+    # By Ganeti's own means, and not by the module that is tested: the file as it was, with all daemons stopped.
+    if stored(lab) != before:
+        restore(lab, before)
+    for node in NODES:
+        lab.run(node, "rm", "-f", extended.FILE)
+    assert stored(lab) == before
+
+
+class Runs:
+    """Runs of the module, by any transport."""
+
+    def __init__(self, lab):
+        self.lab = lab
+
+    def __call__(self, *options, by="ssh", name="cluster", **given):
+        if by == "luxi":
+            return self.lab.module(name, given, "a1.lab.example", options)
+        side = self.lab.side("alpha", transport="ssh") if by == "ssh" else self.lab.rapi("alpha", **given.pop("rapi", {}))
+        return self.lab.module(name, {**{key: side[key] for key in ("transport", "address", "ssh", "rapi") if key in side}, **given}, options=options)
+
+    def twice(self, **given):
+        """Set it, and see that the second run has nothing to do."""
+        rehearsed = self("--check", **given)
+        assert rehearsed["changed"] and not rehearsed["failed"], rehearsed
+        first = self("--diff", **given)
+        assert first["changed"] and not first["failed"], first
+        second = self(**given)
+        assert not second["changed"] and not second["failed"], second
+        return first
+
+    def refused(self, **given):
+        """It fails with words, and nothing at all has changed."""
+        before = stored(self.lab)
+        result = self(**given)
+        assert result["failed"] and not result.get("changed"), result
+        assert "Traceback" not in result["shown"]
+        assert stored(self.lab) == before
+        return result["msg"]
+
+
+def restore(lab, cluster):
+    """Put the cluster's part of the configuration back as it was."""
+    script = (
+        "import json, sys; path = '/var/lib/ganeti/config.data'; data = json.load(open(path)); now = data['cluster']; old = json.load(sys.stdin); "
+        "data['cluster'] = {**old, **{key: now[key] for key in ('serial_no', 'mtime', 'ctime') if key in now}}; "
+        "text = json.dumps(data); open(path, 'w').write(text)"
+    )
+    lab.master("alpha", "service", "ganeti", "stop")
+    lab.master("alpha", "python3", "-c", script, given=json.dumps(cluster))
+    lab.master("alpha", "service", "ganeti", "start")
+    lab.master("alpha", "gnt-cluster", "redist-conf")
+
+
+# --- The table and the installed Ganeti ------------------------------------------------------------------------------
+
+
+def test_no_parameter_of_the_installed_ganeti_is_missing(lab):
+    installed = set(ganeti(lab, "[each[0] for each in opcodes.OpClusterSetParams.OP_PARAMS]"))
+    assert "compression_tools" in installed
+    assert {row.name for row in TABLE if row.via == MODIFY} | STEPS == installed
+
+
+def test_every_parameter_is_where_the_table_says(lab, cluster):
+    told = cluster(name="cluster_info")
+    for row in TABLE:
+        if row.source == parameters.INFO:
+            assert (row.key or row.name) in told["info"], row.name
+    assert set(told["parameters"]) == set(BY_NAME) and told["unreadable"] == []
+
+
+def test_the_defaults_are_ganetis(lab):
+    names = {
+        "candidate_pool_size": "MASTER_POOL_SIZE_DEFAULT",
+        "max_running_jobs": "LUXID_MAXIMAL_RUNNING_JOBS_DEFAULT",
+        "max_tracked_jobs": "LUXID_MAXIMAL_TRACKED_JOBS_DEFAULT",
+        "compression_tools": "IEC_DEFAULT_TOOLS",
+        "mac_prefix": "DEFAULT_MAC_PREFIX",
+        "enabled_disk_templates": "DEFAULT_ENABLED_DISK_TEMPLATES",
+    }
+    for name, constant in names.items():
+        assert BY_NAME[name].default == ganeti(lab, f"constants.{constant}"), name
+    assert BY_NAME["data_collector_interval"].default.value == ganeti(lab, "constants.MOND_TIME_INTERVAL")
+    for row in TABLE:
+        if isinstance(row.default, parameters.Constant):
+            assert ganeti(lab, f"hasattr(constants, '{row.default.name}') or hasattr(pathutils, '{row.default.name}')"), row.name
+
+
+# --- Setting ----------------------------------------------------------------------------------------------------------
+
+
+def test_single_values_and_lists(lab, cluster):
+    """Many at once, in one job; read back with gnt-cluster info and from the configuration."""
+    given = {
+        "compression_tools": ["gzip", "lzop", "gzip-fast", "my-tool_1"], "zeroing_image": "/srv/zero.raw", "install_image": "/srv/install.raw",
+        "enabled_disk_templates": ["file", "diskless", "sharedfile"], "shared_file_storage_dir": "/srv/ganeti/shared-file-storage",
+        "candidate_pool_size": 7, "max_running_jobs": 21, "max_tracked_jobs": 26, "maintain_node_health": True, "mac_prefix": "AA:00:09",
+        "uid_pool": ["5000-5010", 6000], "reserved_lvs": ["xenvg/keep-.*"], "hidden_os": ["slow"], "blacklisted_os": ["noop"],
+        "default_iallocator": "hail", "default_iallocator_params": {"verbose": "1"}, "prealloc_wipe_disks": True, "modify_etc_hosts": False,
+        "enabled_user_shutdown": True,
+    }  # fmt: skip
+    jobs = len(lab.master("alpha", "gnt-job", "list", "--no-headers").splitlines())
+    first = cluster.twice(**given)
+    assert len(lab.master("alpha", "gnt-job", "list", "--no-headers").splitlines()) == jobs + 2, "one rehearsal and one change"
+    found = stored(lab)
+    assert sorted(found["compression_tools"]) == ["gzip", "gzip-fast", "lzop", "my-tool_1"]
+    assert found["uid_pool"] == [[5000, 5010], [6000, 6000]] and found["mac_prefix"] == "aa:00:09"
+    for name in ("zeroing_image", "install_image", "enabled_disk_templates", "shared_file_storage_dir", "candidate_pool_size", "max_running_jobs",
+                 "max_tracked_jobs", "maintain_node_health", "reserved_lvs", "hidden_os", "blacklisted_os", "default_iallocator_params",
+                 "prealloc_wipe_disks", "modify_etc_hosts", "enabled_user_shutdown"):  # fmt: skip
+        assert found[name] == given[name], name
+    shown = info(lab)["Cluster parameters"]
+    assert shown["zeroing image"] == "/srv/zero.raw" and shown["candidate pool size"] == 7
+    assert first["diff"]["after"]["zeroing_image"] == "/srv/zero.raw" and first["diff"]["before"]["zeroing_image"] == ""
+    assert not cluster(**first["parameters"])["changed"], "what is returned can be given"
+
+    again = cluster(candidate_pool_size="default", uid_pool="default", max_running_jobs="default", mac_prefix="default", hidden_os=[], blacklisted_os=[])
+    found = stored(lab)
+    assert again["changed"] and (found["candidate_pool_size"], found["uid_pool"], found["max_running_jobs"]) == (10, [], 20), again
+    assert (found["mac_prefix"], found["hidden_os"], found["blacklisted_os"]) == ("aa:00:00", [], [])
+    assert cluster.refused(zeroing_image="default", candidate_pool_size=3).startswith("zeroing_image cannot be cleared")
+    assert cluster.refused(install_image="").startswith("install_image cannot be cleared")
+
+
+def test_nested_parameters_are_merged_and_default_resets_one(lab, cluster):
+    before = stored(lab)
+    given = {
+        "hvparams": {"kvm": {"acpi": False, "migration_port": "8110"}, "fake": {"migration_mode": "nonlive"}},
+        "beparams": {"maxmem": "1G", "vcpus": 2},
+        "nicparams": {"link": "br9"},
+        "ndparams": {"spindle_count": 3},
+        "diskparams": {"drbd": {"resync-rate": 1024}},
+        "ipolicy": {"vcpu-ratio": 5, "minmax": [{"max": {"memory-size": 4096}}], "std": {"memory-size": 256}},
+        "os_hvp": {"noop": {"fake": {"migration_mode": "nonlive"}, "kvm": {"acpi": False, "serial_speed": 9600}}},
+        "enabled_data_collectors": {"drbd": False},
+        "data_collector_interval": {"lv": 7.5},
+        "hv_state": {"fake": {"mem_node": 64}},
+        "disk_state": {"plain": {"xenvg": {"disk_reserved": 10}}},
+    }
+    cluster.twice(**given)
+    found = stored(lab)
+    expected = json.loads(json.dumps(before))
+    expected["hvparams"]["kvm"].update(acpi=False, migration_port=8110)
+    expected["hvparams"]["fake"]["migration_mode"] = "nonlive"
+    expected["beparams"]["default"].update(maxmem=1024, vcpus=2)
+    expected["nicparams"]["default"]["link"] = "br9"
+    expected["ndparams"]["spindle_count"] = 3
+    expected["diskparams"]["drbd"]["resync-rate"] = 1024
+    expected["ipolicy"]["vcpu-ratio"] = 5
+    expected["ipolicy"]["minmax"][0]["max"]["memory-size"] = 4096
+    expected["ipolicy"]["std"]["memory-size"] = 256
+    expected["data_collectors"]["drbd"]["active"] = False
+    expected["data_collectors"]["lv"]["interval"] = 7500000
+    for name in ("hvparams", "beparams", "nicparams", "ndparams", "diskparams", "ipolicy", "data_collectors"):
+        assert found[name] == expected[name], name
+    assert found["os_hvp"] == given["os_hvp"]
+    assert found["hv_state_static"]["fake"]["mem_node"] == 64 and found["disk_state_static"]["plain"]["xenvg"]["disk_reserved"] == 10
+
+    cluster.twice(
+        hvparams={"kvm": {"acpi": "default"}}, beparams={"memory": "default"}, ipolicy={"std": "default"}, ndparams={"spindle_count": "default"},
+        os_hvp={"noop": {"fake": "default", "kvm": {"acpi": "default"}}}, data_collector_interval={"lv": "default"}, hv_state={"fake": {"mem_node": "default"}},
+    )  # fmt: skip
+    found = stored(lab)
+    assert found["hvparams"]["kvm"]["acpi"] is True and found["hvparams"]["kvm"]["migration_port"] == 8110
+    assert found["beparams"]["default"]["maxmem"] == 128 and found["beparams"]["default"]["vcpus"] == 2
+    assert found["ipolicy"]["std"] == ganeti(lab, "constants.IPOLICY_DEFAULTS")["std"] and found["ipolicy"]["vcpu-ratio"] == 5
+    assert found["os_hvp"] == {"noop": {"kvm": {"serial_speed": 9600}}}
+    assert found["data_collectors"]["lv"]["interval"] == 5000000 and found["ndparams"]["spindle_count"] == 1
+
+
+def test_parameters_of_operating_systems_and_secrets(lab, cluster):
+    given = {"osparams": {"alpha-only": {"flavour": "vanilla"}}, "osparams_private_cluster": {"alpha-only": {"region": "moon-base"}}}
+    first = cluster.twice(**given)
+    found = stored(lab)
+    assert found["osparams"] == given["osparams"] and found["osparams_private_cluster"] == given["osparams_private_cluster"]
+    assert "moon-base" not in first["shown"] and "osparams_private_cluster.alpha-only.region" in first["diff"]["after"]
+    told = cluster(name="cluster_info")
+    assert "moon-base" not in told["shown"] and list(told["parameters"]["osparams_private_cluster"]["alpha-only"]) == ["region"]
+    cluster.twice(osparams={"alpha-only": "default"}, osparams_private_cluster={"alpha-only": {"region": "default"}})
+    assert (stored(lab)["osparams"], stored(lab)["osparams_private_cluster"]) == ({}, {})
+
+
+def test_tags_and_the_masters_address(lab, cluster):
+    before = stored(lab)
+    masks = [mask for mask in (31, 30, 29) if mask != before["master_netmask"]]
+    try:
+        cluster.twice(tags=["b:1", "a"], master_netmask=masks[0])
+        assert sorted(lab.master("alpha", "gnt-cluster", "list-tags").split()) == ["a", "b:1"]
+        assert stored(lab)["master_netmask"] == masks[0]
+        address = lab.master("alpha", "ip", "-o", "address", "show", "dev", before["master_netdev"])
+        assert f"{lab.cluster('alpha')['address']}/{masks[0]} " in address
+        cluster.twice(tags=["c"], master_netmask=masks[1])
+        assert lab.master("alpha", "gnt-cluster", "list-tags").split() == ["c"]
+        assert "has no such network device: the cluster's address would be lost" in cluster.refused(master_netdev="nothere0")
+        assert "up to 32" in cluster.refused(master_netmask=64)
+    finally:
+        cluster(tags=[], master_netmask=before["master_netmask"])
+    assert lab.master("alpha", "gnt-cluster", "list-tags").split() == [] and stored(lab)["master_netmask"] == before["master_netmask"]
+
+
+# --- Transports -------------------------------------------------------------------------------------------------------
+
+
+def test_on_the_master_itself(lab, cluster):
+    first = cluster("--diff", by="luxi", candidate_pool_size=8, hvparams={"kvm": {"acpi": False}}, modify_etc_hosts=True, allow_cipher_bypassing=True)
+    assert first["changed"] and not first["failed"], first
+    assert first["diff"]["after"]["hvparams.kvm.acpi"] is False
+    assert stored(lab)["candidate_pool_size"] == 8 and stored(lab)["hvparams"]["kvm"]["acpi"] is False
+    assert not cluster(by="luxi", candidate_pool_size=8, hvparams={"kvm": {"acpi": False}}, allow_cipher_bypassing=True)["changed"]
+    told = cluster(by="luxi", name="cluster_info")
+    assert told["parameters"]["allow_cipher_bypassing"] is True and told["parameters"]["candidate_pool_size"] == 8
+    assert "is not the master of its cluster, a1.lab.example is" in lab.module("cluster_info", {}, "a2.lab.example")["msg"]
+
+
+def test_through_the_remote_api(lab, cluster):
+    first = cluster("--check", by="rapi", candidate_pool_size=8, hvparams={"kvm": {"acpi": False}}, tags=["x"])
+    assert first["changed"] and stored(lab)["candidate_pool_size"] == 10, first
+    first = cluster(by="rapi", candidate_pool_size=8, hvparams={"kvm": {"acpi": False}}, tags=["x"], zeroing_image="/srv/z")
+    assert first["changed"] and not first["failed"], first
+    assert stored(lab)["candidate_pool_size"] == 8 and stored(lab)["zeroing_image"] == "/srv/z"
+    assert lab.master("alpha", "gnt-cluster", "list-tags").split() == ["x"]
+    assert not cluster(by="rapi", candidate_pool_size=8, hvparams={"kvm": {"acpi": False}}, tags=["x"])["changed"]
+    assert cluster(by="rapi", tags=[])["changed"]
+    assert "use transport ssh" in cluster.refused(by="rapi", hvparams={"kvm": {"acpi": "default"}})
+
+
+@pytest.mark.parametrize("name", [row.name for row in TABLE if "rapi" not in row.transports])
+def test_what_the_remote_api_must_not_do_is_refused_before_any_request(cluster, name):
+    given = {"bool": True, "list": ["gzip"], "dict": {"x": {"y": 1}}, "str": "disk"}[BY_NAME[name].kind.argument["type"]]
+    # Nobody listens at this port: a request would fail in another way.
+    message = cluster.refused(by="rapi", rapi={"port": 1}, **{name: given})
+    assert message.startswith(f"{name} cannot be set") and "over RAPI" in message and "nothing was sent" in message
+
+
+def test_a_reader_reads_and_does_not_write(lab, cluster):
+    password = Path(lab.description["rapi_users"]["reader"]["password_file"]).read_text().strip()
+    reader = {"username": "reader", "password": password}
+    told = cluster("--check", by="rapi", name="cluster_info", rapi=reader, query='parameters.ipolicy.minmax[0].max."memory-size"')
+    assert told["result"] == stored(lab)["ipolicy"]["minmax"][0]["max"]["memory-size"]
+    assert told["name"] == "alpha.lab.example" and told["master"] == "a1.lab.example"
+    assert sorted(told["unreadable"]) == sorted(row.name for row in TABLE if row.source != parameters.INFO)
+    assert "compression_tools" in told["parameters"] and password not in told["shown"]
+    assert cluster.refused(by="rapi", rapi=reader, candidate_pool_size=8)
+    assert "no JMESPath expression" in cluster(by="rapi", name="cluster_info", rapi=reader, query="][")["msg"]
+
+
+# --- Refusals ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"compression_tools": ["lzop"]}, "lacks gzip"),
+        ({"compression_tools": []}, "lacks gzip"),
+        ({"compression_tools": ["gzip", "none"]}, "reserved"),
+        ({"compression_tools": ["gzip", "-d"]}, "no dash in front"),
+        ({"compression_tools": ["gzip", "gzip -9"]}, "letters, digits"),
+        ({"zeroing_image": "relative", "candidate_pool_size": 3}, "zeroing_image is 'relative'"),
+        ({"gluster_storage_dir": "/srv/other"}, "without storing it"),
+        ({"enabled_data_collectors": {"weather": True}, "candidate_pool_size": 3}, "has weather"),
+        ({"enabled_disk_templates": []}, "is empty"),
+        ({"enabled_hypervisors": []}, "is empty"),
+        ({"hvparams": {"kvm": {"colour": 1}}}, "kvm.colour, which Ganeti does not have"),
+        ({"backend_storage": "couchdb"}, "use the module backend_storage"),
+        ({"cluster_name": "beta.lab.example", "candidate_pool_size": 3}, "Wrong cluster"),
+        ({"default_iallocator": "nobody", "candidate_pool_size": 3}, "Invalid default iallocator"),
+        ({"enabled_disk_templates": ["drbd"], "candidate_pool_size": 3}, "volume group"),
+        ({}, "No parameter of the cluster was given"),
+    ],
+)
+def test_refusals(cluster, given, words):
+    assert words in cluster.refused(**given)
+
+
+def test_a_hypervisor_in_use_stays(cluster, instance):
+    instance(start=False, data=1)
+    assert "inst1.lab.example (fake)" in cluster.refused(enabled_hypervisors=["chroot"])
+
+
+def test_traps_are_still_there(lab, cluster):
+    """What the module sees coming is what Ganeti would do: where this fails, Ganeti has been repaired and so may be the module."""
+    failed = lab.master("alpha", "gnt-cluster", "modify", "--zeroing-image=relative", "--candidate-pool-size=9", check=False)
+    assert stored(lab)["candidate_pool_size"] == 9, f"applied in part: {failed}"
+    lab.master("alpha", "gnt-cluster", "modify", "--data-collector-interval=lv=7", check=False)
+    assert stored(lab)["data_collectors"]["lv"]["interval"] == 5000000, "gnt-cluster cannot set it"
+
+
+def test_a_job_that_fails_halfway_says_what_is_in_force(lab, cluster):
+    """Ganeti calls a script that is not there to take the address down, after it has saved the disk templates."""
+    lab.master("alpha", "gnt-cluster", "modify", "--use-external-mip-script=yes")
+    lab.master("alpha", "ip", "link", "add", "dummy7", "type", "dummy")
+    try:
+        templates = stored(lab)["enabled_disk_templates"]
+        wanted = [*templates, "sharedfile"] if "sharedfile" not in templates else templates[:-1]
+        result = cluster(enabled_disk_templates=wanted, master_netdev="dummy7", max_running_jobs=33)
+        assert result["failed"] and result["applied"] == ["enabled_disk_templates"], result
+        assert "in force all the same: enabled_disk_templates" in result["msg"]
+        assert stored(lab)["enabled_disk_templates"] == wanted
+    finally:
+        lab.master("alpha", "ip", "link", "del", "dummy7")
+
+
+# --- Extended parameters ----------------------------------------------------------------------------------------------
+
+
+def copies(lab):
+    """Each node's copy, with its mode and owner."""
+    return {node: lab.run(node, "sh", "-c", f"stat -c %a:%U {extended.FILE} 2>/dev/null; cat {extended.FILE} 2>/dev/null", check=False) for node in NODES}
+
+
+def test_extended_parameters_are_on_every_node_and_for_root_only(lab, cluster):
+    assert not cluster(allow_cipher_bypassing=False, backend_storage="disk")["changed"], "the defaults need no file"
+    assert cluster("--check", allow_cipher_bypassing=True)["changed"] and set(copies(lab).values()) == {""}
+    first = cluster.twice(allow_cipher_bypassing=True)
+    assert sorted(first["distributed"]) == [f"{node}.lab.example" for node in NODES]
+    (content,) = set(copies(lab).values())
+    mode, text = content.split("\n", 1)
+    assert mode == "600:root" and json.loads(text) == {"allow_cipher_bypassing": True, "backend_storage": "disk"}
+    assert lab.run("a1", "sh", "-c", f"ls {extended.FILE}*").split() == [extended.FILE]
+
+    lab.run("a3", "rm", extended.FILE)  # as a node is that joined later
+    lab.run("a2", "chmod", "644", extended.FILE)
+    late = cluster(allow_cipher_bypassing=True)
+    assert late["changed"] and sorted(late["distributed"]) == ["a2.lab.example", "a3.lab.example"]
+    assert set(copies(lab).values()) == {content}
+    assert not cluster(allow_cipher_bypassing=True)["changed"]
+
+    cluster.twice(allow_cipher_bypassing=False)
+    assert all(json.loads(copy.split("\n", 1)[1])["allow_cipher_bypassing"] is False for copy in copies(lab).values())
+
+
+def test_a_damaged_file_and_a_storage_that_is_already_there(lab, cluster):
+    lab.run("a1", "sh", "-c", f"echo nonsense >{extended.FILE}")
+    assert "repair it, or remove it" in cluster.refused(allow_cipher_bypassing=True)
+    lab.run("a1", "sh", "-c", f'echo "{{\\"backend_storage\\": \\"couchdb\\"}}" >{extended.FILE}')
+    assert "use the module backend_storage" in cluster.refused(backend_storage="disk")
+    result = cluster(backend_storage="couchdb")
+    assert not result["failed"] and len(result["distributed"]) == 3
+    assert cluster(name="cluster_info")["parameters"]["backend_storage"] == "couchdb"
+
+
+def test_an_unreachable_node_is_named(lab, cluster):
+    lab.run("a1", "ip", "route", "add", "unreachable", address(lab, "a3"))
+    try:
+        result = cluster(allow_cipher_bypassing=True)
+    finally:
+        lab.run("a1", "ip", "route", "del", "unreachable", address(lab, "a3"))
+    assert result["failed"] and "a3.lab.example did not answer" in result["msg"], result
+    assert cluster(allow_cipher_bypassing=True)["distributed"] == ["a3.lab.example"]
+
+
+def address(lab, node):
+    return next(each["ip"] for each in lab.cluster("alpha")["nodes"] if each["name"].startswith(node))
