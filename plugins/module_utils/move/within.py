@@ -68,8 +68,14 @@ def in_place(instance: Instance, options: Options) -> bool:
 
 
 def of_twin(nic: Parameters) -> Parameters:
-    """The interface *nic* of an instance to be made, without what its source still has."""
-    return {**{field: value for field, value in nic.items() if field != "ip"}, "mac": "generate"}
+    """The interface *nic* of an instance to be made, without what its source still has.
+
+    An address outside of networks may be there twice, and a routed interface must have one from the beginning.
+    """
+    result = {**nic, "mac": "generate"}
+    if "network" in nic:
+        result.pop("ip", None)
+    return result
 
 
 def exchange(source: Instance, twin: Instance, names_: Names, options: Options) -> Opcodes:
@@ -108,7 +114,7 @@ def _parameters(mac: str, ip: t.Optional[str]) -> Parameters:
 
 
 def _given_up(nic: Nic, wanted: Parameters) -> Parameters:
-    """What interface *nic* of the source has to give up for *wanted*; an address outside of networks may be there twice."""
+    """What interface *nic* of the source has to give up for *wanted*."""
     result: Parameters = {}
     if nic.mac == wanted.get("mac"):
         result["mac"] = "generate"

@@ -97,7 +97,8 @@ def test_what_the_user_overrides_is_not_taken_from_the_source():
 
 
 def test_the_twin_is_made_with_addresses_of_its_own():
-    assert within.of_twin({"mac": NIC.mac, "ip": "192.0.2.1", "link": "br0"}) == {"mac": "generate", "link": "br0"}
+    assert within.of_twin({"mac": NIC.mac, "ip": "192.0.2.1", "network": "lan"}) == {"mac": "generate", "network": "lan"}
+    assert within.of_twin({"mac": NIC.mac, "ip": "192.0.2.1", "mode": "routed"}) == {"mac": "generate", "ip": "192.0.2.1", "mode": "routed"}
 
 
 @given(st.integers(0, 63), st.sampled_from(["aa:00:00:11:22:33"]), st.sampled_from([None, "192.0.2.1", "2001:db8::1"]))
