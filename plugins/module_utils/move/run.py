@@ -154,7 +154,7 @@ class _Move:
             wanted = decision.was_up if self._options.start == "as_before" else self._options.start == "yes"
             steps.release(wanted)
         self._commit(steps, journal)
-        return _result(change, action="finish", move_id=decision.move_id, node=destination.node)
+        return _result(change, action="finish", move_id=decision.move_id, node=destination.node, **steps.result)
 
     def _undo_earlier(self, decision: Decision, journal: Journal) -> None:
         steps = Steps(self._session, self._options, journal, self._progress, decision.move_id)
