@@ -38,6 +38,11 @@ def valid_name(name: str) -> bool:
     return _NAME.match(name) is not None
 
 
+def is_known(name: str) -> bool:
+    """Whether Ganeti has a command of its own for the tool *name*."""
+    return name in _KNOWN
+
+
 def command(name: str, decompress: bool) -> t.List[str]:
     """The arguments that run tool *name*, its program as an absolute path."""
     if not valid_name(name):

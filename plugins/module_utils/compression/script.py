@@ -1,0 +1,76 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""The script that makes a command with options a compression tool by Ganeti's contract."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import typing as t
+
+from .._errors import InvalidInput
+from ..stream.tools import SEARCH_PATH, is_known, valid_name
+
+MARK = "# Written by ganeti.cluster.compression_tool, which overwrites changes."
+"""By this line a script is known to be ours."""
+
+_PROGRAM = re.compile(r"/?[_a-zA-Z0-9][-._+a-zA-Z0-9/]*\Z")
+
+_SCRIPT = """\
+#!/bin/sh
+{mark}
+# Compresses standard input to standard output; with -d decompresses; with -h tells by its status whether it can.
+set -eu
+PATH={path}
+case "${{1:-}}" in
+  "") exec {compress} ;;
+  -d) exec {decompress} ;;
+  -h) command -v {program} >/dev/null ;;
+  *)
+    echo "usage: {name} [-d | -h]" >&2
+    exit 2
+    ;;
+esac
+"""
+
+
+def words(option: str, command: str) -> t.List[str]:
+    """The words of a command that a user gives, split as a shell would; raise InvalidInput for what no command is."""
+    try:
+        result = shlex.split(command)
+    except ValueError as error:
+        raise InvalidInput(f"{option} is {command!r}, whose quotes do not match ({error}).") from error
+    if not result or not _PROGRAM.match(result[0]):
+        raise InvalidInput(f"{option} is {command!r}, which does not begin with the name or path of a program.")
+    if any(not word.isprintable() for word in result):
+        raise InvalidInput(f"{option} holds characters that cannot be printed: write a plain command.")
+    return result
+
+
+def check_name(name: str, custom: bool) -> None:
+    """Raise InvalidInput unless *name* can name a tool, a *custom* one if it is to have a command of its own."""
+    if not valid_name(name):
+        raise InvalidInput(f"{name!r} cannot name a compression tool: use letters, digits, dashes and underscores, no dash in front.")
+    if name == "none":
+        raise InvalidInput("none is Ganeti's word for no compression and cannot name a tool: choose another name.")
+    if custom and is_known(name):
+        raise InvalidInput(f"Ganeti has a command of its own for {name}: leave command out, or choose another name for the tool.")
+
+
+def render(name: str, command: str, decompress_command: t.Optional[str]) -> str:
+    """The text of the script that is the tool *name*.
+
+    Each word is quoted, so nothing of it means anything to the shell. Without a command to decompress, the same program
+    with ``-d`` alone does it.
+    """
+    check_name(name, custom=True)
+    compress = words("command", command)
+    decompress = words("decompress_command", decompress_command) if decompress_command else [compress[0], "-d"]
+    for argv in (compress, decompress):
+        if argv[0] == name:
+            raise InvalidInput(f"The script {name} would run itself: give the program's path, or choose another name for the tool.")
+    return _SCRIPT.format(
+        mark=MARK, path=SEARCH_PATH, name=name, compress=shlex.join(compress), decompress=shlex.join(decompress), program=shlex.quote(compress[0])
+    )
