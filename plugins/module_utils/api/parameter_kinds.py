@@ -266,6 +266,10 @@ class FreeTree(Tree):
 
     free = True
 
+    def send(self, current: Any, wanted: Any) -> List[Any]:
+        """Ganeti takes a parameter out at its word "default"; null does the same, but not for private parameters."""
+        return [_named(delta(current, wanted))]
+
 
 class WholeTree(FreeTree):
     """Parameters of any name that Ganeti replaces as a whole."""
@@ -441,6 +445,10 @@ def leaves(tree: Any, path: str = "") -> Iterator[Tuple[str, Any]]:
             yield from leaves(value, f"{path}.{key}" if path else str(key))
     else:
         yield path, tree
+
+
+def _named(changes: Mapping[str, Any]) -> Dict[str, Any]:
+    return {key: _named(value) if isinstance(value, Mapping) else DEFAULT if value is None else value for key, value in changes.items()}
 
 
 def _text(value: Any) -> str:
