@@ -200,7 +200,8 @@ def test_nested_parameters_are_merged_and_default_resets_one(lab, cluster):
 
     cluster.twice(
         hvparams={"lxc": {"num_ttys": "default"}}, beparams={"memory": "default"}, ipolicy={"std": "default"}, ndparams={"spindle_count": "default"},
-        os_hvp={"noop": {"fake": "default", "lxc": {"num_ttys": "default"}}}, data_collector_interval={"lv": "default"}, hv_state={"fake": {"mem_node": "default"}},
+        os_hvp={"noop": {"fake": "default", "lxc": {"num_ttys": "default"}}}, data_collector_interval={"lv": "default"},
+        hv_state={"fake": {"mem_node": "default"}},
     )  # fmt: skip
     found = stored(lab)
     assert found["hvparams"]["lxc"] == {**before["hvparams"]["lxc"], "devices": "c 1:3 rw"}
