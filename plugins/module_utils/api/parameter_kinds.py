@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Callable, Dict, FrozenSet, Iterator, List, Mapping, Sequence, Tuple
+from typing import Any, Callable, Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 #: What a user writes to get Ganeti's default back.
 DEFAULT = "default"
@@ -205,10 +205,10 @@ class Tree(Kind):
     #: Whether there may be any parameters, which then have no defaults: default removes one.
     free = False
 
-    def __init__(self, within: str = "", sizes: Sequence[str] = (), aliases: Mapping[str, Sequence[str]] = {}) -> None:  # noqa: B006
+    def __init__(self, within: str = "", sizes: Sequence[str] = (), aliases: Optional[Mapping[str, Sequence[str]]] = None) -> None:
         self._within = within
         self._sizes: FrozenSet[str] = frozenset(sizes)
-        self._aliases = aliases
+        self._aliases = aliases or {}
 
     def read(self, stored: Any) -> Any:
         tree = stored or {}
