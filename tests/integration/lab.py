@@ -87,7 +87,8 @@ class Lab:
 
     def module(self, name: str, arguments: Result, host: str = "localhost", options: t.Sequence[str] = ()) -> Result:
         """Run a module of the collection as a user would: on the controller, or on a node of the lab through SSH."""
-        command = [str(Path(sys.executable).parent / "ansible"), host, "-m", f"ganeti.cluster.{name}", "-a", json.dumps(arguments), *options]
+        command = [str(Path(sys.executable).parent / "ansible"), host, "-m", f"ganeti.cluster.{name}", *options]
+        command += ["-a", json.dumps(arguments)] if arguments else []
         environment = {**os.environ, "ANSIBLE_LOCALHOST_WARNING": "false", "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false"}
         if host != "localhost":
             environment["ANSIBLE_SSH_ARGS"] = f"-F {self.description['ssh_config']}"

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
 from .._errors import GanetiError, InvalidInput, PreflightFailed
 from . import Cluster, connect, extended, jobs
@@ -84,7 +84,7 @@ def describe(params: Mapping[str, Any]) -> Dict[str, Any]:
     with connect(options) as cluster:
         master = runner(options)
         try:
-            state = read_state(Reach(cluster, master), everything=True)
+            state = read_state(Reach(cluster, master), BY_NAME)
         finally:
             if master is not None:
                 master.close()
@@ -95,17 +95,17 @@ def describe(params: Mapping[str, Any]) -> Dict[str, Any]:
         "version": state.info["software_version"],
         "parameters": parameters,
         "unreadable": [row.name for row in TABLE if row.name not in parameters],
-        "info": {key: value for key, value in state.info.items()},
+        "info": dict(state.info),
     }
 
 
-def read_state(reach: Reach, given: Mapping[str, Any] = {}, everything: bool = False) -> State:  # noqa: B006
-    """The cluster as it is: what Ganeti tells, and of the rest as much as is asked for."""
+def read_state(reach: Reach, given: Iterable[str]) -> State:
+    """The cluster as it is: what Ganeti tells, and of the rest as much as the parameters with these names need."""
     info = reach.cluster.info()
     if reach.master is None:
         return State(info)
     config, constants = read_configuration(reach.master, CONFIG_KEYS, CONSTANT_NAMES)
-    asked = everything or any(BY_NAME[name].source == EXTENDED for name in given)
+    asked = any(BY_NAME[name].source == EXTENDED for name in given)
     return State(info, config, constants, extended.read(reach.master) if asked else None)
 
 
@@ -215,8 +215,8 @@ def _apply(
             (result,) = jobs.run(reach.cluster, [op], timeout=timeouts.job, lock_timeout=timeouts.lock, label="the cluster's parameters")
             for job_id in _further_jobs(result):
                 jobs.results(reach.cluster, job_id, timeout=timeouts.job, label="the cluster's network")
-        if stale:
-            _distribute(reach, {**(state.extended or {}), **{change.row.name: change.wanted for change in changes if change.row.via == FILE}})
+        if stale and reach.master is not None:
+            _distribute(reach.master, _online(reach), _extended(state, changes))
     except GanetiError as error:
         raise _partly(reach, given, changes, error) from error
 
@@ -261,6 +261,11 @@ def _verified(reach: Reach, given: Mapping[str, Any]) -> State:
 # --- Extended parameters ----------------------------------------------------------------------------------------------
 
 
+def _extended(state: State, changes: Sequence[Change]) -> Dict[str, Any]:
+    """All extended parameters as they should be."""
+    return {**(state.extended or {}), **{change.row.name: change.wanted for change in changes if change.row.via == FILE}}
+
+
 def _online(reach: Reach) -> List[str]:
     return [row["name"] for row in reach.cluster.query("node", ["name", "offline"]) if not row["offline"]]
 
@@ -269,15 +274,14 @@ def _stale(reach: Reach, given: Mapping[str, Any], state: State, changes: Sequen
     """The nodes, online, that do not have the extended parameters as they should be; none where none is asked for."""
     if reach.master is None or not any(BY_NAME[name].via == FILE for name in given):
         return []
-    wanted = {**(state.extended or {}), **{change.row.name: change.wanted for change in changes if change.row.via == FILE}}
+    wanted = _extended(state, changes)
     return [node.name for node in extended.nodes(reach.master, _online(reach), wanted) if not node.current]
 
 
-def _distribute(reach: Reach, wanted: Mapping[str, Any]) -> None:
-    assert reach.master is not None  # RAPI was refused
-    extended.write(reach.master, wanted)
-    extended.distribute(reach.master)
-    missing = [f"{node.name} {node.state}" for node in extended.nodes(reach.master, _online(reach), wanted) if not node.current]
+def _distribute(master: Runner, online: Sequence[str], wanted: Mapping[str, Any]) -> None:
+    extended.write(master, wanted)
+    extended.distribute(master)
+    missing = [f"{node.name} {node.state}" for node in extended.nodes(master, online, wanted) if not node.current]
     if missing:
         raise GanetiError(
             f"The extended parameters did not reach every node that is online: {', '.join(missing)}. "

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Callable, Dict, FrozenSet, Iterator, List, Mapping, Sequence, Tuple
+from typing import Any, Callable, Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 #: What a user writes to get Ganeti's default back.
 DEFAULT = "default"
@@ -205,10 +205,10 @@ class Tree(Kind):
     #: Whether there may be any parameters, which then have no defaults: default removes one.
     free = False
 
-    def __init__(self, within: str = "", sizes: Sequence[str] = (), aliases: Mapping[str, Sequence[str]] = {}) -> None:  # noqa: B006
+    def __init__(self, within: str = "", sizes: Sequence[str] = (), aliases: Optional[Mapping[str, Sequence[str]]] = None) -> None:
         self._within = within
         self._sizes: FrozenSet[str] = frozenset(sizes)
-        self._aliases = aliases
+        self._aliases = aliases or {}
 
     def read(self, stored: Any) -> Any:
         tree = stored or {}
@@ -265,6 +265,10 @@ class FreeTree(Tree):
     """Nested parameters of any name, as those of operating systems."""
 
     free = True
+
+    def send(self, current: Any, wanted: Any) -> List[Any]:
+        """Ganeti takes a parameter out at its word "default"; null does the same, but not for private parameters."""
+        return [_named(delta(current, wanted))]
 
 
 class WholeTree(FreeTree):
@@ -441,6 +445,10 @@ def leaves(tree: Any, path: str = "") -> Iterator[Tuple[str, Any]]:
             yield from leaves(value, f"{path}.{key}" if path else str(key))
     else:
         yield path, tree
+
+
+def _named(changes: Mapping[str, Any]) -> Dict[str, Any]:
+    return {key: _named(value) if isinstance(value, Mapping) else DEFAULT if value is None else value for key, value in changes.items()}
 
 
 def _text(value: Any) -> str:
