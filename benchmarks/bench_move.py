@@ -394,7 +394,7 @@ def extents(size: int, data: int, count: int) -> list[tuple[int, int]]:
     if size == data:
         return [(0, size)]
     chance = random.Random(count)
-    ends = [sorted(chance.randrange(1, total // 4096) * 4096 for _ in range(count - 1)) + [total] for total in (data, size - data)]
+    ends = [sorted(chance.randrange(1, total // 4096) * 4096 for _each in range(count - 1)) + [total] for total in (data, size - data)]
     result, begun, skipped = [], 0, 0
     for end, gap in zip(*ends):
         # The first extent is at the very beginning, as on a file system; the gaps follow their extents.

@@ -27,7 +27,6 @@ description:
     The controller needs C(paramiko) and C(cryptography), and SSH access as root to both nodes.
 extends_documentation_fragment:
   - ganeti.cluster.attributes
-  - ganeti.cluster.attributes.actiongroup_ganeti
   - ganeti.cluster.timeouts
 attributes:
   check_mode:

@@ -88,10 +88,7 @@ def measure(tool: Tool, sample: bytes) -> Figures:
 
 def read_sample(path: str, mebibytes: int) -> bytes:
     """Up to *mebibytes* MiB of a file or device, spread over its length, or of the files below a directory, without zeros."""
-    if os.path.isdir(path):
-        pieces = _of_files(path)
-    else:
-        pieces = _spread(path, mebibytes)
+    pieces = _of_files(path) if os.path.isdir(path) else _spread(path, mebibytes)
     result = bytearray()
     for piece in pieces:
         if piece.count(0) < len(piece):
@@ -140,6 +137,6 @@ def _good(tool: Tool, argv: t.List[str], data: bytes) -> bytes:
 def _run(argv: t.List[str], data: bytes, seconds: float) -> t.Tuple[int, bytes, bytes]:
     # Bytes in and out and a limit of time, which AnsibleModule's run_command does not have.
     done = subprocess.run(  # pylint: disable=ansible-bad-function
-        argv, input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"PATH": SEARCH_PATH, "LC_ALL": "C"}, timeout=seconds, check=False
+        argv, input=data, capture_output=True, env={"PATH": SEARCH_PATH, "LC_ALL": "C"}, timeout=seconds, check=False
     )
     return done.returncode, done.stdout, done.stderr

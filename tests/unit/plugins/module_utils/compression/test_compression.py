@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError, InvalidInput
 from ansible_collections.ganeti.cluster.plugins.module_utils.compression import choose, contract, declare, script
+from ansible_collections.ganeti.cluster.plugins.module_utils.stream import tools
 
 MIB = 1024 * 1024
 
@@ -28,9 +29,8 @@ def params(directory, **changes):
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """A directory in which the node daemon looks last."""
-    for module in (declare, contract, script):
+    for module in (declare, contract, script, tools):
         monkeypatch.setattr(module, "SEARCH_PATH", f"/usr/bin:/bin:{tmp_path}")
-    monkeypatch.setattr("ansible_collections.ganeti.cluster.plugins.module_utils.stream.tools.SEARCH_PATH", f"/usr/bin:/bin:{tmp_path}")
     return tmp_path
 
 
@@ -86,7 +86,7 @@ def test_somebody_elses_file_is_left_alone(place):
 )
 def test_refusals_leave_nothing_behind(place, changes, words):
     with pytest.raises(GanetiError, match=words):
-        declare.declare(params(place, **changes), False)
+        declare.declare({**params(place), **changes}, False)
     assert os.listdir(place) == []
 
 
