@@ -11,7 +11,11 @@ from __future__ import annotations
 
 import typing as t
 
-NONE = "none"
+from ..stream.measure import Figures
+from ..stream.tools import NONE
+
+AUTO = "auto"
+"""What stands for the tool that measuring finds best; no tool can have that name."""
 
 
 class Stages(t.NamedTuple):
@@ -37,11 +41,8 @@ def without(network: float, encryption: float) -> Stages:
     return stages(NONE, 1.0, float("inf"), float("inf"), network, encryption)
 
 
-def ranking(figures: t.Mapping[str, t.Tuple[float, float, float]], network: float, encryption: float) -> t.List[Stages]:
-    """All tools and none, the fastest first; where it makes no difference, none comes first.
-
-    *figures* are ratio, compression and decompression of each tool.
-    """
+def ranking(figures: t.Mapping[str, Figures], network: float, encryption: float) -> t.List[Stages]:
+    """All tools and none, the fastest first; where it makes no difference, none comes first."""
     found = [without(network, encryption)] + [stages(name, *each, network, encryption) for name, each in sorted(figures.items())]
     return sorted(found, key=lambda each: -each.speed)
 

@@ -7,19 +7,20 @@
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
-import time
 import typing as t
 
 from .._errors import GanetiError
 from ..stream.errors import EndpointError
+from ..stream.measure import Figures
+from ..stream.measure import measure as of_commands
+from ..stream.sample import read_sample
 from ..stream.tools import SEARCH_PATH, command
 
 _MIB = 1024 * 1024
 _SECONDS = 120.0
 _HELP_SECONDS = 5.0
-_REPEATS = 3
+_TURNS = 3
 
 
 class Tool(t.NamedTuple):
@@ -29,14 +30,6 @@ class Tool(t.NamedTuple):
     help: t.List[str]
     compress: t.List[str]
     decompress: t.List[str]
-
-
-class Figures(t.NamedTuple):
-    """What a tool made of a sample: how many times smaller, and MiB of the sample a second, of wall-clock time."""
-
-    ratio: float
-    compress: float
-    decompress: float
 
 
 def installed(name: str) -> Tool:
@@ -70,57 +63,15 @@ def prove(tool: Tool) -> None:
         raise GanetiError(f"{tool.name} does not notice that its input was cut off: it would lose data without a word and cannot be used.")
 
 
-def measure(tool: Tool, sample: bytes) -> Figures:
-    """Compress and decompress *sample* a few times; medians."""
-    packed = b""
-    seconds: t.Tuple[t.List[float], t.List[float]] = [], []
-    for _turn in range(_REPEATS):
-        begun = time.monotonic()
-        packed = _good(tool, tool.compress, sample)
-        middle = time.monotonic()
-        _good(tool, tool.decompress, packed)
-        seconds[0].append(middle - begun)
-        seconds[1].append(time.monotonic() - middle)
-    mebibytes = len(sample) / _MIB
-    compress, decompress = (mebibytes / statistics.median(each) for each in seconds)
-    return Figures(round(len(sample) / max(1, len(packed)), 2), round(compress, 1), round(decompress, 1))
-
-
-def read_sample(path: str, mebibytes: int) -> bytes:
-    """Up to *mebibytes* MiB of a file or device, spread over its length, or of the files below a directory, without zeros."""
-    pieces = _of_files(path) if os.path.isdir(path) else _spread(path, mebibytes)
-    result = bytearray()
-    for piece in pieces:
-        if piece.count(0) < len(piece):
-            result += piece
-        if len(result) >= mebibytes * _MIB:
-            break
-    if not result:
-        raise GanetiError(f"There is nothing but zeros in {path}: name another sample.")
-    return bytes(result[: mebibytes * _MIB])
-
-
-def _of_files(directory: str) -> t.Iterator[bytes]:
-    for folder, folders, names in os.walk(directory):
-        folders.sort()
-        for path in sorted(os.path.join(folder, name) for name in names):
-            if os.path.isfile(path) and not os.path.islink(path):
-                with open(path, "rb") as stream:
-                    yield stream.read(_MIB)
-
-
-def _spread(path: str, mebibytes: int) -> t.Iterator[bytes]:
-    """Pieces of a MiB, eight times as many as are wanted as some may be zeros, in an order that visits all parts early."""
+def measure(tool: Tool, sample: str, mebibytes: int) -> Figures:
+    """The figures of one process at a time, of up to *mebibytes* MiB of what is at *sample*."""
     try:
-        with open(path, "rb") as stream:
-            count = max(1, stream.seek(0, os.SEEK_END) // _MIB)
-            step = max(1, count // (8 * mebibytes))
-            for first in range(8):
-                for index in range(first * step, count, 8 * step):
-                    stream.seek(index * _MIB)
-                    yield stream.read(_MIB)
-    except OSError as error:
-        raise GanetiError(f"Cannot read the sample {path}: {error.strerror}.") from error
+        data = read_sample(sample, mebibytes)
+        if not data:
+            raise GanetiError(f"There is nothing but zeros in {sample}: name another sample.")
+        return of_commands(tool.name, tool.compress, tool.decompress, data, turns=_TURNS)
+    except EndpointError as error:
+        raise GanetiError(str(error)) from error
 
 
 def _good(tool: Tool, argv: t.List[str], data: bytes) -> bytes:

@@ -40,7 +40,7 @@ def declare(params: t.Mapping[str, t.Any], check_mode: bool) -> Result:
         tool, change = _present(name, directory, script.render(name, params["command"], params["decompress_command"]), check_mode)
     result: Result = {"changed": change.changed, "diff": change.diff()}
     if params["measure"] and tool is not None:
-        figures = contract.measure(tool, contract.read_sample(params["sample"], params["sample_mib"]))
+        figures = contract.measure(tool, params["sample"], params["sample_mib"])
         result.update(ratio=figures.ratio, compress_mib_per_second=figures.compress, decompress_mib_per_second=figures.decompress)
     return result
 

@@ -11,11 +11,13 @@ import shlex
 import typing as t
 
 from .._errors import InvalidInput
-from ..stream.tools import SEARCH_PATH, is_known, valid_name
+from ..stream.tools import NONE, SEARCH_PATH, is_known, valid_name
+from .choose import AUTO
 
 MARK = "# Written by ganeti.cluster.compression_tool, which overwrites changes."
 """By this line a script is known to be ours."""
 
+_RESERVED = {NONE: "no compression", AUTO: "the tool that is found best"}
 _PROGRAM = re.compile(r"/?[_a-zA-Z0-9][-._+a-zA-Z0-9/]*\Z")
 
 _SCRIPT = """\
@@ -53,8 +55,8 @@ def check_name(name: str, custom: bool) -> None:
     """Raise InvalidInput unless *name* can name a tool, a *custom* one if it is to have a command of its own."""
     if not valid_name(name):
         raise InvalidInput(f"{name!r} cannot name a compression tool: use letters, digits, dashes and underscores, no dash in front.")
-    if name == "none":
-        raise InvalidInput("none is Ganeti's word for no compression and cannot name a tool: choose another name.")
+    if name in _RESERVED:
+        raise InvalidInput(f"{name} is the word for {_RESERVED[name]} and cannot name a tool: choose another name.")
     if custom and is_known(name):
         raise InvalidInput(f"Ganeti has a command of its own for {name}: leave command out, or choose another name for the tool.")
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import threading
@@ -19,6 +20,7 @@ from ..stream.suites import is_suite
 from .progress import Meter, Progress
 
 _PYTHON = ("python3", "-I", "-c", bundle.BOOT)
+_ENCRYPTED = ("send", "receive", "flood", "sink")
 _HEARTBEAT = 5.0
 _ANSWER = 60.0
 _SECOND_OPINION = 5.0
@@ -35,7 +37,7 @@ class Endpoint:
         self.heard = time.monotonic()
         self.result: Event = {}
         self._events = events
-        suites = [name for name in request.get("ciphers", ()) if request["command"] in ("send", "receive") and is_suite(name)]
+        suites = [name for name in request.get("ciphers", ()) if request["command"] in _ENCRYPTED and is_suite(name)]
         self._process: SshProcess = host.popen([*_PYTHON, *suites])
         self._process.stdin.write(bundle.bundle() + json.dumps(request).encode("ascii") + b"\n")
         self._process.stdin.flush()
@@ -70,28 +72,35 @@ class Endpoint:
         self._events.put((self, event))
 
 
-def ask(host: SshHost, request: t.Mapping[str, t.Any]) -> Event:
-    """The answer of a short-lived endpoint on *host*."""
+def ask(host: SshHost, request: t.Mapping[str, t.Any], seconds: float = _ANSWER) -> Event:
+    """The answer of a short-lived endpoint on *host*; raise StreamFailed where it takes more than *seconds*."""
     events: queue.Queue[t.Tuple[Endpoint, Event]] = queue.Queue()
     endpoint = Endpoint(host, "node", request, events)
     try:
-        return _next(endpoint, events, "finished")
+        return _next(endpoint, events, "finished", seconds)
     finally:
         endpoint.kill()
 
 
-def reachable(listening: SshHost, address: str, port: int, calling: SshHost) -> t.Optional[str]:
-    """Why *calling* cannot reach *address* on *listening*, or None where it can."""
+@contextlib.contextmanager
+def listening(host: SshHost, request: t.Mapping[str, t.Any]) -> t.Iterator[int]:
+    """An endpoint on *host* that waits for another; its port."""
     events: queue.Queue[t.Tuple[Endpoint, Event]] = queue.Queue()
-    listener = Endpoint(listening, "destination", {"command": "listen", "address": address, "port": port}, events)
+    endpoint = Endpoint(host, "destination", request, events)
     try:
-        opened = _next(listener, events, "listening")["port"]
-        answer = ask(calling, {"command": "connect", "address": address, "port": opened})
+        yield int(_next(endpoint, events, "listening")["port"])
+    finally:
+        endpoint.kill()
+
+
+def reachable(there: SshHost, address: str, port: int, calling: SshHost) -> t.Optional[str]:
+    """Why *calling* cannot reach *address* on *there*, or None where it can."""
+    try:
+        with listening(there, {"command": "listen", "address": address, "port": port}) as opened:
+            answer = ask(calling, {"command": "connect", "address": address, "port": opened})
         return None if answer["reached"] else str(answer["why"])
     except StreamFailed as error:
         return error.message
-    finally:
-        listener.kill()
 
 
 def _next(endpoint: Endpoint, events: queue.Queue[t.Tuple[Endpoint, Event]], wanted: str, seconds: float = _ANSWER) -> Event:

@@ -10,6 +10,7 @@ import re
 import typing as t
 
 from .._errors import InvalidInput
+from ..compression.choose import AUTO
 from ..stream.tools import NONE, valid_name
 
 _HOST_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)*\Z")
@@ -120,5 +121,5 @@ def _host_name(option: str, value: t.Optional[str]) -> t.Optional[str]:
 
 
 def uses_tool(options: Options) -> bool:
-    """Whether data goes through a compression tool."""
-    return options.compress != NONE
+    """Whether data goes through a compression tool that the user named."""
+    return options.compress not in (NONE, AUTO)

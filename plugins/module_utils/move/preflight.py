@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ..stream.tools import NONE
 from . import tags
 from .facts import Node
-from .options import Options
+from .options import Options, uses_tool
 from .plan import Source, will_run
 
 _VERSIONS = ("3.0", "3.1")
@@ -154,7 +153,7 @@ def _os(seen: Clusters, options: Options) -> Problems:
 
 
 def _tool(seen: Clusters, options: Options) -> Problems:
-    if options.compress == NONE:
+    if not uses_tool(options):
         return
     for info, side in ((seen.source_info, "source"), (seen.destination_info, "destination")):
         if options.compress not in info["compression_tools"]:

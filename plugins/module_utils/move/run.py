@@ -93,7 +93,7 @@ class _Move:
             return self._unchanged(decision)
         if decision.action is Action.FRESH and source is not None:
             _move_id, found = self._survey(source, destination is not None)
-            return _result(self._difference(found.source, found.node), action="move", move_id=None)
+            return _result(self._difference(found.source, found.node), action="move", move_id=None, **_chosen(found))
         change = Difference()
         outcome = "finished" if decision.action is Action.FINISH else "undone and begun anew"
         change.add("move", f"{decision.move_id}: {decision.action.value}", outcome)
@@ -102,7 +102,9 @@ class _Move:
     def _survey(self, source: facts.Instance, name_taken: bool) -> t.Tuple[str, Survey]:
         move_id = os.urandom(8).hex()
         self._progress.phase("preflight")
-        return move_id, survey(self._session, self._options, source, name_taken, move_id)
+        found = survey(self._session, self._options, source, name_taken, move_id)
+        self._options = self._options._replace(compress=found.choice.tool)
+        return move_id, found
 
     def _difference(self, source: plan.Source, node: t.Optional[str]) -> Difference:
         clusters = self._session.source.name, self._session.destination.name
@@ -130,7 +132,7 @@ class _Move:
                 raise
         self._commit(steps, journal)
         steps.result["seconds"] = round(time.monotonic() - begun, 3)
-        return _result(self._difference(found.source, made.node), action="move", move_id=move_id, node=made.node, **steps.result)
+        return _result(self._difference(found.source, made.node), action="move", move_id=move_id, node=made.node, **_chosen(found), **steps.result)
 
     def _commit(self, steps: Steps, journal: Journal) -> None:
         source, destination = self._instances()
@@ -183,6 +185,11 @@ class _Move:
                 break
         journal.add("undo incomplete" if failures else "undone", failures=failures)
         return failures
+
+
+def _chosen(found: Survey) -> Result:
+    """The compression tool, and why it was chosen if the user did not."""
+    return {"compress": found.choice.tool, **({"compress_reason": found.choice.reason} if found.choice.reason else {})}
 
 
 def _result(change: Difference, **fields: t.Any) -> Result:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import typing as t
 
 from .._errors import GanetiError, JobFailed, PreflightFailed
-from . import facts, plan, preflight
+from ..compression.choose import AUTO
+from ..stream.tools import NONE
+from . import facts, measure, plan, preflight
 from .nodes import ask, reachable
 from .options import Options, uses_tool
 from .plan import Source
@@ -17,10 +19,11 @@ from .session import Session
 
 
 class Survey(t.NamedTuple):
-    """What is known when the preflight has found nothing: the source, and the node that the destination would get."""
+    """What is known when the preflight has found nothing: the source, the node that the destination would get, and the tool to use."""
 
     source: Source
     node: t.Optional[str]
+    choice: measure.Choice
     source_node: facts.Node
     destination_nodes: t.Mapping[str, facts.Node]
 
@@ -48,7 +51,18 @@ def survey(session: Session, options: Options, instance: facts.Instance, name_ta
         problems += check_nodes(session, options, source, source_node, seen.destination_nodes[node])
     if problems:
         raise PreflightFailed(problems)
-    return Survey(source, node, source_node, seen.destination_nodes)
+    choice = _choose(session, options, source, source_node, seen.destination_nodes[node] if node else None)
+    return Survey(source, node, choice, source_node, seen.destination_nodes)
+
+
+def _choose(session: Session, options: Options, source: Source, source_node: facts.Node, node: t.Optional[facts.Node]) -> measure.Choice:
+    """The tool that the user names, or the one that measuring finds."""
+    if options.compress != AUTO:
+        return measure.Choice(options.compress, None)
+    if node is None:
+        return measure.Choice(NONE, "The node that the destination gets is not known before it is made, so nothing could be measured.")
+    count = lanes(options, session, [(session.source, source_node), (session.destination, node)])
+    return measure.best(session, options, source.disks, (source_node, node), count)
 
 
 def _rehearse(

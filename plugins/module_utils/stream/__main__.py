@@ -12,11 +12,13 @@ import signal
 import sys
 import typing as t
 
-from . import probe, tls
+from . import measure, probe, tls
 from .control import Controller
 from .disks import Disk
 from .errors import EndpointError
+from .line import LinePlan, flood, sink
 from .receiver import ReceivePlan, receive
+from .sample import read_sample
 from .sender import SendPlan, send
 
 Request = t.Mapping[str, t.Any]
@@ -32,11 +34,26 @@ def _plan(request: Request, *names: str) -> t.Dict[str, t.Any]:
     }
 
 
+def _line(request: Request) -> LinePlan:
+    identity = tls.Identity(request["certificate"], request["key"], request["ca"]) if "key" in request else None
+    names = ("move_id", "address", "port", "lanes", "seconds")
+    return LinePlan(identity=identity, ciphers=tuple(request.get("ciphers", ())), **{name: request[name] for name in names})
+
+
+def _measure(request: Request) -> t.Dict[str, t.Any]:
+    sample = read_sample(request["sample"], request["mebibytes"])
+    tools = request["tools"] if sample else ()
+    return {"sample": len(sample), "tools": {name: measure.installed(name, sample, request["abreast"], request["turns"]) for name in tools}}
+
+
 COMMANDS: t.Mapping[str, t.Callable[[Request, Controller], t.Dict[str, t.Any]]] = {
     "send": lambda request, controller: send(SendPlan(**_plan(request)), controller),
     "receive": lambda request, controller: receive(ReceivePlan(**_plan(request, "readback")), controller),
     "examine": lambda request, controller: probe.examine(request),
     "listen": lambda request, controller: probe.listen(request["address"], request["port"], controller),
+    "measure": lambda request, controller: _measure(request),
+    "flood": lambda request, controller: flood(_line(request), controller),
+    "sink": lambda request, controller: sink(_line(request), controller),
     "connect": lambda request, controller: probe.connect(request["address"], request["port"]),
 }
 

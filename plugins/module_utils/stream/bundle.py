@@ -15,10 +15,33 @@ import typing as t
 
 # Written out, as Ansible packs with a module only what it sees imported by name.
 from . import __main__ as entry
-from . import ciphers, connection, control, digest, disks, errors, extents, frames, lanes, pipes, policy, probe, receiver, sender, suites, tls, tools, work
+from . import (
+    ciphers,
+    connection,
+    control,
+    digest,
+    disks,
+    errors,
+    extents,
+    frames,
+    lanes,
+    line,
+    measure,
+    pipes,
+    policy,
+    probe,
+    receiver,
+    sample,
+    sender,
+    suites,
+    tls,
+    tools,
+    work,
+)
 
 MODULES: t.Tuple[types.ModuleType, ...] = (
-    suites, errors, extents, digest, frames, ciphers, policy, tls, tools, disks, control, lanes, work, connection, pipes, sender, receiver, probe, entry,
+    suites, errors, extents, digest, frames, ciphers, policy, tls, tools, disks, control, lanes, work, connection, pipes, sender, receiver,
+    probe, sample, measure, line, entry,
 )  # fmt: skip
 """The modules of the endpoint, each after those that it imports."""
 

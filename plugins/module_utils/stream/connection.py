@@ -62,7 +62,16 @@ def accept(listener: socket.socket, context: ssl.SSLContext, move_id: str, lanes
         return connection
 
 
-def receive_exactly(connection: ssl.SSLSocket, count: int) -> bytes:
+def listen(address: str, port: int) -> socket.socket:
+    """A socket that lanes can connect to; port 0 is any that is free."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        return socket.create_server((address, port), family=family, backlog=64)
+    except OSError as error:
+        raise EndpointError(f"Cannot listen on {address} port {port}: {error.strerror}. Choose another port.") from error
+
+
+def receive_exactly(connection: socket.socket, count: int) -> bytes:
     """Return *count* bytes; raise EndpointError when the peer ends before."""
     result = b""
     while len(result) < count:

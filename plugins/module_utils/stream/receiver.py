@@ -13,7 +13,7 @@ import ssl
 import typing as t
 
 from . import frames, policy, tls
-from .connection import accept
+from .connection import accept, listen
 from .control import Controller
 from .digest import CHECKSUMS, DiskDigest
 from .disks import Disk, clear, forget_cache, open_disk, start_writeback
@@ -49,7 +49,7 @@ def receive(plan: ReceivePlan, controller: Controller) -> t.Dict[str, t.Any]:
     descriptors = [open_disk(disk, write=True) for disk in plan.disks]
     for descriptor, disk in zip(descriptors, plan.disks):
         clear(descriptor, disk.size)
-    with _listen(plan.address, plan.port) as listener:
+    with listen(plan.address, plan.port) as listener:
         controller.say("listening", port=listener.getsockname()[1])
         results = run_lanes(controller, plan.lanes, functools.partial(_work, plan, listener, context), "receive")
     controller.say("progress", phase="sync", done=0, wire=0, total=0)
@@ -70,14 +70,6 @@ def read_back(disks: t.Tuple[Disk, ...], checksum: str, lanes: int, controller: 
     results = run_lanes(controller, lanes + 1, work, "readback", sum(data_bytes(disks)))
     digests: t.List[str] = totals(results, len(disks))["digests"]
     return digests
-
-
-def _listen(address: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    try:
-        return socket.create_server((address, port), family=family, backlog=64)
-    except OSError as error:
-        raise EndpointError(f"Cannot listen on {address} port {port}: {error.strerror}. Choose another port.") from error
 
 
 def _work(plan: ReceivePlan, listener: socket.socket, context: ssl.SSLContext, _lane: int, reporter: Reporter) -> None:

@@ -21,59 +21,9 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.move.certificates i
 from ansible_collections.ganeti.cluster.plugins.module_utils.stream import bundle, frames, tls
 from ansible_collections.ganeti.cluster.plugins.module_utils.stream.extents import BLOCK
 
-MOVE = "0123456789abcdef"
+from .endpoints import MOVE
+
 MIB = 1024 * 1024
-
-
-class Endpoint:
-    """One endpoint's process; ``limit`` is the largest file it may write."""
-
-    def __init__(self, request, limit=None, suites=()):
-        command = [sys.executable, "-I", "-c", bundle.BOOT, *suites]
-        if limit is not None:
-            command = ["prlimit", f"--fsize={limit}", *command]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self.process.stdin.write(bundle.bundle() + json.dumps(request).encode() + b"\n")
-        self.process.stdin.flush()
-
-    def event(self):
-        """The next event."""
-        line = self.process.stdout.readline()
-        assert line, self.process.stderr.read().decode()
-        return json.loads(line)
-
-    def last(self):
-        """The final event; the endpoint must have ended without a word on standard error."""
-        lines = self.process.stdout.readlines()  # standard input stays open: its end would be the controller's
-        assert self.process.stderr.read() == b""
-        return json.loads(lines[-1])
-
-    def end(self):
-        """End it in any case."""
-        self.process.kill()
-        self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
-            stream.close()
-
-
-@pytest.fixture
-def endpoints():
-    """Makes endpoints, and ends those that are left."""
-    made = []
-
-    def make(request, **options):
-        made.append(Endpoint(request, **options))
-        return made[-1]
-
-    yield make
-    for endpoint in made:
-        endpoint.end()
-
-
-@pytest.fixture(scope="module")
-def keys():
-    """The identities of a move."""
-    return identities(MOVE)
 
 
 def disk(path, size, seed, pieces=20):

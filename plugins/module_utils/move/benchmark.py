@@ -1,0 +1,106 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""Comparing the compression tools of a cluster on real data, for a network whose rate is known or measured."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._errors import InvalidInput
+from ..api import Cluster, connect
+from ..api.ssh import SshHost
+from ..compression import choose
+from ..stream.measure import Figures
+from ..stream.tools import NONE, valid_name
+from . import facts, measure
+from .nodes import ask
+
+_MOST_MIB = 1024
+_TURNS = 3
+
+Params = t.Mapping[str, t.Any]
+
+
+def benchmark(params: Params) -> t.Dict[str, t.Any]:
+    """Measure as the module's parameters say; the module's result."""
+    _check(params)
+    with connect({**params, "name": params["cluster_name"]}) as cluster:
+        disk, node, peer = _subject(cluster, params)
+        names = params["tools"] or list(cluster.info()["compression_tools"])
+    with _host(params, node) as here:
+        lanes = params["lanes"] or max(1, min(4, int(ask(here, {"command": "examine"})["cpus"])))
+        _check_present(here, node, names)
+        amount, figures = measure.tools(here, names, disk, lanes, params["sample_mib"], _TURNS)
+        if not amount:
+            raise InvalidInput(f"Disk {params['disk']} of {params['instance']} holds nothing but zeros, which no tool ever gets: choose another disk.")
+        way = _line(params, here, peer, lanes)
+    ranked = choose.ranking(figures, *way)
+    return {
+        "changed": False,
+        "node": node.name,
+        "lanes": lanes,
+        "sample_bytes": amount,
+        "network_rate": round(way.network, 1),
+        "encryption_rate": round(way.encryption, 1),
+        "tools": [_row(stages, figures) for stages in ranked],
+        "recommended": ranked[0].name,
+        "explanation": choose.explanation(ranked),
+    }
+
+
+def _check(params: Params) -> None:
+    for name in params["tools"] or ():
+        if not valid_name(name) or name == NONE:
+            raise InvalidInput(f"{name!r} in tools is not a name of a compression tool: use letters, digits, dashes and underscores, no dash in front.")
+    if not 1 <= params["sample_mib"] <= _MOST_MIB:
+        raise InvalidInput(f"sample_mib is {params['sample_mib']}: use 1 to {_MOST_MIB}.")
+    if params["network_rate"] is not None and not params["network_rate"] > 0:
+        raise InvalidInput(f"network_rate is {params['network_rate']}: give the MiB a second that the network carries, which is more than 0.")
+
+
+def _subject(cluster: Cluster, params: Params) -> t.Tuple[str, facts.Node, t.Optional[facts.Node]]:
+    """The file of the disk to sample, the node that has it, and the node to measure the network to."""
+    instance = facts.instance(cluster, params["instance"])
+    if instance is None:
+        raise InvalidInput(f"There is no instance {params['instance']} on {cluster.info()['name']}: give its full name.")
+    disks, nodes = facts.disks(cluster, instance.name), facts.nodes(cluster)
+    if not 0 <= params["disk"] < len(disks):
+        raise InvalidInput(f"{instance.name} has {len(disks)} disks and none of the number {params['disk']}: they are counted from 0.")
+    path = disks[params["disk"]].file
+    if path is None:
+        raise InvalidInput(f"Disk {params['disk']} of {instance.name} is not kept in a file, so no sample can be read: choose another disk or instance.")
+    peer = params["peer"]
+    if peer is not None and (peer not in nodes or peer == instance.node):
+        others = ", ".join(sorted(set(nodes) - {instance.node}))
+        raise InvalidInput(f"{peer} is not another node than the one that {instance.name} is on: choose one of {others}, or give network_rate.")
+    return path, nodes[instance.node], nodes[peer] if peer else None
+
+
+def _check_present(host: SshHost, node: facts.Node, names: t.Sequence[str]) -> None:
+    answers = ask(host, {"command": "examine", "tools": names})["tools"]
+    missing = [name for name in names if not answers[name]]
+    if missing:
+        raise InvalidInput(f"{', '.join(missing)} did not answer -h on {node.name}: install them there, or leave them out of tools.")
+
+
+def _line(params: Params, here: SshHost, peer: t.Optional[facts.Node], lanes: int) -> measure.Line:
+    """The network as the user gives it, or as it is towards the other node."""
+    if peer is None:
+        return measure.Line(params["network_rate"], measure.encryption(here, lanes))
+    address = peer.secondary_ip if params["data_network"] == "secondary" else peer.primary_ip
+    with _host(params, peer) as there:
+        found = measure.line(there, address, 0, here, lanes)
+    return found if params["network_rate"] is None else found._replace(network=params["network_rate"])
+
+
+def _host(params: Params, node: facts.Node) -> SshHost:
+    return SshHost(node.name, params["ssh"] or {}, fallback_address=node.primary_ip)
+
+
+def _row(stages: choose.Stages, figures: t.Mapping[str, Figures]) -> t.Dict[str, t.Any]:
+    row: t.Dict[str, t.Any] = {"name": stages.name, "speed": round(stages.speed, 1), "slowest": stages.slowest}
+    if stages.name in figures:
+        row.update(figures[stages.name]._asdict())
+    return row
