@@ -17,11 +17,8 @@ Constraint = t.Sequence[t.Sequence[t.Any]]
 class ArgumentSpec:
     """Options together with the constraints between them; merges with others."""
 
-    def __init__(
-        self, options: Spec, mutually_exclusive: Constraint = (), required_if: Constraint = (), required_one_of: Constraint = ()
-    ) -> None:
+    def __init__(self, options: Spec, mutually_exclusive: Constraint = (), required_if: Constraint = ()) -> None:
         self.options = options
-        self.required_one_of = list(required_one_of)
         self.mutually_exclusive = list(mutually_exclusive)
         self.required_if = list(required_if)
 
@@ -31,7 +28,6 @@ class ArgumentSpec:
             {**self.options, **other.options},
             self.mutually_exclusive + other.mutually_exclusive,
             self.required_if + other.required_if,
-            self.required_one_of + other.required_one_of,
         )
 
     def create_module(self, supports_check_mode: bool = True) -> AnsibleModule:
@@ -40,7 +36,6 @@ class ArgumentSpec:
             argument_spec=self.options,
             mutually_exclusive=self.mutually_exclusive,
             required_if=self.required_if,
-            required_one_of=self.required_one_of,
             supports_check_mode=supports_check_mode,
         )
 

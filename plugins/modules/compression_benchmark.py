@@ -47,11 +47,11 @@ options:
     elements: str
   peer:
     description:
-      - The node to measure the network to. Nothing else should use the network then, and the node for the second that it takes.
+      - The node to measure the network to, needed if O(network_rate) is not set. For the second that it takes nothing else should use the network.
     type: str
   network_rate:
     description:
-      - What the network carries, in MiB a second; 112 for one of 1 Gbit/s. Takes precedence over what is measured to O(peer).
+      - What the network carries, in MiB a second; 112 for one of 1 Gbit/s. Takes precedence over what is measured to O(peer), and is needed without it.
     type: float
   data_network:
     description:
@@ -182,8 +182,7 @@ def main() -> t.NoReturn:
         lanes=dict(type="int"),
         sample_mib=dict(type="int", default=32),
     )
-    spec = _argspec.ArgumentSpec(options, required_one_of=[["peer", "network_rate"]])
-    module = spec.merge(_argspec.cluster_connection()).create_module()
+    module = _argspec.ArgumentSpec(options).merge(_argspec.cluster_connection()).create_module()
     try:
         result = benchmark(module.params)
     except GanetiError as error:

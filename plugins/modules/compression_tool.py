@@ -34,7 +34,7 @@ attributes:
 options:
   name:
     description:
-      - The tool's name. Letters, digits, dashes and underscores, no dash in front; not V(none).
+      - The tool's name. Letters, digits, dashes and underscores, no dash in front; neither V(none) nor V(auto).
     type: str
     required: true
   command:

@@ -16,6 +16,7 @@ from ..stream.measure import Figures
 from ..stream.tools import NONE, valid_name
 from . import facts, measure
 from .nodes import ask
+from .options import MOST_LANES
 
 _MOST_MIB = 1024
 _TURNS = 3
@@ -54,8 +55,12 @@ def _check(params: Params) -> None:
     for name in params["tools"] or ():
         if not valid_name(name) or name == NONE:
             raise InvalidInput(f"{name!r} in tools is not a name of a compression tool: use letters, digits, dashes and underscores, no dash in front.")
+    if params["lanes"] is not None and not 1 <= params["lanes"] <= MOST_LANES:
+        raise InvalidInput(f"lanes is {params['lanes']}: use 1 to {MOST_LANES}.")
     if not 1 <= params["sample_mib"] <= _MOST_MIB:
         raise InvalidInput(f"sample_mib is {params['sample_mib']}: use 1 to {_MOST_MIB}.")
+    if params["network_rate"] is None and params["peer"] is None:
+        raise InvalidInput("What the network carries is not known: set peer to the node to measure it to, or network_rate to its MiB a second.")
     if params["network_rate"] is not None and not params["network_rate"] > 0:
         raise InvalidInput(f"network_rate is {params['network_rate']}: give the MiB a second that the network carries, which is more than 0.")
 

@@ -15,7 +15,8 @@ from ..stream.tools import NONE, valid_name
 
 _HOST_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)*\Z")
 _CIPHER = re.compile(r"[A-Za-z0-9][-_A-Za-z0-9]*\Z")
-_MOST_LANES = 32
+MOST_LANES = 32
+"""The most lanes that a move may have."""
 
 
 class NicOverride(t.NamedTuple):
@@ -94,8 +95,8 @@ def _problems(params: t.Mapping[str, t.Any]) -> t.Iterator[t.Optional[str]]:
         )
     yield from _cipher_names(params["ciphers"] or ())
     lanes = params["lanes"]
-    if lanes is not None and not 1 <= lanes <= _MOST_LANES:
-        yield f"lanes is {lanes}: use 1 to {_MOST_LANES}."
+    if lanes is not None and not 1 <= lanes <= MOST_LANES:
+        yield f"lanes is {lanes}: use 1 to {MOST_LANES}."
     if not 0 <= params["data_port"] <= 65535:
         yield f"data_port is {params['data_port']}: use a port, or 0 for any that is free."
     indexes = [nic["index"] for nic in params["nics"] or ()]

@@ -6,12 +6,16 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import os
 import typing as t
 
 from .errors import EndpointError
+from .extents import blocks_of, data_extents
 
 MIB = 1024 * 1024
+_MOST_PIECES = 2048  # so that a large disk which is written full of zeros does not take minutes
 
 
 def read_sample(path: str, mebibytes: int) -> bytes:
@@ -38,11 +42,14 @@ def _of_files(directory: str) -> t.Iterator[bytes]:
 
 
 def _spread(path: str, mebibytes: int) -> t.Iterator[bytes]:
-    """Pieces of a MiB, eight times as many as are wanted as some may be zeros, in an order that visits all parts early."""
+    """Pieces of a MiB out of what is no hole, spread evenly, then those between them as long as more are asked for."""
     with open(path, "rb") as stream:
-        count = max(1, -(-stream.seek(0, os.SEEK_END) // MIB))
-        step = max(1, count // (8 * mebibytes))
-        for first in range(8):
-            for index in range(first * step, count, 8 * step):
-                stream.seek(index * MIB)
-                yield stream.read(MIB)
+        runs = list(blocks_of(data_extents(stream.fileno(), stream.seek(0, os.SEEK_END)), MIB))
+        before = list(itertools.accumulate((length for _first, length in runs), initial=0))
+        count = before[-1]
+        stride = -(-count // mebibytes)
+        order = (index for start in range(stride) for index in range(start, count, stride))
+        for index in itertools.islice(order, _MOST_PIECES):
+            run = bisect.bisect_right(before, index) - 1
+            stream.seek((runs[run][0] + index - before[run]) * MIB)
+            yield stream.read(MIB)

@@ -36,6 +36,17 @@ def test_a_sample_is_data_and_no_zeros(tmp_path):
         read_sample(str(tmp_path / "absent"), 8)
 
 
+def test_data_between_wide_holes_is_found(tmp_path):
+    disk = tmp_path / "disk"
+    with open(disk, "wb") as stream:
+        stream.truncate(900 * MIB)
+        stream.seek(77 * MIB)
+        stream.write(b"x" * MIB)
+        stream.write(bytes(30 * MIB))
+        stream.write(b"y" * MIB)
+    assert set(read_sample(str(disk), 2)) == {ord("x"), ord("y")}
+
+
 def test_the_end_of_a_short_disk_belongs_to_the_sample(tmp_path):
     (tmp_path / "disk").write_bytes(bytes(MIB) + b"x" * 512)
     assert read_sample(str(tmp_path / "disk"), 8) == b"x" * 512
