@@ -1,0 +1,30 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Molecule's scenarios, which run the playbooks on the lab: twice, the second time without a change, and verify what they did."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .lab import ROOT
+
+SCENARIOS = sorted(path.parent.name for path in ROOT.glob("molecule/*/converge.yml"))
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_scenario(lab, scenario):
+    command = [str(Path(sys.executable).parent / "molecule"), "test", "--destroy=never", "--scenario-name", scenario]
+    environment = {**os.environ, "NO_COLOR": "1", "PY_COLORS": "0", "ANSIBLE_FORCE_COLOR": "0"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_there_are_scenarios():
+    assert SCENARIOS
