@@ -14,81 +14,42 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import json
 import os
-import platform
-import random
 import shlex
 import signal
 import sys
 import time
-import types
 import typing as t
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+import stream
+from disks import Disk, Maker, fingerprint
+from nodes import (
+    GIGABIT,
+    KEYS,
+    LONGEST,
+    MEMORY,
+    MIB,
+    QUICK,
+    ROOT,
+    STORAGE,
+    UNLIMITED,
+    Network,
+    Nodes,
+    Place,
+    alone,
+    machine,
+    memory,
+    must,
+    on_node,
+    shell,
+)  # fmt: skip
 
-for _name, _path in (("ansible_collections", []), ("ansible_collections.ganeti", []), ("ansible_collections.ganeti.cluster", [str(ROOT)])):
-    _module = types.ModuleType(_name)
-    _module.__path__ = _path
-    sys.modules.setdefault(_name, _module)
+from ansible_collections.ganeti.cluster.benchmarks import report
+from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh import SshHost, SshProcess
 
-from ansible_collections.ganeti.cluster.benchmarks import report  # noqa: E402
-from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh import SshHost, SshProcess  # noqa: E402
-from ansible_collections.ganeti.cluster.plugins.module_utils.move.certificates import identities  # noqa: E402
-from ansible_collections.ganeti.cluster.plugins.module_utils.move.nodes import Transfer  # noqa: E402
-from ansible_collections.ganeti.cluster.plugins.module_utils.move.progress import Progress  # noqa: E402
-from ansible_collections.ganeti.cluster.plugins.module_utils.move.survey import lanes  # noqa: E402
-
-MIB = 1024 * 1024
-BASE = "/srv/bench"
-KEYS = f"{BASE}/keys"
-"""Certificates and keys for Ganeti's pipeline and for nbdkit."""
-SOURCE, TARGET = "a3", "b2"
 PORT = 7400
-MOVE = "0123456789abcdef"
-GANETI_CN = "ganeti.example.com"
-"""The name that 3.0.2 expects in a certificate, whatever the other end is called."""
-LONGEST = 900.0
-"""Seconds after which a contender is taken for stuck."""
-QUICK = 16
-"""What --quick divides all sizes by."""
-
-MAKE_KEYS = """
-cd "$1"
-make() { name=$1; shift; openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout "$name-key.pem" -out "$name-cert.pem" "$@" 2>/dev/null; }
-make ganeti -subj "/CN=$2"
-cat ganeti-key.pem ganeti-cert.pem >ganeti.pem
-make ca -subj /CN=bench
-for end in server client; do make $end -subj /CN=$end -CA ca-cert.pem -CAkey ca-key.pem -addext "subjectAltName=IP:$3" -addext basicConstraints=CA:FALSE; done
-tar --create ganeti.pem ca-cert.pem server-*.pem client-*.pem
-"""
-"""Makes, in a directory, Ganeti's certificate and those for nbdkit and nbdcopy; writes them out as an archive."""
-
-
-class Place(t.NamedTuple):
-    """Where disks lie on both nodes."""
-
-    name: str
-    directory: str
-
-
-class Network(t.NamedTuple):
-    """How fast the nodes may send; None for as fast as they can."""
-
-    name: str
-    megabits: int | None
-
-
-class Disk(t.NamedTuple):
-    """A disk: MiB of size, MiB of data on it, in how many extents, and what the data are."""
-
-    name: str
-    size: int
-    data: int
-    extents: int
-    kind: str
 
 
 class Contender(t.NamedTuple):
@@ -123,9 +84,6 @@ DISKS = (
     Disk("random", 2048, 2048, 1, "random"),
 )
 
-MEMORY, STORAGE = Place("tmpfs", f"{BASE}/tmpfs"), Place("disk", f"{BASE}/disk")
-UNLIMITED, GIGABIT = Network("unlimited", None), Network("1 Gbit/s", 1000)
-
 CASES = (
     Case("memory", MEMORY, UNLIMITED, 3, 12),
     Case("gigabit", MEMORY, GIGABIT, 2, 7),
@@ -150,70 +108,6 @@ CONTENDERS = (
     Contender("stream", "gzip-fast", NETWORKED, COMPRESSIBLE),
     Contender("ganeti", "gzip-fast", NETWORKED, COMPRESSIBLE),
 )
-
-
-class WrongCopy(Exception):
-    """A copy is not what its source is."""
-
-
-def must(host: SshHost, *argv: str, data: bytes | None = None) -> bytes:
-    """Run a command on a node, which must succeed; its standard output."""
-    status, output, error = host.run(list(argv), input=data, timeout=LONGEST)
-    if status:
-        raise RuntimeError(f"{argv[0]} on {host.name} ended with {status}: {error.decode('utf-8', 'replace').strip()[-500:]}")
-    return output
-
-
-def shell(host: SshHost, script: str, *arguments: str) -> bytes:
-    """Run a script of the shell on a node, which must succeed."""
-    return must(host, "sh", "-euc", script, "sh", *arguments)
-
-
-def on_node(program: str) -> list[str]:
-    """The words that run one of the programs in on_node/; its arguments are to follow."""
-    return ["python3", "-I", "-c", (Path(__file__).parent / "on_node" / f"{program}.py").read_text()]
-
-
-class Nodes:
-    """The two nodes: made ready, limited, and left as they were."""
-
-    def __init__(self) -> None:
-        lab = json.loads((Path(os.environ["GANETI_LAB_DIR"]) / "run/lab.json").read_text())
-        found = {node["name"].split(".")[0]: node for cluster in lab["clusters"].values() for node in cluster["nodes"]}
-        options = {"config_file": lab["ssh_config"]}
-        self.source, self.target = (SshHost(found[name]["name"], options) for name in (SOURCE, TARGET))
-        self.address = found[TARGET]["ip"]
-        self.both = (self.source, self.target)
-
-    def prepare(self, most: int) -> None:
-        """Make the places, for disks of up to *most* MiB, and the keys."""
-        for host in self.both:
-            must(host, "mkdir", "-p", MEMORY.directory, STORAGE.directory, KEYS)
-            must(host, "mount", "-t", "tmpfs", "-o", f"size={most + 2048}m", "bench", MEMORY.directory)
-        keys = shell(self.source, MAKE_KEYS, KEYS, GANETI_CN, self.address)
-        must(self.target, "tar", "--extract", "--directory", KEYS, data=keys)
-
-    def clean(self) -> None:
-        """Leave the nodes as they were; each step is tried, whatever became of the others."""
-        for host in self.both:
-            with contextlib.suppress(Exception):
-                host.run(["tc", "qdisc", "del", "dev", "eth0", "root"])
-            with contextlib.suppress(Exception):
-                shell(host, f"while umount --lazy {MEMORY.directory} 2>/dev/null; do :; done; rm -rf {BASE}")
-
-    def limit(self, network: Network) -> None:
-        """Limit what each of the nodes sends, and with that both directions."""
-        for host in self.both:
-            host.run(["tc", "qdisc", "del", "dev", "eth0", "root"])  # fails where there is no limit yet
-            if network.megabits:
-                rate = f"{network.megabits}mbit"
-                must(host, "tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", rate, "burst", "256kb", "latency", "50ms")
-
-    def versions(self) -> str:
-        """The versions of what is measured."""
-        packages = ("ganeti", "socat", "openssl", "python3", "nbdkit", "libnbd-bin", "lzop", "lz4", "zstd", "gzip")
-        shown = must(self.source, "dpkg-query", "--show", "--showformat=${Package} ${Version}, ", *packages)
-        return shown.decode().strip(" ,")
 
 
 class Job(t.NamedTuple):
@@ -260,20 +154,10 @@ class Stream(Way):
     """This collection's stream, its endpoints started and watched as in a move."""
 
     def prepare(self) -> None:
-        # As a move does where the user named no number.
-        session = types.SimpleNamespace(host=lambda host, _node: host)
-        sides = [(host, t.cast(t.Any, None)) for host in self.nodes.both]
-        self.lanes = lanes(t.cast(t.Any, types.SimpleNamespace(lanes=None)), t.cast(t.Any, session), sides)
+        self.lanes = stream.usual_lanes(self.nodes)
 
     def copy(self) -> None:
-        source, destination = identities(MOVE)
-        common = {"move_id": MOVE, "lanes": self.lanes, "tool": self.job.tool, "checksum": "crc32", "address": self.nodes.address}
-        send = {**common, **source._asdict(), "command": "send", "disks": [(self.job.source, self.job.mebibytes * MIB)]}
-        receive = {**common, **destination._asdict(), "command": "receive", "disks": [(self.job.target, self.job.mebibytes * MIB)]}
-        receive.update(port=0, readback=False)
-        sent, received = Transfer(Progress(), LONGEST).run(self.nodes.target, receive, self.nodes.source, send)
-        if sent["digests"] != received["digests"] or len(sent["digests"]) != 1:
-            raise WrongCopy(f"the digests of the two ends differ: {sent['digests']}, {received['digests']}")
+        stream.copy(self.nodes, self.job.source, self.job.target, self.job.mebibytes * MIB, self.job.tool, self.lanes)
 
     def commands(self) -> list[str]:
         return [f"both ends: python3 -I -c ENDPOINT, {self.lanes} lanes, tool {self.job.tool}, TLS 1.3, CRC-32 a block, SHA-256 over these"]
@@ -372,37 +256,6 @@ def said(process: SshProcess) -> str:
     return process.stderr.decode("utf-8", "replace").strip()[-1000:]
 
 
-class Maker:
-    """Makes the source's disks, the same ones each time."""
-
-    def __init__(self, host: SshHost, quick: bool) -> None:
-        self._host = host
-        self._scale = QUICK if quick else 1
-
-    def size(self, disk: Disk) -> int:
-        """The MiB of a disk in this run."""
-        return disk.size // self._scale
-
-    def make(self, disk: Disk, path: str) -> None:
-        """Make a disk's image on the source's node."""
-        pieces = extents(self.size(disk) * MIB, disk.data // self._scale * MIB, disk.extents)
-        must(self._host, *on_node("scatter"), path, str(self.size(disk) * MIB), json.dumps(pieces), disk.kind)
-
-
-def extents(size: int, data: int, count: int) -> list[tuple[int, int]]:
-    """Offsets and lengths in bytes of *count* extents, of different lengths and with different gaps, in blocks of 4 KiB."""
-    if size == data:
-        return [(0, size)]
-    chance = random.Random(count)
-    ends = [sorted(chance.randrange(1, total // 4096) * 4096 for _each in range(count - 1)) + [total] for total in (data, size - data)]
-    result, begun, skipped = [], 0, 0
-    for end, gap in zip(*ends):
-        # The first extent is at the very beginning, as on a file system; the gaps follow their extents.
-        result.append((begun + skipped, end - begun))
-        begun, skipped = end, gap
-    return [piece for piece in result if piece[1]]
-
-
 class Bench:
     """The measuring itself."""
 
@@ -476,7 +329,7 @@ class Bench:
         finally:
             must(way.reader, "rm", "-f", target)
         if digest is not None and found["digest"] != digest:
-            raise WrongCopy("the copy differs from its source")
+            raise stream.WrongCopy("the copy differs from its source")
         row.seconds.append(round(seconds, 3))
         row.allocated = found["allocated"]
         row.verified = True
@@ -485,27 +338,6 @@ class Bench:
         """On storage, begin without anything left to write, and without the source in the page cache: Ganeti's dd would not use it."""
         if way.job.place is STORAGE:
             shell(self._nodes.source, 'dd if="$1" iflag=nocache count=0 status=none; sync --file-system "$1"', way.job.source)
-
-
-def fingerprint(host: SshHost, path: str, with_digest: bool = True) -> dict[str, t.Any]:
-    """The digest of a disk's contents and the MiB allocated for it."""
-    if not with_digest:
-        return {"allocated": round(int(must(host, "stat", "--format=%b", path)) / 2048, 1)}
-    return t.cast("dict[str, t.Any]", json.loads(must(host, *on_node("fingerprint"), path)))
-
-
-def machine(nodes: Nodes) -> report.Machine:
-    """What this is measured on."""
-    with open("/proc/cpuinfo", encoding="ascii") as stream:
-        model = next((line.split(":")[1].strip() for line in stream if line.startswith("model name")), "unknown processor")
-    kernel = f"Linux {platform.release()}"
-    return report.Machine(len(os.sched_getaffinity(0)), model, memory("MemTotal"), kernel, nodes.versions(), os.getloadavg()[0])
-
-
-def memory(field: str) -> int:
-    """A line of /proc/meminfo, in MiB."""
-    with open("/proc/meminfo", encoding="ascii") as stream:
-        return next(int(line.split()[1]) // 1024 for line in stream if line.startswith(field + ":"))
 
 
 def arguments() -> argparse.Namespace:
@@ -544,11 +376,7 @@ def main() -> int:
     """Measure, write, and fail where a copy was wrong."""
     asked = arguments()
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
-    with open(Path(os.environ["GANETI_LAB_DIR"]) / "bench.lock", "w", encoding="ascii") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SystemExit("Another measurement runs on this lab.") from None
+    with alone():
         nodes = Nodes()
         where, begun = machine(nodes), time.monotonic()
         command = shlex.join(["make", "bench-move", *(["BENCH=" + shlex.join(sys.argv[1:])] if sys.argv[1:] else [])])

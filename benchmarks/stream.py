@@ -1,0 +1,40 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Copies by this collection's stream, its endpoints started and watched as in a move."""
+
+from __future__ import annotations
+
+import types
+import typing as t
+
+from nodes import LONGEST, MOVE, Nodes
+
+from ansible_collections.ganeti.cluster.plugins.module_utils.move.certificates import identities
+from ansible_collections.ganeti.cluster.plugins.module_utils.move.nodes import Transfer
+from ansible_collections.ganeti.cluster.plugins.module_utils.move.progress import Progress
+from ansible_collections.ganeti.cluster.plugins.module_utils.move.survey import lanes
+
+
+class WrongCopy(Exception):
+    """A copy is not what its source is, or was not made as it was to be."""
+
+
+def usual_lanes(nodes: Nodes) -> int:
+    """How many lanes a move has where the user named no number."""
+    session = types.SimpleNamespace(host=lambda host, _node: host)
+    sides = [(host, t.cast(t.Any, None)) for host in nodes.both]
+    return lanes(t.cast(t.Any, types.SimpleNamespace(lanes=None)), t.cast(t.Any, session), sides)
+
+
+def copy(nodes: Nodes, source: str, target: str, size: int, tool: str, count: int, ciphers: t.Sequence[str] = ()) -> dict[str, t.Any]:
+    """Copy a disk of *size* bytes over *count* lanes until it is on stable storage; what the sending end tells of it."""
+    here, there = identities(MOVE)
+    common = {"move_id": MOVE, "lanes": count, "tool": tool, "ciphers": list(ciphers), "checksum": "crc32", "address": nodes.address}
+    send = {**common, **here._asdict(), "command": "send", "disks": [(source, size)]}
+    receive = {**common, **there._asdict(), "command": "receive", "disks": [(target, size)], "port": 0, "readback": False}
+    sent, received = Transfer(Progress(), LONGEST).run(nodes.target, receive, nodes.source, send)
+    if sent["digests"] != received["digests"] or len(sent["digests"]) != 1:
+        raise WrongCopy(f"the digests of the two ends differ: {sent['digests']}, {received['digests']}")
+    return sent
