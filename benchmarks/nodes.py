@@ -30,7 +30,6 @@ MIB = 1024 * 1024
 BASE = "/srv/bench"
 KEYS = f"{BASE}/keys"
 """Certificates and keys for Ganeti's pipeline and for nbdkit."""
-SOURCE, TARGET = "a3", "b2"
 MOVE = "0123456789abcdef"
 GANETI_CN = "ganeti.example.com"
 """The name that 3.0.2 expects in a certificate, whatever the other end is called."""
@@ -90,12 +89,12 @@ def on_node(program: str) -> list[str]:
 class Nodes:
     """The two nodes: made ready, limited, and left as they were."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: str, target: str) -> None:
         lab = json.loads((Path(os.environ["GANETI_LAB_DIR"]) / "run/lab.json").read_text())
         found = {node["name"].split(".")[0]: node for cluster in lab["clusters"].values() for node in cluster["nodes"]}
         options = {"config_file": lab["ssh_config"]}
-        self.source, self.target = (SshHost(found[name]["name"], options) for name in (SOURCE, TARGET))
-        self.address = found[TARGET]["ip"]
+        self.source, self.target = (SshHost(found[name]["name"], options) for name in (source, target))
+        self.address = found[target]["ip"]
         self.both = (self.source, self.target)
 
     def prepare(self, most: int) -> None:

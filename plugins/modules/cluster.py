@@ -20,7 +20,7 @@ description:
   - What Ganeti would apply only in part, take without storing it, or find out too late is refused before anything is changed.
   - After a change everything is read back, and the task fails where Ganeti did not take a value.
   - Extended parameters are written to C(/etc/ganeti/extended-parameters.json) on the master, for root only, and copied to all nodes that are online.
-    A node that joined, or was repaired, since then gets the file at the next run that names one of them.
+    Nodes that join later get the file by a hook of Ganeti's. One that was offline gets it at the next run that names one of them.
 extends_documentation_fragment:
   - ganeti.cluster.attributes
   - ganeti.cluster.attributes.actiongroup_ganeti

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.ganeti.cluster.plugins.module_utils.api import extended, parameters
+from ansible_collections.ganeti.cluster.plugins.module_utils.api import extended, extended_hook, parameters
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.parameters import BY_NAME, MODIFY, STEPS, TABLE
 
 GANETI = "import json, sys; sys.path.insert(0, '/usr/share/ganeti/default'); from ganeti import constants, opcodes, pathutils; "
@@ -45,7 +45,7 @@ def cluster(lab):
     if stored(lab) != before:
         restore(lab, before)
     for node in NODES:
-        lab.run(node, "rm", "-f", extended.FILE)
+        lab.run(node, "rm", "-f", extended.FILE, extended_hook.HOOK)
     assert stored(lab) == before
 
 
@@ -361,8 +361,10 @@ def test_extended_parameters_are_on_every_node_and_for_root_only(lab, cluster):
     mode, text = content.split("\n", 1)
     assert mode == "600:root" and json.loads(text) == {"allow_cipher_bypassing": True, "backend_storage": "disk"}
     assert lab.run("a1", "sh", "-c", f"ls {extended.FILE}*").split() == [extended.FILE]
+    lab.run("a2", "rm", extended_hook.HOOK)
+    assert cluster(allow_cipher_bypassing=True)["distributed"] == ["a2.lab.example"]
 
-    lab.run("a3", "rm", extended.FILE)  # as a node is that joined later
+    lab.run("a3", "rm", extended.FILE)  # as where the hook for nodes that join has failed
     lab.run("a2", "chmod", "644", extended.FILE)
     late = cluster(allow_cipher_bypassing=True)
     assert late["changed"] and sorted(late["distributed"]) == ["a2.lab.example", "a3.lab.example"]
@@ -371,6 +373,15 @@ def test_extended_parameters_are_on_every_node_and_for_root_only(lab, cluster):
 
     cluster.twice(allow_cipher_bypassing=False)
     assert all(json.loads(copy.split("\n", 1)[1])["allow_cipher_bypassing"] is False for copy in copies(lab).values())
+
+
+def test_a_node_that_joins_gets_the_extended_parameters(lab, cluster):
+    assert not cluster(allow_cipher_bypassing=True)["failed"]
+    (content,) = set(copies(lab).values())
+    lab.run("a3", "rm", extended.FILE, extended_hook.HOOK)
+    lab.master("alpha", "gnt-node", "add", "--readd", "--no-node-setup", "--no-ssh-key-check", "a3.lab.example")
+    assert set(copies(lab).values()) == {content}
+    assert not cluster(allow_cipher_bypassing=True)["changed"], "the hook itself came along"
 
 
 def test_a_damaged_file_and_a_storage_that_is_already_there(lab, cluster):

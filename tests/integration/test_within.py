@@ -14,6 +14,7 @@ from .test_move import PARAMETERS
 
 WITHIN = {"destination": None, "primary_node": "a3.lab.example"}
 FILE = "/etc/ganeti/extended-parameters.json"
+HOOK = "/etc/ganeti/hooks/node-add-post.d/50-extended-parameters"
 NULL, WEAKER = "ECDHE-ECDSA-NULL-SHA", "ECDHE-ECDSA-AES128-GCM-SHA256"
 
 
@@ -54,7 +55,7 @@ def bypassing(lab):
     set_bypassing(lab, True)
     yield
     for node in ("a1", "a2", "a3"):
-        lab.run(node, "rm", "-f", FILE)
+        lab.run(node, "rm", "-f", FILE, HOOK)
 
 
 def set_bypassing(lab, allowed):

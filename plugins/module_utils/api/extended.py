@@ -16,6 +16,7 @@ import re
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from .._errors import GanetiError
+from . import extended_hook
 from .master import Runner, succeed
 
 FILE = "/etc/ganeti/extended-parameters.json"
@@ -27,7 +28,7 @@ _WRITE = (
     f"umask 077 && cat >{FILE}.new && chown 0:0 {FILE}.new && chmod 0600 {FILE}.new && sync {FILE}.new && mv -f {FILE}.new {FILE} && sync /etc/ganeti"
 )
 _READ = f"if [ -e {FILE} ]; then cat {FILE}; fi"
-_FINGERPRINT = f"if [ -e {FILE} ]; then stat -c %a:%u:%g {FILE}; sha256sum <{FILE}; else echo missing; fi"
+_FINGERPRINT = f"if [ -e {FILE} ]; then stat -c %a:%u:%g {FILE}; sha256sum <{FILE}; else echo missing; fi; {extended_hook.QUESTION}"
 
 
 class Node(NamedTuple):
@@ -74,8 +75,12 @@ def write(master: Runner, values: Mapping[str, Any]) -> None:
 
 
 def distribute(master: Runner) -> None:
-    """Copy the file from the master to all nodes that are online. Ganeti's copy says nothing of failures: look afterwards."""
+    """Copy the file from the master to all nodes that are online, with the hook that gives it to those that join later.
+
+    Ganeti's copy says nothing of failures: look afterwards.
+    """
     succeed(master, ["gnt-cluster", "copyfile", FILE], f"Distributing {FILE}")
+    extended_hook.distribute(master, FILE)
 
 
 def nodes(master: Runner, online: Sequence[str], values: Mapping[str, Any]) -> List[Node]:
@@ -103,8 +108,11 @@ def judge(name: str, lines: Sequence[str], values: Mapping[str, Any]) -> Node:
         return Node(name, {**DEFAULTS, **values} == DEFAULTS, "has no file")
     if mode != "600:0:0":
         return Node(name, False, f"has the file with mode and owner {mode}")
-    wanted = hashlib.sha256(encode(values)).hexdigest()
-    return Node(name, digest == wanted, "has the file" if digest == wanted else "has other values")
+    if digest != hashlib.sha256(encode(values)).hexdigest():
+        return Node(name, False, "has other values")
+    if extended_hook.fingerprint(FILE) not in lines:
+        return Node(name, False, f"has the file, but not {extended_hook.HOOK} for nodes that join later")
+    return Node(name, True, "has the file")
 
 
 def _shape(lines: Sequence[str]) -> Sequence[Optional[str]]:

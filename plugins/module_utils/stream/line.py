@@ -43,6 +43,7 @@ Connection = t.Union[socket.socket, ssl.SSLSocket]
 def flood(plan: LinePlan, controller: Controller) -> t.Dict[str, t.Any]:
     """Send random bytes over all lanes for some seconds; return the bytes a second that arrived."""
     policy.check_ciphers(plan.ciphers)
+    policy.check_peer(plan.ciphers, plan.address)
     context = tls.context(plan.identity, server=False, wanted=plan.ciphers) if plan.identity else None
     results = run_lanes(controller, plan.lanes, functools.partial(_flood, plan, context), "measure the line")
     return {"rate": sum(result["rate"] for result in results)}
@@ -75,6 +76,7 @@ def _flood(plan: LinePlan, context: t.Optional[ssl.SSLContext], lane: int, repor
 def _sink(plan: LinePlan, listener: socket.socket, context: t.Optional[ssl.SSLContext], _lane: int, reporter: Reporter) -> None:
     connection = _accept(plan, listener, context)
     listener.close()
+    policy.check_peer(plan.ciphers, connection.getpeername()[0])
     view = memoryview(bytearray(_PIECE))
     count, last = 0, False
     while not last:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import statistics
 import subprocess
+import threading
 import time
 import typing as t
 
@@ -64,18 +65,28 @@ def _run(name: str, argv: t.Sequence[str], data: bytes, abreast: int) -> t.Tuple
                         argv, stdin=stream, stdout=target, stderr=errors, env={"PATH": SEARCH_PATH, "LC_ALL": "C"}
                     )
                 )
-        statuses = [process.wait(max(0.1, begun + _SECONDS - time.monotonic())) for process in processes]
+        # Not wait() with a limit, which sleeps between looks and so rounds short times up.
+        limit = threading.Timer(_SECONDS, _kill, [processes])
+        limit.daemon = True
+        limit.start()
+        statuses = [process.wait() for process in processes]
+        limit.cancel()
         spent = time.monotonic() - begun
+        if spent >= _SECONDS:
+            raise EndpointError(f"{name} took more than {_SECONDS:.0f} seconds for a sample of {len(data) // MIB} MiB: it cannot be used.")
         _check(name, statuses, errors)
         return spent, _content(targets[0])
-    except subprocess.TimeoutExpired as late:
-        raise EndpointError(f"{name} took more than {_SECONDS:.0f} seconds for a sample of {len(data) // MIB} MiB: it cannot be used.") from late
     finally:
+        _kill(processes)
         for process in processes:
-            process.kill()
             process.wait()
         for descriptor in (source, errors, *targets):
             os.close(descriptor)
+
+
+def _kill(processes: t.Sequence[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        process.kill()
 
 
 def _check(name: str, statuses: t.Sequence[int], errors: int) -> None:

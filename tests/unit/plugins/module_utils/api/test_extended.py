@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError
-from ansible_collections.ganeti.cluster.plugins.module_utils.api.extended import DEFAULTS, STORAGES, answers, decode, encode, judge
+from ansible_collections.ganeti.cluster.plugins.module_utils.api import extended_hook
+from ansible_collections.ganeti.cluster.plugins.module_utils.api.extended import DEFAULTS, FILE, STORAGES, answers, decode, encode, judge
 
 ALLOWED = {"allow_cipher_bypassing": True, "backend_storage": "disk"}
+HOOK = extended_hook.fingerprint(FILE)
 DIGEST = hashlib.sha256(encode(ALLOWED)).hexdigest() + "  -"
 
 
@@ -57,7 +59,8 @@ def test_the_nodes_answers_are_told_apart() -> None:
 @pytest.mark.parametrize(
     ("lines", "values", "current", "state"),
     [
-        (["600:0:0", DIGEST], ALLOWED, True, "has the file"),
+        (["600:0:0", DIGEST, HOOK], ALLOWED, True, "has the file"),
+        (["600:0:0", DIGEST], ALLOWED, False, f"has the file, but not {extended_hook.HOOK} for nodes that join later"),
         (["600:0:0", DIGEST], dict(DEFAULTS), False, "has other values"),
         (["644:0:0", DIGEST], ALLOWED, False, "has the file with mode and owner 644:0:0"),
         (["600:1000:0", DIGEST], ALLOWED, False, "has the file with mode and owner 600:1000:0"),
