@@ -71,3 +71,15 @@ class PreflightFailed(GanetiError):
 
 class MoveInterrupted(GanetiError):
     """A move stopped before its commit or its undo was complete: running the same task again finishes or undoes it."""
+
+
+class StorageFailed(GanetiError):
+    """A place where a cluster's configuration and jobs are stored could not be read or written."""
+
+
+class StorageConflict(StorageFailed):
+    """Somebody else wrote the same at the same time; nothing of theirs was overwritten."""
+
+
+class StorageIncomplete(StorageFailed):
+    """What is stored does not make a whole configuration: a write was cut off, or has not arrived in full."""

@@ -1,0 +1,216 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""The configuration and the jobs in CouchDB, object by object.
+
+One process writes: the service on the master. It remembers what it has written, so that a change costs what has changed and no
+more. Somebody else's writing shows as a conflict and is never overwritten.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._errors import AuthenticationFailed, StorageConflict, StorageFailed
+from . import documents, history
+from .base import Json, Queue, Storage
+from .client import Client, Server, path
+from .documents import ARCHIVE, CONFIG, CONTAINERS, DATABASES, QUEUE, SERIAL, SSCONF, Documents
+
+_ROWS = 2000
+"""Documents in one answer; a job has some KiB."""
+
+
+class Written(t.NamedTuple):
+    """What a document is known to hold: its revision, and a number that stands for its content, 0 where nobody asks for that."""
+
+    rev: str
+    fingerprint: int
+
+
+class CouchStorage(Storage):
+    """Storage on one server; *prefix* is put before the names of the databases."""
+
+    name = "couchdb"
+
+    def __init__(self, client: Client, prefix: str = "") -> None:
+        self._client = client
+        self._prefix = prefix
+        self._known: t.Dict[str, t.Dict[str, Written]] = {}
+
+    def database(self, name: str) -> str:
+        """The name of a database on the server."""
+        return self._prefix + name
+
+    def prepare(self) -> None:
+        """Make the databases, for this user alone, where they are missing; refuse a server that lets anybody read."""
+        user = self._client.server.username
+        for name in DATABASES:
+            where = path(self.database(name))
+            if self._client.get(where, missing=True) is None:
+                self._client.put(where, None)
+            rights = {"admins": {"names": [], "roles": ["_admin"]}, "members": {"names": [user], "roles": ["_admin"]}}
+            if self._client.get(f"{where}/_security") != rights:
+                self._client.put(f"{where}/_security", rights)
+        self.check_closed()
+
+    def check_closed(self) -> None:
+        """Raise AuthenticationFailed where somebody without a password can read: the configuration holds secrets."""
+        server = self._client.server
+        connection = server.connection(20)
+        try:
+            connection.request("GET", path(self.database(CONFIG), CONFIG))
+            status = connection.getresponse().status
+        finally:
+            connection.close()
+        if status not in (401, 403):
+            open_to_all = f"CouchDB at {server.url} lets anybody read the configuration, which holds secrets"
+            raise AuthenticationFailed(f"{open_to_all}: set require_valid_user to true there.")
+
+    def forget(self) -> None:
+        self._known.clear()
+
+    def configuration(self) -> Json:
+        head = self._head()
+        if head is None:
+            return documents.join({})
+        found: t.Dict[str, Documents] = {CONFIG: {CONFIG: head}}
+        for container in CONTAINERS:
+            found[container] = {each["_id"]: each for each in self._all(container)}
+        for container in documents.mismatches(head, found):  # objects that are newer than the head, whose own write was cut off
+            found[container] = history.as_of(self._client, self.database(container), head["serial"])
+        return documents.join(found)
+
+    def write_configuration(self, configuration: Json) -> None:
+        wanted = documents.split(configuration)
+        for container in CONTAINERS:
+            self._update(container, wanted[container], configuration["serial_no"])
+        self._update(CONFIG, wanted[CONFIG], configuration["serial_no"])
+
+    def queue(self) -> Queue:
+        serial = self._client.get(path(self.database(QUEUE), SERIAL), missing=True)
+        return Queue(self._numbers(QUEUE), self._numbers(ARCHIVE), serial["value"] if serial else 0)
+
+    def jobs(self, numbers: t.Iterable[int], archived: bool = False) -> t.Iterator[t.Tuple[int, Json]]:
+        database = ARCHIVE if archived else QUEUE
+        for row in self._rows(database, [str(number) for number in numbers], include_docs=True):
+            if row.get("doc"):
+                yield documents.job_number(row["doc"]), row["doc"]["info"]
+
+    def write_jobs(self, jobs: t.Mapping[int, Json], archived: bool = False) -> None:
+        wanted = [documents.of_job(number, job, archived) for number, job in jobs.items()]
+        self._write_by_id(ARCHIVE if archived else QUEUE, wanted)
+
+    def remove_jobs(self, numbers: t.Iterable[int], archived: bool = False) -> None:
+        database = ARCHIVE if archived else QUEUE
+        revs = self._revs(database, [str(number) for number in numbers])
+        self._bulk(database, [{"_id": name, "_rev": rev, "_deleted": True} for name, rev in revs.items()])
+        for name in revs:
+            self._known.get(database, {}).pop(name, None)
+
+    def write_serial(self, serial: int) -> None:
+        self._write_by_id(QUEUE, [{"_id": SERIAL, "value": serial}])
+
+    def ssconf(self) -> t.Dict[str, str]:
+        return {each["_id"]: each["value"] for each in self._all(SSCONF)}
+
+    def write_ssconf(self, values: t.Mapping[str, str]) -> None:
+        present = {each["_id"]: each for each in self._all(SSCONF)}
+        changed = [{"_id": name, "value": value} for name, value in values.items() if name not in present or present[name]["value"] != value]
+        gone = [{"_id": name, "_rev": each["_rev"], "_deleted": True} for name, each in present.items() if name not in values]
+        self._bulk(SSCONF, [*({**each, **_rev(present.get(each["_id"]))} for each in changed), *gone])
+
+    def close(self) -> None:
+        self._client.close()
+
+    # --- Objects, by what is known of them ---------------------------------------------------------------------------
+
+    def _update(self, database: str, wanted: Documents, serial: int) -> None:
+        """Make a database hold these objects and no others. An answer that was lost shows as a conflict with ourselves: so look, and try again."""
+        try:
+            self._update_once(database, wanted, serial)
+        except StorageConflict:
+            self._known.pop(database, None)
+            self._update_once(database, wanted, serial)
+
+    def _update_once(self, database: str, wanted: Documents, serial: int) -> None:
+        known = self._state(database)
+        written, gone = documents.changes({name: each.fingerprint for name, each in known.items()}, wanted)
+        batch = [{**each, **({"_rev": known[each["_id"]].rev} if each["_id"] in known else {})} for each in written]
+        batch += [{"_id": name, "_rev": known[name].rev, "_deleted": True, "serial": serial} for name in gone]
+        revs = self._bulk(database, batch)
+        for name in gone:
+            del known[name]
+        for each in written:
+            known[each["_id"]] = Written(revs[each["_id"]], documents.fingerprint(each))
+
+    def _state(self, database: str) -> t.Dict[str, Written]:
+        if database not in self._known:
+            found = self._all(database)
+            self._known[database] = {each["_id"]: Written(each["_rev"], documents.fingerprint(each)) for each in found}
+        return self._known[database]
+
+    # --- Documents ---------------------------------------------------------------------------------------------------
+
+    def _head(self) -> t.Optional[Json]:
+        return t.cast("t.Optional[Json]", self._client.get(path(self.database(CONFIG), CONFIG), missing=True))
+
+    def _all(self, database: str) -> t.List[Json]:
+        """All documents but those of the design."""
+        found: t.List[Json] = []
+        start: t.Dict[str, t.Any] = {}
+        while True:
+            rows = self._client.get(path(self.database(database), "_all_docs", include_docs=True, limit=_ROWS, **start))["rows"]
+            found += [row["doc"] for row in rows if not row["id"].startswith("_design/")]
+            if len(rows) < _ROWS:
+                return found
+            start = {"startkey": rows[-1]["id"], "skip": 1}
+
+    def _numbers(self, database: str) -> t.FrozenSet[int]:
+        rows = self._client.get(path(self.database(database), "_all_docs"))["rows"]
+        return frozenset(int(row["id"]) for row in rows if row["id"].isascii() and row["id"].isdigit())
+
+    def _rows(self, database: str, names: t.Sequence[str], **query: t.Any) -> t.Iterator[Json]:
+        for first in range(0, len(names), _ROWS):
+            where = path(self.database(database), "_all_docs", **query)
+            yield from self._client.post(where, {"keys": names[first : first + _ROWS]})["rows"]
+
+    def _revs(self, database: str, names: t.Sequence[str]) -> t.Dict[str, str]:
+        """The revisions of those documents that are there."""
+        rows = [row for row in self._rows(database, names) if "value" in row and not row["value"].get("deleted")]
+        return {row["id"]: row["value"]["rev"] for row in rows}
+
+    def _write_by_id(self, database: str, wanted: t.Sequence[Json]) -> None:
+        """Write documents over whatever has their ids."""
+        known = self._known.setdefault(database, {})
+        strange = [each["_id"] for each in wanted if each["_id"] not in known]
+        revs = {**self._revs(database, strange), **{name: known[name].rev for name in (each["_id"] for each in wanted) if name in known}}
+        try:
+            made = self._bulk(database, [{**each, **({"_rev": revs[each["_id"]]} if each["_id"] in revs else {})} for each in wanted])
+        except StorageConflict:
+            revs = self._revs(database, [each["_id"] for each in wanted])
+            made = self._bulk(database, [{**each, **({"_rev": revs[each["_id"]]} if each["_id"] in revs else {})} for each in wanted])
+        known.update({name: Written(rev, 0) for name, rev in made.items()})
+
+    def _bulk(self, database: str, batch: t.Sequence[Json]) -> t.Dict[str, str]:
+        """Write documents in one request; their new revisions. Raises StorageConflict, after all that could be written is."""
+        if not batch:
+            return {}
+        answers = self._client.post(path(self.database(database), "_bulk_docs"), {"docs": list(batch)})
+        bad = [each for each in answers if "error" in each]
+        if any(each["error"] == "conflict" for each in bad):
+            names = ", ".join(sorted(each["id"] for each in bad)[:5])
+            raise StorageConflict(f"Somebody else than this service writes to {database} at {self._client.server.url} ({names}): find out who.")
+        if bad:
+            raise StorageFailed(f"CouchDB at {self._client.server.url} did not take {bad[0]['id']} in {database}: {bad[0].get('reason', bad[0]['error'])}.")
+        return {each["id"]: each["rev"] for each in answers}
+
+
+def _rev(document: t.Optional[Json]) -> Json:
+    return {"_rev": document["_rev"]} if document else {}
+
+
+def open_server(url: str, username: str, password: str, ca_path: t.Optional[str] = None, prefix: str = "") -> CouchStorage:
+    """The storage on a server."""
+    return CouchStorage(Client(Server(url, username, password, ca_path)), prefix)

@@ -1,0 +1,173 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""Ganeti's own files. While its daemons run they are only read: wconfd stops when somebody else writes config.data."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import tempfile
+import typing as t
+
+from .._errors import StorageFailed, StorageIncomplete
+from .base import Json, Queue, Storage
+from .documents import JOBS_PER_DIRECTORY
+
+DIRECTORY = "/var/lib/ganeti"
+_JOB = re.compile(r"job-([1-9][0-9]*)\Z")
+_SSCONF = re.compile(r"ssconf_([-_a-z0-9]+)\Z")
+
+
+class DiskStorage(Storage):
+    """The files below a directory, as Ganeti 3.0 lays them out; *owners* say whose new files are, by kind, as user and group ids."""
+
+    name = "disk"
+
+    def __init__(self, directory: str = DIRECTORY, owners: t.Optional[t.Mapping[str, t.Tuple[int, int]]] = None) -> None:
+        self._directory = directory
+        self._queue = os.path.join(directory, "queue")
+        self._owners = owners or {}
+
+    def configuration(self) -> Json:
+        path = os.path.join(self._directory, "config.data")
+        try:
+            return t.cast(Json, _read_json(path))
+        except FileNotFoundError:
+            raise StorageFailed(f"{path} is not there: this host is neither the master nor a master candidate.") from None
+
+    def write_configuration(self, configuration: Json) -> None:
+        text = json.dumps(configuration, separators=(",", ":"))
+        self._write(os.path.join(self._directory, "config.data"), text, 0o640, "configuration")
+
+    def queue(self) -> Queue:
+        archived: t.Set[int] = set()
+        for name in _list(os.path.join(self._queue, "archive")):
+            archived |= _numbers(os.path.join(self._queue, "archive", name))
+        return Queue(frozenset(_numbers(self._queue)), frozenset(archived), self.queue_serial())
+
+    def jobs(self, numbers: t.Iterable[int], archived: bool = False) -> t.Iterator[t.Tuple[int, Json]]:
+        for number in numbers:
+            try:
+                yield number, _read_json(self._job(number, archived))
+            except FileNotFoundError:
+                continue
+
+    def write_jobs(self, jobs: t.Mapping[int, Json], archived: bool = False) -> None:
+        for number, job in jobs.items():
+            path = self._job(number, archived)
+            if archived and not os.path.isdir(os.path.dirname(path)):
+                os.makedirs(os.path.dirname(path), 0o750)
+                self._give(os.path.dirname(path), "queue")
+            self._write(path, json.dumps(job), 0o640, "queue")
+
+    def remove_jobs(self, numbers: t.Iterable[int], archived: bool = False) -> None:
+        for number in numbers:
+            try:
+                os.unlink(self._job(number, archived))
+            except FileNotFoundError:
+                continue
+
+    def write_serial(self, serial: int) -> None:
+        self._write(os.path.join(self._queue, "serial"), f"{serial}\n", 0o600, "serial")
+
+    def ssconf(self) -> t.Dict[str, str]:
+        found = {}
+        for name in _list(self._directory):
+            match = _SSCONF.match(name)
+            if match:
+                found[match[1]] = _read(os.path.join(self._directory, name))
+        return found
+
+    def write_ssconf(self, values: t.Mapping[str, str]) -> None:
+        present = self.ssconf()
+        for name, value in values.items():
+            if not _SSCONF.match(f"ssconf_{name}"):
+                raise StorageFailed(f"{name!r} cannot be the name of a part of the simple configuration.")
+            if present.get(name) != value:
+                self._write(os.path.join(self._directory, f"ssconf_{name}"), value, 0o444, "ssconf")
+        for name in present.keys() - values.keys():
+            os.unlink(os.path.join(self._directory, f"ssconf_{name}"))
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def queue_serial(self) -> int:
+        """The last job id that was given out."""
+        path = os.path.join(self._queue, "serial")
+        try:
+            text = _read(path).strip()
+        except FileNotFoundError:
+            return 0
+        if not text.isdigit():
+            raise StorageFailed(f"{path} holds no job id: Ganeti's queue is damaged.")
+        return int(text)
+
+    def _job(self, number: int, archived: bool) -> str:
+        if archived:
+            return os.path.join(self._queue, "archive", str(number // JOBS_PER_DIRECTORY), f"job-{number}")
+        return os.path.join(self._queue, f"job-{number}")
+
+    def _write(self, path: str, text: str, mode: int, kind: str) -> None:
+        """Put a file in its place, whole, durable and with the right owner, or leave the old one."""
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=os.path.dirname(path))
+        try:
+            with open(descriptor, "w", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fchmod(descriptor, mode)
+                self._give(temporary, kind)
+                os.fsync(descriptor)
+            os.rename(temporary, path)
+            _sync_directory(os.path.dirname(path))
+        except OSError as error:
+            raise StorageFailed(f"Cannot write {path}: {error.strerror}.") from error
+        finally:
+            if os.path.exists(temporary):
+                os.unlink(temporary)
+
+    def _give(self, path: str, kind: str) -> None:
+        if kind in self._owners:
+            os.chown(path, *self._owners[kind])
+
+
+def _sync_directory(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system without it
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _list(path: str) -> t.List[str]:
+    try:
+        return os.listdir(path)
+    except FileNotFoundError:
+        return []
+
+
+def _numbers(path: str) -> t.Set[int]:
+    return {int(match[1]) for match in map(_JOB.match, _list(path)) if match}
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return stream.read()
+    except FileNotFoundError:
+        raise
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageFailed(f"Cannot read {path}: {error}.") from error
+
+
+def _read_json(path: str) -> t.Any:
+    try:
+        return json.loads(_read(path))
+    except ValueError as error:
+        raise StorageIncomplete(f"{path} does not hold complete JSON ({error}): a write was cut off, or it is damaged.") from error

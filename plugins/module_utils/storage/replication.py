@@ -1,0 +1,102 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""Continuous replication from the master's server to the standbys', by documents of ``_replicator`` that survive restarts."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .client import Client, Json, Server, path
+from .documents import CONFIG, DATABASES
+
+_REPLICATOR = "_replicator"
+_OURS = "from_"
+
+
+class Link(t.NamedTuple):
+    """A replication of one database; its document has the name that the thesis gives it (chapter 4)."""
+
+    source: str
+    target: str
+    database: str
+
+    @property
+    def name(self) -> str:
+        """The document's id."""
+        return f"{_OURS}{self.source}_to_{self.target}_{self.database}"
+
+
+class Arranged(t.NamedTuple):
+    """The replications that were made or changed, and those that were removed."""
+
+    written: t.List[str]
+    removed: t.List[str]
+
+
+class State(t.NamedTuple):
+    """What CouchDB says of a replication, as "running"; the reason where it does not run, without credentials."""
+
+    name: str
+    state: str
+    reason: t.Optional[str]
+
+
+def document(link: Link, source: Server, target: Server, prefix: str = "") -> Json:
+    """The document of a replication. The credentials in it can be read by administrators of the server alone."""
+    return {"_id": link.name, "source": _end(source, prefix + link.database), "target": _end(target, prefix + link.database), "continuous": True}
+
+
+def _end(server: Server, database: str) -> Json:
+    return {"url": server.url + path(database), "auth": {"basic": {"username": server.username, "password": server.password}}}
+
+
+def wanted(master: t.Tuple[str, Server], standbys: t.Mapping[str, Server], prefix: str = "") -> t.Dict[str, Json]:
+    """The documents of all replications from a master to its standbys, by id."""
+    name, server = master
+    links = [(Link(name, standby, database), there) for standby, there in standbys.items() for database in DATABASES]
+    return {link.name: document(link, server, there, prefix) for link, there in links}
+
+
+def arrange(client: Client, documents: t.Mapping[str, Json], change: bool = True) -> Arranged:
+    """Make a server have these replications and none of ours beside; without *change* only tell what would be done."""
+    rows = client.get(path(_REPLICATOR, "_all_docs", include_docs=True))["rows"]
+    present = {row["id"]: row["doc"] for row in rows if row["id"].startswith(_OURS)}
+    written = [name for name, each in documents.items() if name not in present or _differs(present[name], each)]
+    removed = sorted(present.keys() - documents.keys())
+    if change:
+        for name in removed:
+            client.delete(f"{path(_REPLICATOR, name)}?rev={present[name]['_rev']}")
+        for name in written:
+            client.put(path(_REPLICATOR, name), {**documents[name], **({"_rev": present[name]["_rev"]} if name in present else {})})
+    return Arranged(written, removed)
+
+
+def _differs(present: Json, document: Json) -> bool:
+    return any(present.get(key) != value for key, value in document.items())
+
+
+def kick(client: Client, names: t.Iterable[str]) -> None:
+    """Write replications anew. After an outage CouchDB waits for up to hours before it tries again; this makes it try at once."""
+    for name in names:
+        found = client.get(path(_REPLICATOR, name), missing=True)
+        if found is not None:
+            client.put(path(_REPLICATOR, name), {key: value for key, value in found.items() if not key.startswith("_replication")})
+
+
+def states(client: Client) -> t.List[State]:
+    """How our replications are."""
+    rows = client.get(path("_scheduler", "docs", _REPLICATOR))["docs"]
+    return [State(row["doc_id"], row["state"], _reason(row)) for row in rows if row["doc_id"].startswith(_OURS)]
+
+
+def _reason(row: Json) -> t.Optional[str]:
+    info = row.get("info")
+    return str(info["error"]) if isinstance(info, dict) and info.get("error") else None
+
+
+def serial(client: Client, prefix: str = "") -> t.Optional[int]:
+    """The serial number of the configuration that a server has; None where it has none yet."""
+    head = client.get(path(prefix + CONFIG, CONFIG), missing=True)
+    return head["serial"] if head else None

@@ -1,0 +1,179 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""The service on the master: follows Ganeti's files, keeps the replications going, and tells how it is.
+
+``service.py --config FILE`` runs until it is told to end. ``service.py --config FILE --check`` looks at all from outside, prints a line, and
+ends with 0, 1 or 2, as monitoring systems want it: all is well, a standby lags, or something does not work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+import typing as t
+
+from .._errors import GanetiError, InvalidInput
+from . import replication
+from .client import Client, Json, Server
+from .couchdb import CouchStorage
+from .disk import DIRECTORY, DiskStorage
+from .follow import Follower, Status
+
+_STEP = 5.0
+"""Seconds between two looks at the replications."""
+_LATE = 60.0
+"""Seconds without a sign of life after which the service is taken for dead."""
+_OK, _WARNING, _CRITICAL = 0, 1, 2
+
+
+class Settings(t.NamedTuple):
+    """What the service has to know; its file is for root only, as it holds passwords."""
+
+    name: str
+    server: Server
+    standbys: t.Mapping[str, Server]
+    directory: str
+    status: str
+    prefix: str
+    lag: int
+    """How many serial numbers a standby may be behind before the check warns."""
+
+
+def settings(file: str) -> Settings:
+    """Read the settings; raise InvalidInput where they are not safe or not complete."""
+    try:
+        with open(file, encoding="utf-8") as stream:
+            state = os.fstat(stream.fileno())
+            given = json.load(stream)
+        if state.st_mode & 0o077 or state.st_uid != os.geteuid():
+            raise InvalidInput(f"{file} holds passwords and can be read by others: give it to root alone, with mode 0600.")
+        servers = {name: Server(**values) for name, values in given["servers"].items()}
+        standbys = {name: servers[name] for name in given["standbys"]}
+        options = {"directory": DIRECTORY, "status": "/run/ganeti-couchdb/status.json", "prefix": "", "lag": 10}
+        return Settings(given["name"], servers[given["name"]], standbys, **{key: given.get(key, value) for key, value in options.items()})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InvalidInput(f"{file} is no configuration of this service: {error}.") from error
+
+
+def tell(path: str, status: Status) -> None:
+    """Write the status where --check and monitoring find it."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path))
+    with open(descriptor, "w", encoding="utf-8") as stream:
+        json.dump({**status._asdict(), "alive": time.time()}, stream)
+    os.chmod(temporary, 0o644)
+    os.rename(temporary, path)
+
+
+def run(chosen: Settings) -> None:
+    """Follow until SIGTERM or SIGINT."""
+    ended: t.List[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _frame: ended.append(received))
+    client = Client(chosen.server)
+    follower = Follower(chosen.directory, CouchStorage(client, chosen.prefix), lambda status: tell(chosen.status, status))
+    looked = 0.0
+    try:
+        while not ended:
+            follower.step(1.0)
+            if time.monotonic() - looked >= _STEP:
+                looked = time.monotonic()
+                tend(client, chosen, follower)
+    finally:
+        follower.close()
+
+
+def tend(client: Client, chosen: Settings, follower: Follower) -> None:
+    """Have the replications as they should be, and try again those that wait after an outage."""
+    tell(chosen.status, follower.status)
+    if follower.status.state != "following":
+        return
+    try:
+        replication.arrange(client, replication.wanted((chosen.name, chosen.server), chosen.standbys, chosen.prefix))
+        replication.kick(client, [each.name for each in replication.states(client) if each.state in ("crashing", "failed")])
+    except GanetiError as error:
+        follower.status = follower.status._replace(problem=error.message)
+        tell(chosen.status, follower.status)
+
+
+def check(chosen: Settings) -> t.Tuple[int, str]:
+    """The exit status for monitoring, and a line that says why."""
+    problems = [*_of_service(chosen), *_of_replications(chosen)]
+    here = DiskStorage(chosen.directory).configuration()["serial_no"]
+    standing = {name: _serial(server, chosen.prefix) for name, server in {chosen.name: chosen.server, **chosen.standbys}.items()}
+    problems += [(_CRITICAL, f"{name}: {found}") for name, found in standing.items() if isinstance(found, str)]
+    behind = {name: here - found for name, found in standing.items() if isinstance(found, int)}
+    problems += [(_WARNING, f"{name} is {count} serial numbers behind") for name, count in behind.items() if count > chosen.lag]
+    status = max((each[0] for each in problems), default=_OK)
+    word = ("OK", "WARNING", "CRITICAL")[status]
+    told = "; ".join(text for _status, text in problems) or ", ".join(f"{name} has {found}" for name, found in standing.items())
+    return status, f"{word}: serial number {here}; {told}"
+
+
+def _of_service(chosen: Settings) -> t.Iterator[t.Tuple[int, str]]:
+    try:
+        with open(chosen.status, encoding="utf-8") as stream:
+            said: Json = json.load(stream)
+    except (OSError, ValueError):
+        yield _CRITICAL, "the service has written no status: see whether it runs"
+        return
+    silent = time.time() - said["alive"]
+    if silent > _LATE:
+        yield _CRITICAL, f"the service has been silent for {silent:.0f} s: see whether it runs"
+    elif said["state"] != "following" or said["problem"]:
+        yield _CRITICAL, f"the service is {said['state']}: {said['problem']}"
+
+
+def _of_replications(chosen: Settings) -> t.Iterator[t.Tuple[int, str]]:
+    client = Client(chosen.server)
+    try:
+        running = {each.name: each for each in replication.states(client)}
+        for name in replication.wanted((chosen.name, chosen.server), chosen.standbys, chosen.prefix):
+            found = running.get(name)
+            if found is None or found.state not in ("running", "initializing", "pending"):
+                yield _CRITICAL, f"{name} is {found.state if found else 'missing'}: {found.reason if found else 'nobody arranged it'}"
+    except GanetiError as error:
+        yield _CRITICAL, error.message
+    finally:
+        client.close()
+
+
+def _serial(server: Server, prefix: str) -> t.Union[int, str]:
+    """The serial number on a server, or what is wrong with it."""
+    client = Client(server)
+    try:
+        found = replication.serial(client, prefix)
+        return "has no configuration yet" if found is None else found
+    except GanetiError as error:
+        return error.message
+    finally:
+        client.close()
+
+
+def main() -> int:
+    """Run, or check."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", required=True, help="the file with the settings")
+    parser.add_argument("--check", action="store_true", help="look at all, print a line and end")
+    asked = parser.parse_args()
+    try:
+        chosen = settings(asked.config)
+        if not asked.check:
+            run(chosen)
+            return 0
+        status, line = check(chosen)
+    except GanetiError as error:
+        status, line = _CRITICAL, f"CRITICAL: {error.message}"
+    print(line)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A configuration and jobs as Ganeti 3.0 has them, made small."""
+
+from __future__ import annotations
+
+import copy
+import uuid
+
+NODE, GROUP, INSTANCE, DISK = (str(uuid.UUID(int=number)) for number in (1, 2, 3, 4))
+
+CONFIGURATION = {
+    "version": 3000000,
+    "cluster": {"cluster_name": "alpha.lab.example", "osparams_private_cluster": {"noop": {"key": "hidden"}}, "ctime": 1795248633.98324},
+    "nodes": {NODE: {"uuid": NODE, "name": "a1.lab.example", "serial_no": 1, "mtime": 1795250042.730287}},
+    "nodegroups": {GROUP: {"uuid": GROUP, "name": "default", "members": [NODE]}},
+    "instances": {INSTANCE: {"uuid": INSTANCE, "name": "inst1.lab.example", "disks": [DISK], "osparams_private": {"region": "moon"}}},
+    "networks": {},
+    "disks": {DISK: {"uuid": DISK, "size": 1152921504606846976, "secret": "drbd"}},
+    "filters": {},
+    "serial_no": 20,
+    "ctime": 1795248633.98324,
+    "mtime": 1795250042.730287,
+}
+
+
+def configuration(serial=20, **objects):
+    """A configuration of this serial number, with other objects in the containers that are named."""
+    result = copy.deepcopy(CONFIGURATION)
+    result.update(serial_no=serial, **objects)
+    return result
+
+
+def job(number, status="success"):
+    """A job with one opcode."""
+    return {"id": number, "ops": [{"input": {"OP_ID": "OP_TEST_DELAY", "duration": 0.5}, "status": status}], "received_timestamp": [1795250042, number]}

@@ -1,0 +1,117 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Ganeti's files: read as they are, written whole, and converted without loss."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import InvalidInput, StorageFailed, StorageIncomplete
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage import open_storage
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.base import convert
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.disk import DiskStorage
+
+from .samples import CONFIGURATION, configuration, job
+
+
+def ganeti(directory):
+    """The files of a master."""
+    (directory / "queue/archive/0").mkdir(parents=True)
+    (directory / "queue/archive/2").mkdir()
+    (directory / "config.data").write_text(json.dumps(CONFIGURATION))
+    for number, place in ((7, "."), (20005, "."), (3, "archive/0"), (20001, "archive/2")):
+        (directory / "queue" / place / f"job-{number}").write_text(json.dumps(job(number)))
+    (directory / "queue/serial").write_text("20005\n")
+    for name in ("lock", "version", "job-9.new", "job-x"):
+        (directory / "queue" / name).write_text("")
+    (directory / "ssconf_node_list").write_text("a1.lab.example\n")
+    (directory / "ssconf_cluster_tags").write_text("")
+    return DiskStorage(str(directory))
+
+
+@pytest.fixture
+def master(tmp_path):
+    """A master's storage."""
+    return ganeti(tmp_path / "master")
+
+
+@pytest.fixture
+def empty(tmp_path):
+    """A storage with nothing in it."""
+    (tmp_path / "standby/queue/archive").mkdir(parents=True)
+    return DiskStorage(str(tmp_path / "standby"))
+
+
+def test_files_are_read_as_they_are(master):
+    assert master.configuration() == CONFIGURATION
+    assert master.queue() == (frozenset({7, 20005}), frozenset({3, 20001}), 20005)
+    assert dict(master.jobs([7, 8])) == {7: job(7)} and dict(master.jobs([3, 20001], archived=True)) == {3: job(3), 20001: job(20001)}
+    assert master.ssconf() == {"node_list": "a1.lab.example\n", "cluster_tags": ""}
+
+
+def test_a_conversion_loses_nothing(master, empty, tmp_path):
+    assert convert(master, empty) == (20, 4)
+    assert convert(master, empty) == (20, 0), "what is there is not written again"
+    assert (empty.configuration(), empty.queue(), empty.ssconf()) == (master.configuration(), master.queue(), master.ssconf())
+    assert dict(empty.jobs([3, 20001], archived=True)) == dict(master.jobs([3, 20001], archived=True))
+    assert not [name for _folder, _folders, names in os.walk(tmp_path) for name in names if name.startswith(".")]
+
+
+def test_a_conversion_removes_what_the_source_does_not_have(master, empty):
+    empty.write_jobs({9: job(9)})
+    empty.write_ssconf({"old": "1"})
+    convert(master, empty)
+    assert empty.queue().jobs == {7, 20005} and "old" not in empty.ssconf()
+
+
+def test_files_have_ganetis_modes(empty, tmp_path):
+    empty.write_configuration(configuration(21))
+    empty.write_jobs({5: job(5)})
+    empty.write_serial(5)
+    empty.write_ssconf({"master_node": "a1\n"})
+    modes = {name: oct(os.stat(tmp_path / "standby" / name).st_mode & 0o777) for name in ("config.data", "queue/job-5", "queue/serial", "ssconf_master_node")}
+    assert modes == {"config.data": "0o640", "queue/job-5": "0o640", "queue/serial": "0o600", "ssconf_master_node": "0o444"}
+    assert (tmp_path / "standby/queue/serial").read_text() == "5\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "error", "words"),
+    [
+        ("config.data", '{"cluster": {', StorageIncomplete, "does not hold complete JSON"),
+        ("config.data", b"\xff", StorageFailed, "Cannot read"),
+        ("config.data", None, StorageFailed, "neither the master nor a master candidate"),
+        ("queue/job-7", "", StorageIncomplete, "job-7 does not hold complete JSON"),
+        ("queue/serial", "seven", StorageFailed, "holds no job id"),
+    ],
+)
+def test_what_is_damaged_is_named(master, tmp_path, file, text, error, words):
+    path = tmp_path / "master" / file
+    path.unlink()
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(error, match=words):
+        master.configuration()
+        list(master.jobs([7]))
+        master.queue()
+
+
+def test_a_write_that_fails_leaves_the_old_file(master, tmp_path, monkeypatch):
+    def full(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageFailed, match="Cannot write .*config.data: No space left"):
+        master.write_configuration(configuration(21))
+    assert master.configuration() == CONFIGURATION
+    assert sorted(os.listdir(tmp_path / "master")) == ["config.data", "queue", "ssconf_cluster_tags", "ssconf_node_list"]
+
+
+def test_the_factory_knows_both(tmp_path):
+    assert open_storage("disk", directory=str(tmp_path)).name == "disk"
+    with pytest.raises(InvalidInput, match="use one of couchdb, disk"):
+        open_storage("tape")
