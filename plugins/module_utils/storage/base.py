@@ -62,8 +62,9 @@ class Storage(abc.ABC):
     def write_ssconf(self, values: t.Mapping[str, str]) -> None:
         """Replace the simple configuration."""
 
+    @abc.abstractmethod
     def forget(self) -> None:
-        """Look anew at what is stored, after something went wrong or somebody else may have written. A storage that remembers nothing has nothing to do."""
+        """Look anew at what is stored, after something went wrong or somebody else may have written."""
 
     @abc.abstractmethod
     def close(self) -> None:

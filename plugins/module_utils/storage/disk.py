@@ -92,6 +92,9 @@ class DiskStorage(Storage):
         for name in present.keys() - values.keys():
             os.unlink(os.path.join(self._directory, f"ssconf_{name}"))
 
+    def forget(self) -> None:
+        """Nothing is remembered."""
+
     def close(self) -> None:
         """Nothing is held open."""
 

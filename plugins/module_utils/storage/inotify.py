@@ -54,8 +54,10 @@ class Watcher:
         return found
 
     def close(self) -> None:
-        """Stop watching."""
-        os.close(self._descriptor)
+        """Stop watching; a second time does nothing."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
     @staticmethod
     def _checked(answer: int, path: t.Optional[str] = None) -> int:

@@ -1,0 +1,181 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Following files that change as Ganeti changes them; here from one directory to another."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+import pytest
+
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import StorageFailed
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage import follow
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.disk import DiskStorage
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.follow import Changed, Follower, sort
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.inotify import Event
+
+from .samples import configuration, job
+
+TOP = "/var/lib/ganeti"
+
+
+@pytest.mark.parametrize(
+    ("events", "changed"),
+    [
+        ([], Changed()),
+        ([(TOP, "config.data")], Changed(configuration=True)),
+        ([(TOP, "config.data.new"), (TOP, "locks.data"), (f"{TOP}/queue", "lock"), (f"{TOP}/queue", "job-7.new123")], Changed()),
+        ([(TOP, "ssconf_node_list"), (f"{TOP}/queue", "serial")], Changed(ssconf=True, serial=True)),
+        ([(f"{TOP}/queue", "job-7"), (f"{TOP}/queue/archive/0", "job-3"), (f"{TOP}/queue", "job-7")], Changed(jobs=frozenset({3, 7}))),
+        ([(f"{TOP}/queue/archive", "2")], Changed(directories=frozenset({f"{TOP}/queue/archive/2"}))),
+        ([(TOP, "job-7")], Changed()),
+    ],
+)
+def test_what_events_mean(events, changed):
+    assert sort([Event(*each) for each in events], TOP) == changed
+    assert bool(changed) == (changed != Changed())
+
+
+def test_lost_events_mean_that_everything_may_have_changed():
+    assert sort([Event("", "", lost=True)], TOP).everything
+
+
+class Master:
+    """A master's files, changed as Ganeti does: a new file that takes the place of the old one."""
+
+    def __init__(self, directory):
+        self.directory = directory
+
+    def put(self, name, text):
+        """Write a file."""
+        path = self.directory / name
+        path.with_name(path.name + ".new").write_text(text)
+        os.rename(path.with_name(path.name + ".new"), path)
+
+    def job(self, number, status="success"):
+        """Write a job."""
+        self.put(f"queue/job-{number}", json.dumps(job(number, status)))
+
+    def archive(self, number):
+        """Archive a job."""
+        place = self.directory / f"queue/archive/{number // 10000}"
+        place.mkdir(exist_ok=True)
+        os.rename(self.directory / f"queue/job-{number}", place / f"job-{number}")
+
+
+@pytest.fixture
+def files(master, tmp_path):
+    """The master's files, to be changed."""
+    return Master(tmp_path / "master")
+
+
+@pytest.fixture
+def following(files, empty):
+    """A follower that has caught up, and what it has told."""
+    told = []
+    follower = Follower(str(files.directory), empty, told.append)
+    follower.told = told
+    follower.step(0)
+    assert follower.status.state == "following"
+    yield follower
+    follower.close()
+
+
+def settle(follower, condition):
+    """Let it follow until *condition* holds."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, follower.status
+        follower.step(0.1)
+
+
+def everything(storage):
+    """All that a storage holds."""
+    queue = storage.queue()
+    jobs = [dict(storage.jobs(numbers, archived)) for numbers, archived in ((queue.jobs, False), (queue.archived, True))]
+    return queue, jobs, storage.configuration(), storage.ssconf()
+
+
+def same(files, empty):
+    """Whether the target holds what the files do."""
+    return everything(DiskStorage(str(files.directory))) == everything(empty)
+
+
+def test_it_begins_by_catching_up(following, files, empty):
+    assert [status.state for status in following.told] == ["catching up", "following"] and following.status.serial == 20
+    assert same(files, empty)
+
+
+def test_changes_are_followed(following, files, empty):
+    files.put("config.data", json.dumps(configuration(21, networks={"n": {"name": "lan"}})))
+    for number in (20006, 20007):
+        files.job(number, "running")
+    files.put("queue/serial", "20007\n")
+    files.put("ssconf_node_list", "a1\na2\n")
+    settle(following, lambda: same(files, empty))
+    assert following.status.serial == 21
+    files.job(20006)
+    files.archive(7)
+    settle(following, lambda: same(files, empty))
+    assert empty.queue().archived == {3, 7, 20001}
+
+
+def test_an_archive_directory_that_is_new_is_followed_too(following, files, empty):
+    files.job(30001)
+    files.archive(30001)
+    settle(following, lambda: 30001 in empty.queue().archived)
+    os.unlink(files.directory / "queue/archive/3/job-30001")  # as ganeti-cleaner does
+    settle(following, lambda: same(files, empty))
+    assert 30001 not in empty.queue().archived
+
+
+def test_what_happened_while_it_was_not_running_is_found(following, files, empty):
+    following.close()
+    files.job(20006)
+    files.archive(7)
+    os.unlink(files.directory / "queue/job-20005")
+    files.put("config.data", json.dumps(configuration(25)))
+    again = Follower(str(files.directory), empty, lambda _status: None)
+    try:
+        again.step(0)
+        assert same(files, empty) and again.status.serial == 25
+    finally:
+        again.close()
+
+
+def test_a_target_that_is_away_is_caught_up_with(following, files, empty, monkeypatch):
+    def away(*_arguments):
+        raise StorageFailed("It is away.")
+
+    monkeypatch.setattr(follow, "_RETRY", (0.1, 0.1))
+    following._delay = 0.1
+    with monkeypatch.context() as broken:
+        broken.setattr(empty, "write_jobs", away)
+        files.job(20006)
+        settle(following, lambda: following.status.state == "waiting")
+        assert following.status.problem == "It is away."
+        files.job(20008)
+        files.archive(7)
+        following.step(0.1)
+    settle(following, lambda: following.status.state == "following")
+    assert same(files, empty) and following.status.problem is None
+
+
+def test_a_half_written_configuration_is_waited_for(following, files, empty):
+    files.put("config.data", '{"cluster": {')
+    settle(following, lambda: following.status.state == "waiting for a whole file")
+    assert empty.configuration() == configuration(20) and "does not hold complete JSON" in following.status.problem
+    files.put("config.data", json.dumps(configuration(22)))
+    settle(following, lambda: following.status.serial == 22)
+    assert same(files, empty)
+
+
+def test_a_burst_is_followed(following, files, empty):
+    for number in range(20010, 20210):
+        files.job(number)
+    settle(following, lambda: len(empty.queue().jobs) == 202)
+    assert same(files, empty)
