@@ -84,9 +84,16 @@ class CouchStorage(Storage):
 
     def write_configuration(self, configuration: Json) -> None:
         wanted = documents.split(configuration)
-        for container in CONTAINERS:
-            self._update(container, wanted[container], configuration["serial_no"])
-        self._update(CONFIG, wanted[CONFIG], configuration["serial_no"])
+        try:
+            self._write(wanted, configuration["serial_no"])
+        except StorageConflict:
+            # An answer of the server's was lost, or somebody else has written: what is remembered is wrong. So look, and write what differs.
+            self.forget()
+            self._write(wanted, configuration["serial_no"])
+
+    def _write(self, wanted: t.Mapping[str, Documents], serial: int) -> None:
+        for database in (*CONTAINERS, CONFIG):  # the head last: it says that all of them are there
+            self._update(database, wanted[database], serial)
 
     def queue(self) -> Queue:
         serial = self._client.get(path(self.database(QUEUE), SERIAL), missing=True)
@@ -127,14 +134,7 @@ class CouchStorage(Storage):
     # --- Objects, by what is known of them ---------------------------------------------------------------------------
 
     def _update(self, database: str, wanted: Documents, serial: int) -> None:
-        """Make a database hold these objects and no others. An answer that was lost shows as a conflict with ourselves: so look, and try again."""
-        try:
-            self._update_once(database, wanted, serial)
-        except StorageConflict:
-            self._known.pop(database, None)
-            self._update_once(database, wanted, serial)
-
-    def _update_once(self, database: str, wanted: Documents, serial: int) -> None:
+        """Make a database hold these objects and no others."""
         known = self._state(database)
         written, gone = documents.changes({name: each.fingerprint for name, each in known.items()}, wanted)
         batch = [{**each, **({"_rev": known[each["_id"]].rev} if each["_id"] in known else {})} for each in written]

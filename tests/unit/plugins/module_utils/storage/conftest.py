@@ -2,17 +2,22 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A master's files, and a storage without any."""
+"""A master's files, a storage without any, and CouchDB."""
 
 from __future__ import annotations
 
 import json
+import os
+import uuid
 
 import pytest
 
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.client import Client, path
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.couchdb import CouchStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.disk import DiskStorage
 
 from .samples import CONFIGURATION, job
+from .servers import StandIn, of_url
 
 
 def ganeti(directory):
@@ -41,3 +46,39 @@ def empty(tmp_path):
     """A storage with nothing in it."""
     (tmp_path / "standby/queue/archive").mkdir(parents=True)
     return DiskStorage(str(tmp_path / "standby"))
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory):
+    """Two servers: those of COUCHDB_URLS, or stand-ins."""
+    given = [each for each in os.environ.get("COUCHDB_URLS", "").split(",") if each]
+    if given:
+        assert len(given) > 1, "COUCHDB_URLS must name two servers at least"
+        yield [of_url(each) for each in given[:2]]
+        return
+    started = [StandIn(tmp_path_factory.mktemp("couchdb")) for _each in range(2)]
+    yield [each.server for each in started]
+    for each in started:
+        each.end()
+
+
+@pytest.fixture
+def prefix(servers):
+    """A prefix for the databases of one test, which are removed afterwards."""
+    name = f"t{uuid.uuid4().hex[:8]}_"
+    yield name
+    for server in servers:
+        client = Client(server)
+        for database in client.get("/_all_dbs"):
+            if database.startswith(name):
+                client.delete(path(database))
+        client.close()
+
+
+@pytest.fixture
+def couch(servers, prefix):
+    """A storage in CouchDB, made ready."""
+    storage = CouchStorage(Client(servers[0]), prefix)
+    storage.prepare()
+    yield storage
+    storage.close()
