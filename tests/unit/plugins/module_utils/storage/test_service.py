@@ -1,0 +1,208 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The service as it runs on a master: one file, a process of its own, real files, a database, replication to another."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import InvalidInput
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage import replication, service
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.base import convert
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.client import Client, path
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.couchdb import CouchStorage
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.documents import DATABASES
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.program import program
+
+from .samples import configuration, job
+from .servers import StandIn
+from .test_follow import Master, everything
+
+
+class Service:
+    """A master's service and its standby."""
+
+    def __init__(self, directory, servers, prefix):
+        self.config = directory / "service.json"
+        self.program = directory / "service.pyz"
+        self.program.write_bytes(program())
+        described = {name: {"url": server.url, "username": server.username, "password": server.password} for name, server in zip(("a1", "a2"), servers)}
+        values = {"name": "a1", "servers": described, "standbys": ["a2"], "prefix": prefix, "lag": 3}
+        values.update(directory=str(directory / "master"), status=str(directory / "run/status.json"))
+        self.config.write_text(json.dumps(values))
+        self.config.chmod(0o600)
+        self.process = None
+
+    def start(self):
+        """Start it."""
+        self.process = subprocess.Popen([sys.executable, "-I", str(self.program), "--config", str(self.config)], stderr=subprocess.PIPE, text=True)
+
+    def stop(self, number=signal.SIGTERM):
+        """End it; what it said."""
+        self.process.send_signal(number)
+        said = self.process.stderr.read()
+        self.process.stderr.close()
+        return self.process.wait(20), said
+
+    def check(self):
+        """What monitoring would see."""
+        done = subprocess.run([sys.executable, "-I", str(self.program), "--config", str(self.config), "--check"], capture_output=True, text=True, timeout=60)
+        assert done.stderr == ""
+        return done.returncode, done.stdout.strip()
+
+
+@pytest.fixture
+def databases(servers, prefix):
+    """The storages of master and standby, made ready."""
+    storages = [CouchStorage(Client(server), prefix) for server in servers]
+    for storage in storages:
+        storage.prepare()
+    yield storages
+    client = Client(servers[0])
+    replication.arrange(client, {})
+    client.close()
+    for storage in storages:
+        storage.close()
+
+
+@pytest.fixture
+def running(tmp_path, master, servers, prefix, databases):
+    """The service, running."""
+    made = Service(tmp_path, servers, prefix)
+    made.start()
+    yield made
+    if made.process.poll() is None:
+        made.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def files(master, tmp_path):
+    """The master's files, to be changed."""
+    return Master(tmp_path / "master")
+
+
+def eventually(condition, seconds=30):
+    """Wait until it holds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if condition():
+                return
+        except Exception:
+            if time.monotonic() > deadline:
+                raise
+        assert time.monotonic() < deadline, condition
+        time.sleep(0.05)
+
+
+def test_what_ganeti_writes_is_soon_on_the_standby(running, files, master, databases):
+    standby = databases[1]
+    eventually(lambda: everything(standby) == everything(master))
+    files.put("config.data", json.dumps(configuration(21, instances={})))
+    files.job(20006, "queued")
+    files.archive(7)
+    eventually(lambda: everything(standby) == everything(master))
+    eventually(lambda: running.check()[0] == 0)
+    assert running.check()[1] == "OK: serial number 21; a1 has 21, a2 has 21"
+    assert running.stop() == (0, "")
+    assert "silent" not in running.check()[1], "it has ended a moment ago"
+
+
+def test_a_killed_service_goes_on_where_it_was(running, files, master, databases):
+    eventually(lambda: databases[0].configuration()["serial_no"] == 20)
+    running.stop(signal.SIGKILL)
+    for number in range(20010, 20060):
+        files.job(number, "running")
+    files.put("config.data", json.dumps(configuration(30)))
+    running.start()
+    eventually(lambda: everything(databases[1]) == everything(master))
+    client = Client(databases[0]._client.server)
+    revs = [client.get(path(databases[0].database("queue"), str(number)))["_rev"] for number in range(20010, 20060)]
+    client.close()
+    assert all(rev.startswith("1-") for rev in revs), "nothing was written twice"
+
+
+def test_replications_are_arranged_and_removed(servers, databases, prefix):
+    client = Client(servers[0])
+    wanted = replication.wanted(("a1", servers[0]), {"a2": servers[1]}, prefix)
+    assert len(wanted) == len(DATABASES) and f"from_a1_to_a2_{DATABASES[0]}" in wanted
+    client.put(path("_replicator", "from_old_to_a1_nodes"), {**next(iter(wanted.values())), "_id": "from_old_to_a1_nodes"})
+    assert replication.arrange(client, wanted, change=False) == (list(wanted), ["from_old_to_a1_nodes"])
+    assert replication.arrange(client, wanted) == (list(wanted), ["from_old_to_a1_nodes"])
+    assert replication.arrange(client, wanted) == ([], [])
+    eventually(lambda: {each.state for each in replication.states(client)} == {"running"} and len(replication.states(client)) == len(wanted))
+    replication.kick(client, ["from_a1_to_a2_nodes", "from_never_to_was"])
+    assert replication.arrange(client, wanted) == ([], [])
+    assert replication.arrange(client, {}) == ([], sorted(wanted))
+    assert "secret" not in repr(replication.states(client))
+    client.close()
+
+
+def test_the_check_warns_of_a_standby_that_lags(tmp_path, master, servers, prefix, databases, files):
+    made = Service(tmp_path, servers, prefix)
+    assert made.check()[0] == 2 and "the service has written no status" in made.check()[1]
+    convert(master, databases[0])
+    convert(master, databases[1])
+    service.tell(str(tmp_path / "run/status.json"), service.Status("following", 20))
+    files.put("config.data", json.dumps(configuration(25)))
+    databases[0].write_configuration(configuration(25))
+    status, line = made.check()
+    assert status == 2 and "from_a1_to_a2_nodes is missing: nobody arranged it" in line
+    assert "a2 is 5 serial numbers behind" in line
+    databases[1].write_configuration(configuration(22))
+    assert "a2 is" not in made.check()[1]
+
+
+def test_a_database_that_is_away_is_caught_up_with(tmp_path, files, master):
+    """Ganeti goes on while the server is dead, and nothing is missing when it is back."""
+    stand_in = StandIn(tmp_path)
+    CouchStorage(Client(stand_in.server)).prepare()
+    made = Service(tmp_path, [stand_in.server, stand_in.server], "")
+    values = json.loads(made.config.read_text())
+    made.config.write_text(json.dumps({**values, "standbys": []}))
+    made.start()
+    storage = CouchStorage(Client(stand_in.server))
+    try:
+        eventually(lambda: storage.configuration()["serial_no"] == 20)
+        stand_in.kill()
+        files.job(20006, "running")
+        files.put("config.data", json.dumps(configuration(26)))
+        eventually(lambda: "does not answer" in (json.loads((tmp_path / "run/status.json").read_text())["problem"] or ""))
+        files.job(20006)
+        stand_in.again()
+        eventually(lambda: everything(storage) == everything(master))
+        eventually(lambda: json.loads((tmp_path / "run/status.json").read_text())["state"] == "following")
+        assert dict(storage.jobs([20006])) == {20006: job(20006)}
+        assert made.stop() == (0, "")
+    finally:
+        if made.process.poll() is None:
+            made.stop(signal.SIGKILL)
+        storage.close()
+        stand_in.end()
+
+
+def test_settings_that_others_can_read_are_refused(tmp_path, servers):
+    made = Service(tmp_path, servers, "")
+    made.config.chmod(0o644)
+    with pytest.raises(InvalidInput, match="can be read by others"):
+        service.settings(str(made.config))
+    made.config.chmod(0o600)
+    assert service.settings(str(made.config)).standbys.keys() == {"a2"}
+    made.config.write_text('{"name": "a9", "servers": {}, "standbys": []}')
+    status, line = made.check()
+    assert status == 2 and line.startswith("CRITICAL:") and "is no configuration of this service" in line
+    os.unlink(made.config)
+    assert made.check()[0] == 2
+
+
+def test_the_same_sources_make_the_same_program():
+    assert program() == program()
