@@ -216,7 +216,7 @@ def _apply(
             for job_id in _further_jobs(result):
                 jobs.results(reach.cluster, job_id, timeout=timeouts.job, label="the cluster's network")
         if stale and reach.master is not None:
-            _distribute(reach.master, _online(reach), _extended(state, changes))
+            extended.spread(reach.master, extended.online(reach.cluster), _extended(state, changes))
     except GanetiError as error:
         raise _partly(reach, given, changes, error) from error
 
@@ -266,24 +266,9 @@ def _extended(state: State, changes: Sequence[Change]) -> Dict[str, Any]:
     return {**(state.extended or {}), **{change.row.name: change.wanted for change in changes if change.row.via == FILE}}
 
 
-def _online(reach: Reach) -> List[str]:
-    return [row["name"] for row in reach.cluster.query("node", ["name", "offline"]) if not row["offline"]]
-
-
 def _stale(reach: Reach, given: Mapping[str, Any], state: State, changes: Sequence[Change]) -> List[str]:
     """The nodes, online, that do not have the extended parameters as they should be; none where none is asked for."""
     if reach.master is None or not any(BY_NAME[name].via == FILE for name in given):
         return []
     wanted = _extended(state, changes)
-    return [node.name for node in extended.nodes(reach.master, _online(reach), wanted) if not node.current]
-
-
-def _distribute(master: Runner, online: Sequence[str], wanted: Mapping[str, Any]) -> None:
-    extended.write(master, wanted)
-    extended.distribute(master)
-    missing = [f"{node.name} {node.state}" for node in extended.nodes(master, online, wanted) if not node.current]
-    if missing:
-        raise GanetiError(
-            f"The extended parameters did not reach every node that is online: {', '.join(missing)}. "
-            "Repair these nodes or mark them offline, then run this again"
-        )
+    return [node.name for node in extended.nodes(reach.master, extended.online(reach.cluster), wanted) if not node.current]

@@ -17,6 +17,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from .._errors import GanetiError
 from . import extended_hook
+from .cluster import Cluster
 from .master import Runner, succeed
 
 FILE = "/etc/ganeti/extended-parameters.json"
@@ -81,6 +82,23 @@ def distribute(master: Runner) -> None:
     """
     succeed(master, ["gnt-cluster", "copyfile", FILE], f"Distributing {FILE}")
     extended_hook.distribute(master, FILE)
+
+
+def spread(master: Runner, names: Sequence[str], values: Mapping[str, Any]) -> None:
+    """Write the file and have it on these nodes. Raises GanetiError that names those which it did not reach."""
+    write(master, values)
+    distribute(master)
+    missing = [f"{node.name} {node.state}" for node in nodes(master, names, values) if not node.current]
+    if missing:
+        raise GanetiError(
+            f"The extended parameters did not reach every node that is online: {', '.join(missing)}. "
+            "Repair these nodes or mark them offline, then run this again"
+        )
+
+
+def online(cluster: Cluster) -> List[str]:
+    """The nodes that are to have the file."""
+    return [row["name"] for row in cluster.query("node", ["name", "offline"]) if not row["offline"]]
 
 
 def nodes(master: Runner, online: Sequence[str], values: Mapping[str, Any]) -> List[Node]:

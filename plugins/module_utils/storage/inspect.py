@@ -1,0 +1,70 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""How a cluster's storage is: who has which serial number, what lags, what conflicts, how large it is."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from .._errors import GanetiError
+from ..api import extended
+from ..api.master import LocalRunner
+from . import replication, service
+from .client import Client, Json, Server, path
+from .disk import DiskStorage
+from .documents import DATABASES
+
+
+def describe(settings_file: str) -> Json:
+    """What there is to tell; on a cluster that stores in files alone that is little. Raises GanetiError."""
+    result: Json = {"storage": extended.read(LocalRunner())["backend_storage"], "servers": {}, "replications": [], "check": None, "healthy": None}
+    if not os.path.exists(settings_file):
+        return result
+    chosen = service.settings(settings_file)
+    serial = DiskStorage(chosen.directory).configuration()["serial_no"]
+    status, line = service.check(chosen)
+    servers = {chosen.name: chosen.server, **chosen.standbys}
+    result.update(serial=serial, check=line, healthy=status == 0, master=chosen.name)
+    result["servers"] = {name: _server(server, chosen.prefix, serial) for name, server in servers.items()}
+    result["replications"] = _states(chosen.server)
+    return result
+
+
+def _server(server: Server, prefix: str, serial: int) -> Json:
+    """What a server has, or why that is not known."""
+    client = Client(server)
+    try:
+        found = replication.serial(client, prefix)
+        databases = {name: _database(client, prefix + name) for name in DATABASES}
+        conflicts = {name: each for name in DATABASES for each in [_conflicts(client, prefix + name)] if each}
+        lag = None if found is None else serial - found
+        return {"url": server.url, "serial": found, "lag": lag, "databases": databases, "conflicts": conflicts, "problem": None}
+    except GanetiError as error:
+        return {"url": server.url, "serial": None, "lag": None, "databases": {}, "conflicts": {}, "problem": error.message}
+    finally:
+        client.close()
+
+
+def _states(server: Server) -> t.List[Json]:
+    client = Client(server)
+    try:
+        return [each._asdict() for each in replication.states(client)]
+    except GanetiError:  # that the server does not answer is told where the servers are
+        return []
+    finally:
+        client.close()
+
+
+def _database(client: Client, name: str) -> Json:
+    about = client.get(path(name))
+    return {"documents": about["doc_count"], "bytes": about["sizes"]["file"]}
+
+
+def _conflicts(client: Client, name: str) -> t.List[str]:
+    """The ids of documents that two wrote at the same time: somebody else than the service writes."""
+    rows = client.get(path(name, "_changes", style="all_docs"))["results"]
+    several = [row["id"] for row in rows if len(row["changes"]) > 1]
+    return [each for each in several if (client.get(path(name, each, conflicts=True), missing=True) or {}).get("_conflicts")]

@@ -1,0 +1,97 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""The history of an object of the configuration, for people: its revisions, what changed in each, and the object as it was."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._errors import InvalidInput
+from . import history, service
+from .client import Client, Json, path
+from .documents import CONFIG
+
+KINDS = {
+    "cluster": CONFIG, "node": "nodes", "nodegroup": "nodegroups", "instance": "instances", "network": "networks", "disk": "disks", "filter": "filters",
+}  # fmt: skip
+"""What an object can be, and the database of its kind."""
+_SECRETS = ("osparams_private", "osparams_private_cluster", "secret")
+"""Parts of objects that are not shown: private OS parameters, and what DRBD's ends know each other by."""
+_HIDDEN = "not shown"
+
+
+def tell(params: t.Mapping[str, t.Any]) -> Json:
+    """What the module config_history returns. Raises GanetiError."""
+    if (params["kind"] == "cluster") == (params["name"] is not None):
+        raise InvalidInput("name is needed for every kind but cluster, and not allowed there: there is one cluster.")
+    chosen = service.settings(params["settings_file"])
+    client = Client(chosen.server)
+    try:
+        database = chosen.prefix + KINDS[params["kind"]]
+        identity = CONFIG if params["kind"] == "cluster" else identify(client, database, params["kind"], params["name"])
+        found = list(history.revisions(client, database, identity))
+    finally:
+        client.close()
+    result: Json = {"id": identity, "revisions": listing(found), "object": None, "diff": {"before": {}, "after": {}}}
+    if params["serial"] is not None:
+        result["object"] = masked(at(found, params["serial"]))
+    if params["since"] is not None:
+        before = masked(at(found, params["since"]))
+        after = result["object"] if params["serial"] is not None else masked(found[0].info)
+        result["diff"] = compare(before, after)
+    return result
+
+
+def identify(client: Client, database: str, kind: str, name: str) -> str:
+    """The UUID of an object that has this name, or is this UUID; raise InvalidInput where there is none or where there are several."""
+    rows = client.get(path(database, "_all_docs", include_docs=True))["rows"]
+    found = [row["id"] for row in rows if name == row["id"] or name == row["doc"].get("info", {}).get("name")]
+    if not found and any(history.revisions(client, database, name)):  # deleted, and named by its UUID
+        return name
+    if len(found) != 1:
+        what = f"There is no {kind} {name}" if not found else f"There are {len(found)} objects named {name}"
+        raise InvalidInput(f"{what}: give its name, or its UUID if it was removed since.")
+    return str(found[0])
+
+
+def listing(found: t.Sequence[history.Revision]) -> t.List[Json]:
+    """The revisions, the newest first, and the parts of the object that changed with each."""
+    older: t.Sequence[t.Optional[history.Revision]] = [*found[1:], None]
+    return [
+        {"rev": each.rev, "serial": each.serial, "removed": each.info is None, "changed": _changed(before.info if before else None, each.info)}
+        for each, before in zip(found, older)
+    ]
+
+
+def at(found: t.Sequence[history.Revision], serial: int) -> t.Optional[Json]:
+    """The object when the configuration had a serial number; None where it was not there then, InvalidInput where that is not known."""
+    for each in found:
+        if each.serial <= serial:
+            return each.info
+    if found and not found[-1].rev.startswith("1-"):
+        raise InvalidInput(f"The revisions of serial number {serial} are no longer there: the oldest is of {found[-1].serial}.")
+    return None
+
+
+def masked(info: t.Optional[Json]) -> t.Optional[Json]:
+    """The object without its secrets, wherever in it they are."""
+    return t.cast("t.Optional[Json]", _masked(info))
+
+
+def _masked(value: t.Any) -> t.Any:
+    if isinstance(value, dict):
+        return {key: _HIDDEN if key in _SECRETS and each else _masked(each) for key, each in value.items()}
+    return [_masked(each) for each in value] if isinstance(value, list) else value
+
+
+def compare(before: t.Optional[Json], after: t.Optional[Json]) -> Json:
+    """The parts that differ, as Ansible shows differences."""
+    keys = _changed(before, after)
+    return {"before": {key: (before or {}).get(key) for key in keys}, "after": {key: (after or {}).get(key) for key in keys}}
+
+
+def _changed(before: t.Optional[Json], after: t.Optional[Json]) -> t.List[str]:
+    one, other = before or {}, after or {}
+    return sorted(key for key in {*one, *other} if one.get(key) != other.get(key))

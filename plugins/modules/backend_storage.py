@@ -1,0 +1,159 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the ganeti.cluster authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Choose where a cluster's configuration and jobs are stored."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: backend_storage
+short_description: Choose where a Ganeti cluster's configuration and jobs are stored
+version_added: 0.1.0
+author:
+  - the ganeti.cluster authors (@ganeti)
+description:
+  - With V(couchdb), a service on the master follows Ganeti's configuration and job queue and writes what changes into CouchDB, object by object.
+    CouchDB replicates it to the servers of other nodes and keeps the revisions of every object.
+  - Ganeti's own files, and its own copies to master candidates, stay as they are. When CouchDB cannot be reached, Ganeti goes on and the service
+    catches up later. So switching in either direction stops nothing and loses nothing.
+  - Runs on the master, as root. The CouchDB servers have to be there already.
+  - The task ends when everything is in the database and every standby has it.
+extends_documentation_fragment:
+  - ganeti.cluster.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+    details:
+      - Of files that hold secrets only that they change.
+  idempotent:
+    support: full
+options:
+  storage:
+    description:
+      - Where to store. It is the cluster parameter C(backend_storage), which this module sets.
+      - V(disk) ends the service and the replications. The databases stay as they are.
+    type: str
+    choices: [disk, couchdb]
+    required: true
+  servers:
+    description:
+      - The CouchDB servers, that of the master and those of the standbys. Needed for V(couchdb).
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      node:
+        description:
+          - The name of the server's node, as Ganeti knows it.
+        type: str
+        required: true
+      url:
+        description:
+          - The server's address, as V(https://node1.example.com:6984). Without encryption only on the loopback interface.
+            The replications use it too, from the master's server.
+        type: str
+        required: true
+      username:
+        description:
+          - An administrator of the server.
+        type: str
+        required: true
+      password:
+        description:
+          - The administrator's password. It is kept in C(/etc/ganeti/couchdb.json), for root only, and in the replications.
+        type: str
+        required: true
+      ca_path:
+        description:
+          - A file on the master with the certificates that the server's certificate is verified with. The system's store if it is not set.
+        type: path
+  lag:
+    description:
+      - How many serial numbers of the configuration a standby may be behind before the service's check warns.
+    type: int
+    default: 10
+  timeout:
+    description:
+      - How long, in seconds, to wait until everything is written and replicated.
+    type: int
+    default: 120
+seealso:
+  - module: ganeti.cluster.backend_storage_info
+  - module: ganeti.cluster.config_history
+"""
+
+EXAMPLES = r"""
+- name: Follow configuration and jobs into CouchDB on two nodes (on the master)
+  ganeti.cluster.backend_storage:
+    storage: couchdb
+    servers:
+      - node: node1.example.com
+        url: https://node1.example.com:6984
+        username: ganeti
+        password: "{{ vault_couchdb_password }}"
+      - node: node2.example.com
+        url: https://node2.example.com:6984
+        username: ganeti
+        password: "{{ vault_couchdb_password }}"
+
+- name: Back to files alone
+  ganeti.cluster.backend_storage:
+    storage: disk
+"""
+
+RETURN = r"""
+storage:
+  description: Where configuration and jobs are stored now or, in check mode, would be.
+  returned: success
+  type: str
+  sample: couchdb
+check:
+  description: What the service's check says.
+  returned: with O(storage=couchdb), not in check mode
+  type: str
+  sample: "OK: serial number 20; node1.example.com has 20, node2.example.com has 20"
+"""
+
+import typing as t
+
+from ansible_collections.ganeti.cluster.plugins.module_utils import _argspec
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.switch import switch
+
+
+def argument_spec() -> _argspec.ArgumentSpec:
+    """The options."""
+    server = dict(
+        node=dict(type="str", required=True),
+        url=dict(type="str", required=True),
+        username=dict(type="str", required=True),
+        password=dict(type="str", required=True, no_log=True),
+        ca_path=dict(type="path"),
+    )
+    options = dict(
+        storage=dict(type="str", choices=["disk", "couchdb"], required=True),
+        servers=dict(type="list", elements="dict", default=[], options=server),
+        lag=dict(type="int", default=10),
+        timeout=dict(type="int", default=120),
+    )
+    return _argspec.ArgumentSpec(options)
+
+
+def main() -> t.NoReturn:
+    """Run the module."""
+    module = argument_spec().create_module()
+    try:
+        result = switch(module.params, module.check_mode)
+    except GanetiError as error:
+        module.fail_json(msg=error.message, **error.details)
+    for text in result.pop("warnings", []):
+        module.warn(text)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the ganeti.cluster authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Tell how a cluster's storage is."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: backend_storage_info
+short_description: Tell where a Ganeti cluster's configuration and jobs are stored, and how that is
+version_added: 0.1.0
+author:
+  - the ganeti.cluster authors (@ganeti)
+description:
+  - Tells for every CouchDB server which serial number of the configuration it has, how far it is behind, how large its databases are, and
+    whether there are conflicts; and how the service and the replications are.
+  - Runs on the master, as root.
+extends_documentation_fragment:
+  - ganeti.cluster.attributes
+  - ganeti.cluster.attributes.info_module
+options:
+  settings_file:
+    description:
+      - The settings of the service, which M(ganeti.cluster.backend_storage) writes.
+    type: path
+    default: /etc/ganeti/couchdb.json
+seealso:
+  - module: ganeti.cluster.backend_storage
+"""
+
+EXAMPLES = r"""
+- name: Look at the storage (on the master)
+  ganeti.cluster.backend_storage_info:
+  register: storage
+
+- name: See that no standby lags
+  ansible.builtin.assert:
+    that: storage.healthy
+    fail_msg: "{{ storage.check }}"
+"""
+
+RETURN = r"""
+storage:
+  description: Where configuration and jobs are stored, V(disk) or V(couchdb).
+  returned: success
+  type: str
+  sample: couchdb
+healthy:
+  description: Whether the service and all standbys are as they should be; none where there is no service.
+  returned: success
+  type: bool
+  sample: true
+check:
+  description: What the service's check says.
+  returned: success
+  type: str
+  sample: "OK: serial number 20; node1.example.com has 20, node2.example.com has 20"
+master:
+  description: The node whose server the service writes to.
+  returned: with V(couchdb)
+  type: str
+  sample: node1.example.com
+serial:
+  description: The serial number of Ganeti's configuration.
+  returned: with V(couchdb)
+  type: int
+  sample: 20
+servers:
+  description: What every server has, by the name of its node.
+  returned: success
+  type: dict
+  sample:
+    node2.example.com:
+      url: https://node2.example.com:6984
+      serial: 20
+      lag: 0
+      databases: {instances: {documents: 12, bytes: 81920}}
+      conflicts: {}
+      problem: null
+replications:
+  description: The replications from the master's server, as CouchDB tells of them.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{name: from_node1.example.com_to_node2.example.com_instances, state: running, reason: null}]
+"""
+
+import typing as t
+
+from ansible_collections.ganeti.cluster.plugins.module_utils import _argspec
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.inspect import describe
+
+
+def main() -> t.NoReturn:
+    """Run the module."""
+    module = _argspec.ArgumentSpec(dict(settings_file=dict(type="path", default="/etc/ganeti/couchdb.json"))).create_module()
+    try:
+        result = describe(module.params["settings_file"])
+    except GanetiError as error:
+        module.fail_json(msg=error.message, **error.details)
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()
