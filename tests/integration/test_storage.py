@@ -1,0 +1,230 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Configuration and jobs of a real Ganeti in databases: followed, replicated, with history; and back to files alone.
+
+The databases are two stand-ins for CouchDB (tests/couchdb), both on the master; the second one plays the standby's.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import secrets
+import tarfile
+
+import pytest
+
+from .lab import ROOT, eventually
+
+PLACE = "/opt/test-couchdb"
+FILES = ("/etc/ganeti/couchdb.json", "/usr/local/lib/ganeti-couchdb/service.pyz", "/etc/systemd/system/ganeti-couchdb.service")
+PARAMETERS = ("/etc/ganeti/extended-parameters.json", "/etc/ganeti/hooks/node-add-post.d/50-extended-parameters")
+PORTS = (5984, 5985)
+# Run on the master: says what of the files is not in each database as it is on disk.
+COMPARE = """
+import json, sys
+sys.path.insert(0, "/usr/local/lib/ganeti-couchdb/service.pyz")
+from ganeti_couchdb.storage import service
+from ganeti_couchdb.storage.client import Client
+from ganeti_couchdb.storage.couchdb import CouchStorage
+from ganeti_couchdb.storage.disk import DiskStorage
+chosen = service.settings("/etc/ganeti/couchdb.json")
+def everything(storage):
+    queue = storage.queue()
+    jobs = {str(archived): dict(storage.jobs(sorted(numbers), archived)) for numbers, archived in ((queue.jobs, False), (queue.archived, True))}
+    numbers = [sorted(queue.jobs), sorted(queue.archived), queue.serial]
+    return {"queue": numbers, "jobs": jobs, "configuration": storage.configuration(), "ssconf": storage.ssconf()}
+disk = everything(DiskStorage())
+found = {}
+for name, server in {chosen.name: chosen.server, **chosen.standbys}.items():
+    other = everything(CouchStorage(Client(server)))
+    found[name] = [part for part in disk if disk[part] != other[part]]
+print(json.dumps({"different": found, "jobs": len(disk["queue"][0]), "serial": disk["configuration"]["serial_no"]}))
+"""
+
+
+class Databases:
+    """Two stand-ins on the master of alpha."""
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.password = secrets.token_hex(16)
+
+    def start(self, *ports):
+        """Start the stand-ins of these ports."""
+        for port in ports:
+            self.lab.run(
+                "a1", "systemd-run", f"--unit=test-couchdb-{port}", "--collect", "/usr/bin/python3", f"{PLACE}/couchdb/server.py",
+                "--directory", f"{PLACE}/{port}", "--port", str(port), "--admin-file", f"{PLACE}/admin",
+            )  # fmt: skip
+        for port in ports:
+            eventually(lambda port=port: self.lab.run("a1", "ss", "-Hltn", f"sport = :{port}").strip(), 20, f"a server listens at {port}")
+
+    def stop(self, *ports):
+        """End them as a power failure would."""
+        for port in ports:
+            self.lab.run("a1", "systemctl", "kill", "--signal=KILL", f"test-couchdb-{port}", check=False)
+            eventually(lambda port=port: not self.lab.run("a1", "ss", "-Hltn", f"sport = :{port}").strip(), 20, f"no server listens at {port}")
+
+    def servers(self, **changes):
+        """What the module takes."""
+        return [
+            {"node": f"{node}.lab.example", "url": f"http://127.0.0.1:{port}", "username": "ganeti", "password": self.password, **changes}
+            for node, port in zip(("a1", "a2"), PORTS)
+        ]
+
+    def same(self):
+        """Whether both hold what Ganeti's files do."""
+        return all(parts == [] for parts in self.compare()["different"].values())
+
+    def compare(self):
+        """What differs."""
+        return json.loads(self.lab.run("a1", "python3", "-I", "-c", COMPARE))
+
+
+@pytest.fixture(scope="module")
+def databases(lab):
+    """The stand-ins, running; all that is left of them and of the service is removed afterwards."""
+    made = Databases(lab)
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.add(ROOT / "tests/couchdb", "couchdb", filter=lambda member: None if "__pycache__" in member.name else member)
+    lab.run("a1", "mkdir", "-p", PLACE)
+    lab.run("a1", "python3", "-c", f"import base64, sys; open('{PLACE}/x.tar', 'wb').write(base64.b64decode(sys.stdin.read()))", given=encoded(archive))
+    lab.run("a1", "tar", "--extract", "--directory", PLACE, "--file", f"{PLACE}/x.tar", "--no-same-owner")
+    lab.run("a1", "sh", "-c", f"umask 077; cat >{PLACE}/admin", given=f"ganeti:{made.password}")
+    made.start(*PORTS)
+    yield made
+    lab.run("a1", "systemctl", "disable", "--now", "ganeti-couchdb", check=False)
+    made.stop(*PORTS)
+    lab.run("a1", "rm", "-rf", PLACE, *FILES)
+    lab.run("a1", "systemctl", "daemon-reload")
+    for node in ("a1", "a2", "a3"):
+        lab.run(node, "rm", "-f", *PARAMETERS)
+
+
+def encoded(stream):
+    """Bytes as a text that goes through ssh."""
+    return base64.b64encode(stream.getvalue()).decode()
+
+
+def switch(lab, *options, **arguments):
+    """Run the module on the master."""
+    return lab.module("backend_storage", arguments, "a1.lab.example", options)
+
+
+def ask(lab, module, **arguments):
+    """Run a module that only tells, on the master."""
+    result = lab.module(module, arguments, "a1.lab.example")
+    assert not result["failed"] and not result["changed"], result
+    return result
+
+
+def present(lab):
+    """The service's files that are there."""
+    return [file for file in FILES if lab.run("a1", "ls", file, check=False)]
+
+
+def test_what_is_refused_leaves_nothing(lab, databases):
+    for servers, words in (
+        ([], "servers does not name the one of the master, a1.lab.example"),
+        (databases.servers(url="http://10.77.0.12:5984"), "is to be reached without encryption"),
+        (databases.servers(url="http://127.0.0.1:9"), "CouchDB at http://127.0.0.1:9 does not answer"),
+        (databases.servers(password="wr0ng"), "check user, password"),
+        (databases.servers(node="a1.lab.example"), "names the same node twice"),
+    ):
+        result = switch(lab, storage="couchdb", servers=servers)
+        assert result["failed"] and words in result["msg"] and "Traceback" not in result["shown"], result
+        assert databases.password not in result["shown"] and "wr0ng" not in result["shown"]
+    told = ask(lab, "backend_storage_info")
+    assert present(lab) == [] and (told["storage"], told["servers"], told["healthy"]) == ("disk", {}, None)
+    assert not switch(lab, storage="disk")["changed"]
+
+
+@pytest.fixture
+def followed(lab, databases):
+    """Alpha with its configuration and jobs in the databases."""
+    result = switch(lab, storage="couchdb", servers=databases.servers())
+    assert not result["failed"] and result["check"].startswith("OK: "), result
+    return databases
+
+
+def test_switching_is_shown_before_and_done_once(lab, databases):
+    rehearsed = switch(lab, "--check", "--diff", storage="couchdb", servers=databases.servers())
+    assert rehearsed["changed"] and not rehearsed["failed"] and present(lab) == [], rehearsed
+    first = switch(lab, "--diff", storage="couchdb", servers=databases.servers())
+    assert first["changed"] and not first["failed"] and first["check"].startswith("OK: "), first
+    assert databases.password not in first["shown"] + rehearsed["shown"]
+    assert not switch(lab, storage="couchdb", servers=databases.servers())["changed"]
+    assert lab.run("a1", "stat", "--format=%a %U", FILES[0]).split() == ["600", "root"]
+    assert databases.same(), databases.compare()
+
+
+def test_whatever_happens_it_is_in_both_databases(lab, followed, instance):
+    """Jobs while all is well, while the service is dead, and while a database is."""
+    name = instance("--net=0:ip=10.99.0.1", start=False)
+    for _each in range(10):
+        lab.master("alpha", "gnt-debug", "delay", "--submit", "0.1")
+    eventually(followed.same, 60, "both databases hold what the files do")
+
+    lab.run("a1", "systemctl", "kill", "--signal=KILL", "ganeti-couchdb")
+    lab.master("alpha", "gnt-instance", "add-tags", name, "prod")
+    lab.master("alpha", "gnt-job", "archive", *ended(lab)[:3])
+    eventually(followed.same, 60, "a killed service catches up")
+
+    followed.stop(PORTS[0])
+    lab.master("alpha", "gnt-instance", "modify", "-B", "vcpus=2", name)
+    eventually(lambda: "does not answer" in ask(lab, "backend_storage_info")["check"], 60, "the check tells that the server is away")
+    assert not ask(lab, "backend_storage_info")["healthy"]
+    followed.start(PORTS[0])
+    eventually(followed.same, 120, "what happened meanwhile is caught up with")
+
+    told = ask(lab, "backend_storage_info")
+    assert told["storage"] == "couchdb" and {each["lag"] for each in told["servers"].values()} == {0}, told
+    assert len(told["replications"]) == 10 and {each["state"] for each in told["replications"]} == {"running"}
+    assert all(each["conflicts"] == {} and each["databases"]["queue"]["documents"] > 5 for each in told["servers"].values())
+
+
+def ended(lab):
+    """The ids of jobs that have succeeded."""
+    rows = lab.master("alpha", "gnt-job", "list", "--no-headers", "--separator=|", "-o", "id,status").split()
+    return [row.split("|")[0] for row in rows if row.endswith("|success")]
+
+
+def test_the_history_of_an_instance(lab, followed, instance):
+    name = instance("--net=0:ip=10.99.0.1", "--os-parameters-private", "region=moon", start=False)
+    born = followed.compare()["serial"]
+    lab.master("alpha", "gnt-instance", "add-tags", name, "prod")
+    lab.master("alpha", "gnt-instance", "modify", "-B", "vcpus=2", name)
+    eventually(followed.same, 60, "both databases hold what the files do")
+
+    found = ask(lab, "config_history", kind="instance", name=name, serial=born, since=born)
+    changed = [set(each["changed"]) for each in found["revisions"]]
+    assert any("tags" in each for each in changed) and any("beparams" in each for each in changed), found
+    assert found["object"]["osparams_private"] == "not shown" and "moon" not in found["shown"] and found["diff"] == {"before": {}, "after": {}}
+    today = ask(lab, "config_history", kind="instance", name=name, since=born)
+    assert today["diff"]["after"]["beparams"]["vcpus"] == 2 and today["diff"]["after"]["tags"] == ["prod"]
+    assert ask(lab, "config_history", kind="cluster")["revisions"][0]["serial"] > born
+
+    lab.remove("alpha", name)
+    eventually(lambda: ask(lab, "config_history", kind="instance", name=found["id"])["revisions"][0]["removed"], 30, "the removal is in the history")
+    for arguments, words in (
+        ({"kind": "instance", "name": "inst9.lab.example"}, "There is no instance inst9.lab.example"),
+        ({"kind": "cluster", "name": "alpha"}, "name is needed for every kind but cluster"),
+        ({"kind": "node"}, "name is needed for every kind but cluster"),
+    ):
+        refused = lab.module("config_history", arguments, "a1.lab.example")
+        assert refused["failed"] and words in refused["msg"], refused
+
+
+def test_back_to_files(lab, followed):
+    assert switch(lab, "--check", storage="disk")["changed"] and present(lab) == list(FILES)
+    back = switch(lab, storage="disk")
+    assert back["changed"] and not back["failed"] and present(lab) == [], back
+    assert not switch(lab, storage="disk")["changed"]
+    assert lab.run("a1", "systemctl", "is-active", "ganeti-couchdb", check=False).strip() == "inactive"
+    assert ask(lab, "backend_storage_info")["storage"] == "disk"
+    lab.master("alpha", "gnt-cluster", "verify", "--ignore-errors=ENODESETUP")
