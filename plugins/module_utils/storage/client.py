@@ -21,6 +21,7 @@ Json = t.Dict[str, t.Any]
 
 _SECONDS = 60.0
 _ATTEMPTS = 3
+_KEYS = ("key", "startkey", "endkey")
 _HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
 
 
@@ -65,10 +66,11 @@ def _loopback(host: str) -> bool:
 
 
 def path(*parts: str, **query: t.Any) -> str:
-    """The path of a resource, every part of it quoted; values of the query are written as JSON."""
+    """The path of a resource, every part of it quoted. In the query, keys of documents, numbers and truth values are JSON, other texts plain."""
     quoted = "/" + "/".join(urllib.parse.quote(part, safe="") if not part.startswith("_design/") else part for part in parts)
     if query:
-        quoted += "?" + urllib.parse.urlencode({key: json.dumps(value) for key, value in query.items()})
+        plain = {key: value if isinstance(value, str) and key not in _KEYS else json.dumps(value) for key, value in query.items()}
+        quoted += "?" + urllib.parse.urlencode(plain)
     return quoted
 
 

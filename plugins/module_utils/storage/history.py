@@ -29,7 +29,7 @@ def revisions(client: Client, database: str, name: str) -> t.Iterator[Revision]:
     for each in newest["_revs_info"]:
         if each["status"] == "missing":  # compacted away
             continue
-        yield revision(client.get(f"{path(database, name)}?rev={each['rev']}"))
+        yield revision(client.get(path(database, name, rev=each["rev"])))
 
 
 def _deleted(client: Client, database: str, name: str) -> t.Optional[Json]:
@@ -38,7 +38,7 @@ def _deleted(client: Client, database: str, name: str) -> t.Optional[Json]:
     value = answer["rows"][0].get("value")
     if not value:
         return None
-    return t.cast(Json, client.get(f"{path(database, name)}?rev={value['rev']}&revs_info=true"))
+    return t.cast(Json, client.get(path(database, name, rev=value["rev"], revs_info=True)))
 
 
 def revision(document: Json) -> Revision:

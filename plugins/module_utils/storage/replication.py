@@ -67,7 +67,7 @@ def arrange(client: Client, documents: t.Mapping[str, Json], change: bool = True
     removed = sorted(present.keys() - documents.keys())
     if change:
         for name in removed:
-            client.delete(f"{path(_REPLICATOR, name)}?rev={present[name]['_rev']}")
+            client.delete(path(_REPLICATOR, name, rev=present[name]["_rev"]))
         for name in written:
             client.put(path(_REPLICATOR, name), {**documents[name], **({"_rev": present[name]["_rev"]} if name in present else {})})
     return Arranged(written, removed)
