@@ -13,10 +13,10 @@ import zipfile
 
 # Written out, as Ansible packs with a module only what it sees imported by name.
 from .. import _errors
-from . import base, client, couchdb, disk, documents, follow, history, inotify, replication, service
+from . import base, client, couchdb, disk, documents, follow, history, inotify, replication, service, snapshot
 
 _PACKAGE = "ganeti_couchdb"
-_STORAGE: t.Tuple[types.ModuleType, ...] = (base, client, couchdb, disk, documents, follow, history, inotify, replication, service)
+_STORAGE: t.Tuple[types.ModuleType, ...] = (base, client, couchdb, disk, documents, follow, history, inotify, replication, service, snapshot)
 _MAIN = f"import sys\nfrom {_PACKAGE}.storage.service import main\nsys.exit(main())\n"
 _TIME = (2020, 1, 1, 0, 0, 0)
 """Of all members, so that the same sources make the same bytes."""

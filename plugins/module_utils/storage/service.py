@@ -6,6 +6,8 @@
 
 ``service.py --config FILE`` runs until it is told to end. ``service.py --config FILE --check`` looks at all from outside, prints a line, and
 ends with 0, 1 or 2, as monitoring systems want it: all is well, a standby lags, or something does not work.
+``service.py --config FILE --snapshot DIRECTORY --keep N`` writes a dated archive of what is in the database, and removes the oldest.
+``service.py --config FILE --restore ARCHIVE`` makes the database hold what an archive does; not while the service runs, as it would undo that.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import time
 import typing as t
 
 from .._errors import GanetiError, InvalidInput
-from . import replication
+from . import replication, snapshot
 from .client import Client, Json, Server
 from .couchdb import CouchStorage
 from .disk import DIRECTORY, DiskStorage
@@ -118,17 +120,21 @@ def check(chosen: Settings) -> t.Tuple[int, str]:
 
 
 def _of_service(chosen: Settings) -> t.Iterator[t.Tuple[int, str]]:
+    said = _said(chosen)
+    if said is None:
+        yield _CRITICAL, "the service gives no sign of life: see whether it runs"
+    elif said["state"] != "following" or said["problem"]:
+        yield _CRITICAL, f"the service is {said['state']}: {said['problem']}"
+
+
+def _said(chosen: Settings) -> t.Optional[Json]:
+    """What the service has told of itself not long ago."""
     try:
         with open(chosen.status, encoding="utf-8") as stream:
             said: Json = json.load(stream)
     except (OSError, ValueError):
-        yield _CRITICAL, "the service has written no status: see whether it runs"
-        return
-    silent = time.time() - said["alive"]
-    if silent > _LATE:
-        yield _CRITICAL, f"the service has been silent for {silent:.0f} s: see whether it runs"
-    elif said["state"] != "following" or said["problem"]:
-        yield _CRITICAL, f"the service is {said['state']}: {said['problem']}"
+        return None
+    return said if time.time() - said["alive"] <= _LATE else None
 
 
 def _of_replications(chosen: Settings) -> t.Iterator[t.Tuple[int, str]]:
@@ -161,18 +167,36 @@ def main() -> int:
     """Run, or check."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", required=True, help="the file with the settings")
-    parser.add_argument("--check", action="store_true", help="look at all, print a line and end")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--check", action="store_true", help="look at all, print a line and end")
+    instead.add_argument("--snapshot", metavar="DIRECTORY", help="write a snapshot of the database into a directory")
+    instead.add_argument("--restore", metavar="ARCHIVE", help="make the database hold what a snapshot does")
+    parser.add_argument("--keep", type=int, default=30, help="how many snapshots to keep, 30 if it is not given")
     asked = parser.parse_args()
     try:
         chosen = settings(asked.config)
-        if not asked.check:
+        if not (asked.check or asked.snapshot or asked.restore):
             run(chosen)
             return 0
-        status, line = check(chosen)
+        status, line = check(chosen) if asked.check else (_OK, copy(chosen, asked))
     except GanetiError as error:
         status, line = _CRITICAL, f"CRITICAL: {error.message}"
     print(line)
     return status
+
+
+def copy(chosen: Settings, asked: argparse.Namespace) -> str:
+    """Take a snapshot, or restore one; a line about it."""
+    storage = CouchStorage(Client(chosen.server), chosen.prefix)
+    try:
+        if asked.snapshot:
+            return snapshot.take(storage, asked.snapshot, asked.keep, time.time())
+        if _said(chosen) is not None:
+            raise InvalidInput("The service runs and would undo a restore at once: stop it first.")
+        copied = snapshot.restore(asked.restore, storage)
+        return f"The database holds serial number {copied.serial}; {copied.jobs} jobs were written or removed"
+    finally:
+        storage.close()
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ def test_what_ganeti_writes_is_soon_on_the_standby(running, files, master, datab
     eventually(lambda: running.check()[0] == 0)
     assert running.check()[1] == "OK: serial number 21; a1 has 21, a2 has 21"
     assert running.stop() == (0, "")
-    assert "silent" not in running.check()[1], "it has ended a moment ago"
+    assert "no sign of life" not in running.check()[1], "it has ended a moment ago"
 
 
 def test_a_killed_service_goes_on_where_it_was(running, files, master, databases):
@@ -149,7 +149,7 @@ def test_replications_are_arranged_and_removed(servers, databases, prefix):
 
 def test_the_check_warns_of_a_standby_that_lags(tmp_path, master, servers, prefix, databases, files):
     made = Service(tmp_path, servers, prefix)
-    assert made.check()[0] == 2 and "the service has written no status" in made.check()[1]
+    assert made.check()[0] == 2 and "the service gives no sign of life" in made.check()[1]
     convert(master, databases[0])
     convert(master, databases[1])
     service.tell(str(tmp_path / "run/status.json"), service.Status("following", 20))
@@ -202,6 +202,23 @@ def test_settings_that_others_can_read_are_refused(tmp_path, servers):
     assert status == 2 and line.startswith("CRITICAL:") and "is no configuration of this service" in line
     os.unlink(made.config)
     assert made.check()[0] == 2
+
+
+def test_snapshots_by_the_program(tmp_path, master, servers, prefix, databases):
+    made = Service(tmp_path, servers, prefix)
+    convert(master, databases[0])
+    command = [sys.executable, "-I", str(made.program), "--config", str(made.config)]
+    taken = subprocess.run([*command, "--snapshot", str(tmp_path / "backups"), "--keep", "1"], capture_output=True, text=True, check=True, timeout=60)
+    archive = taken.stdout.strip()
+    assert os.listdir(tmp_path / "backups") == [os.path.basename(archive)]
+    databases[0].remove_jobs([7])
+    service.tell(str(tmp_path / "run/status.json"), service.Status("following", 20))
+    refused = subprocess.run([*command, "--restore", archive], capture_output=True, text=True, check=False, timeout=60)
+    assert refused.returncode == 2 and "stop it first" in refused.stdout and 7 not in databases[0].queue().jobs
+    os.unlink(tmp_path / "run/status.json")
+    restored = subprocess.run([*command, "--restore", archive], capture_output=True, text=True, check=True, timeout=60)
+    assert restored.stdout.strip() == "The database holds serial number 20; 1 jobs were written or removed"
+    assert everything(databases[0]) == everything(master)
 
 
 def test_the_same_sources_make_the_same_program():
