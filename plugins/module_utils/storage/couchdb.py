@@ -38,6 +38,7 @@ class CouchStorage(Storage):
         self._client = client
         self._prefix = prefix
         self._known: t.Dict[str, t.Dict[str, Written]] = {}
+        self._last: t.Optional[documents.Parts] = None
 
     def database(self, name: str) -> str:
         """The name of a database on the server."""
@@ -70,6 +71,7 @@ class CouchStorage(Storage):
 
     def forget(self) -> None:
         self._known.clear()
+        self._last = None
 
     def configuration(self) -> Json:
         head = self._head()
@@ -83,17 +85,18 @@ class CouchStorage(Storage):
         return documents.join(found)
 
     def write_configuration(self, configuration: Json) -> None:
-        wanted = documents.split(configuration)
+        wanted = documents.split(configuration, self._last)
         try:
-            self._write(wanted, configuration["serial_no"])
+            self._write(wanted)
         except StorageConflict:
             # An answer of the server's was lost, or somebody else has written: what is remembered is wrong. So look, and write what differs.
             self.forget()
-            self._write(wanted, configuration["serial_no"])
+            self._write(documents.split(configuration))
+        self._last = wanted
 
-    def _write(self, wanted: t.Mapping[str, Documents], serial: int) -> None:
+    def _write(self, wanted: documents.Parts) -> None:
         for database in (*CONTAINERS, CONFIG):  # the head last: it says that all of them are there
-            self._update(database, wanted[database], serial)
+            self._update(database, wanted)
 
     def queue(self) -> Queue:
         serial = self._client.get(path(self.database(QUEUE), SERIAL), missing=True)
@@ -133,17 +136,17 @@ class CouchStorage(Storage):
 
     # --- Objects, by what is known of them ---------------------------------------------------------------------------
 
-    def _update(self, database: str, wanted: Documents, serial: int) -> None:
+    def _update(self, database: str, wanted: documents.Parts) -> None:
         """Make a database hold these objects and no others."""
-        known = self._state(database)
-        written, gone = documents.changes({name: each.fingerprint for name, each in known.items()}, wanted)
-        batch = [{**each, **({"_rev": known[each["_id"]].rev} if each["_id"] in known else {})} for each in written]
+        known, numbers = self._state(database), wanted.fingerprints[database]
+        written, gone = documents.changes({name: each.fingerprint for name, each in known.items()}, numbers)
+        serial = wanted.configuration["serial_no"]
+        batch = [{**wanted.documents[database][name], "serial": serial, **({"_rev": known[name].rev} if name in known else {})} for name in written]
         batch += [{"_id": name, "_rev": known[name].rev, "_deleted": True, "serial": serial} for name in gone]
         revs = self._bulk(database, batch)
         for name in gone:
             del known[name]
-        for each in written:
-            known[each["_id"]] = Written(revs[each["_id"]], documents.fingerprint(each))
+        known.update({name: Written(revs[name], numbers[name]) for name in written})
 
     def _state(self, database: str) -> t.Dict[str, Written]:
         if database not in self._known:

@@ -51,34 +51,52 @@ def digest(name: str, info: t.Any) -> int:
 
 def fingerprint(document: Json) -> int:
     """A number that stands for what has to be written anew when it changes; the serial number alone is no reason."""
-    return digest(document["_id"], [document["info"], document.get("manifest")])
+    content = document["info"] if "manifest" not in document else [document["info"], document["manifest"]]
+    return digest(document["_id"], content)
 
 
-def summary(documents: t.Iterable[Json]) -> Json:
+def summary(numbers: t.Collection[int]) -> Json:
     """How many objects there are, and a digest of all of them that does not depend on their order."""
-    numbers = [digest(document["_id"], document["info"]) for document in documents]
     return {"count": len(numbers), "digest": f"{sum(numbers) % _MODULUS:064x}"}
 
 
-def split(configuration: Json) -> t.Dict[str, Documents]:
-    """The documents of a configuration, by database; raise StorageFailed for what is no configuration."""
+class Parts(t.NamedTuple):
+    """A configuration, its documents by database, and the documents' fingerprints."""
+
+    configuration: Json
+    documents: t.Dict[str, Documents]
+    fingerprints: t.Dict[str, t.Dict[str, int]]
+
+
+def split(configuration: Json, last: t.Optional[Parts] = None) -> Parts:
+    """The documents of a configuration; raise StorageFailed for what is no configuration.
+
+    What is as it was in *last* is taken from there: to compare objects takes a tenth of the time that digests do.
+    """
     serial = configuration.get("serial_no")
     if not isinstance(serial, int) or not isinstance(configuration.get("cluster"), dict):
         raise StorageFailed("This is not a configuration of Ganeti's: it lacks the cluster or its serial number.")
-    result = {container: _objects(container, configuration.get(container), serial) for container in CONTAINERS}
+    parts = Parts(configuration, {}, {})
+    for container in CONTAINERS:
+        _split_objects(parts, container, serial, last)
+    manifest = {container: summary(parts.fingerprints[container].values()) for container in CONTAINERS}
     rest = {key: value for key, value in configuration.items() if key not in CONTAINERS}
-    manifest = {container: summary(result[container].values()) for container in CONTAINERS}
-    present = [container for container in CONTAINERS if container in configuration]
-    result[CONFIG] = {CONFIG: {"_id": CONFIG, "serial": serial, "info": rest, "manifest": manifest, "containers": present}}
-    return result
+    head = {"_id": CONFIG, "serial": serial, "info": rest, "manifest": manifest, "containers": [each for each in CONTAINERS if each in configuration]}
+    parts.documents[CONFIG], parts.fingerprints[CONFIG] = {CONFIG: head}, {CONFIG: fingerprint(head)}
+    return parts
 
 
-def _objects(container: str, found: t.Any, serial: int) -> Documents:
-    if found is None:
-        return {}
+def _split_objects(parts: Parts, container: str, serial: int, last: t.Optional[Parts]) -> None:
+    found = parts.configuration.get(container, {})
     if not isinstance(found, dict) or not all(isinstance(each, dict) for each in found.values()):
         raise StorageFailed(f"This is not a configuration of Ganeti's: {container} does not hold objects.")
-    return {name: {"_id": name, "serial": serial, "info": info} for name, info in found.items()}
+    older, numbers = (last.documents[container], last.fingerprints[container]) if last else ({}, {})
+    parts.documents[container], parts.fingerprints[container] = {}, {}
+    for name, info in found.items():
+        same = name in older and older[name]["info"] == info
+        document = older[name] if same else {"_id": name, "serial": serial, "info": info}
+        parts.documents[container][name] = document
+        parts.fingerprints[container][name] = numbers[name] if same else fingerprint(document)
 
 
 def join(documents: t.Mapping[str, t.Mapping[str, Json]]) -> Json:
@@ -95,13 +113,13 @@ def join(documents: t.Mapping[str, t.Mapping[str, Json]]) -> Json:
 
 def mismatches(head: Json, documents: t.Mapping[str, t.Mapping[str, Json]]) -> t.List[str]:
     """The containers whose documents are not those that the document *head* was written for."""
-    return [container for container in CONTAINERS if summary(documents.get(container, {}).values()) != head["manifest"].get(container)]
+    found = {container: summary([fingerprint(each) for each in documents.get(container, {}).values()]) for container in CONTAINERS}
+    return [container for container in CONTAINERS if found[container] != head["manifest"].get(container)]
 
 
-def changes(before: t.Mapping[str, int], after: t.Mapping[str, Json]) -> t.Tuple[t.List[Json], t.List[str]]:
-    """The documents to write, and the ids to delete, to come from objects with these fingerprints to these documents."""
-    written = [document for name, document in after.items() if before.get(name) != fingerprint(document)]
-    return written, [name for name in before if name not in after]
+def changes(before: t.Mapping[str, int], after: t.Mapping[str, int]) -> t.Tuple[t.List[str], t.List[str]]:
+    """The ids of documents to write and to delete, to come from some fingerprints to others."""
+    return [name for name, number in after.items() if before.get(name) != number], [name for name in before if name not in after]
 
 
 def of_job(number: int, job: Json, archived: bool) -> Json:

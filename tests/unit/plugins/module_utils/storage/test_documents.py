@@ -31,13 +31,13 @@ CONFIGURATIONS = st.fixed_dictionaries(
 
 @given(CONFIGURATIONS)
 def test_what_is_split_is_joined_again(given_configuration):
-    parts = documents.split(given_configuration)
+    parts = documents.split(given_configuration).documents
     through_json = json.loads(documents.canonical(parts))
     assert documents.canonical(documents.join(through_json)) == documents.canonical(given_configuration)
 
 
 def test_every_container_of_ganeti_has_a_database_of_its_own():
-    parts = documents.split(CONFIGURATION)
+    parts = documents.split(CONFIGURATION).documents
     assert set(parts) == {*documents.CONTAINERS, documents.CONFIG}
     assert parts["disks"][DISK] == {"_id": DISK, "serial": 20, "info": CONFIGURATION["disks"][DISK]}
     assert not set(parts[documents.CONFIG][documents.CONFIG]["info"]) & set(documents.CONTAINERS)
@@ -45,7 +45,7 @@ def test_every_container_of_ganeti_has_a_database_of_its_own():
 
 @given(st.randoms())
 def test_the_digest_of_a_container_does_not_depend_on_the_order(random):
-    objects = [{"_id": str(number), "info": {"n": number}} for number in range(5)]
+    objects = [documents.fingerprint({"_id": str(number), "info": {"n": number}}) for number in range(5)]
     shuffled = random.sample(objects, 5)
     assert documents.summary(objects) == documents.summary(shuffled)
     assert documents.summary(objects) != documents.summary(objects[:4])
@@ -58,7 +58,7 @@ def test_the_digest_of_a_container_does_not_depend_on_the_order(random):
     lambda parts: parts["disks"].update({"swapped": {**parts["disks"].pop(DISK), "_id": "swapped"}}),
 ])  # fmt: skip
 def test_what_is_not_of_one_state_is_not_joined(spoil):
-    parts = copy.deepcopy(documents.split(CONFIGURATION))
+    parts = copy.deepcopy(documents.split(CONFIGURATION).documents)
     spoil(parts)
     with pytest.raises(StorageIncomplete, match="serial number 20 is not complete"):
         documents.join(parts)
@@ -80,16 +80,21 @@ def test_what_is_no_configuration_is_refused(wrong):
 
 
 def test_only_what_changed_is_written():
-    before = {name: documents.fingerprint(each) for name, each in documents.split(CONFIGURATION)["instances"].items()}
-    after = documents.split(configuration(21))["instances"]
+    before, after = (documents.split(configuration(serial)).fingerprints["instances"] for serial in (20, 21))
     assert documents.changes(before, after) == ([], []), "a new serial number of the whole is no change of an object"
-    other = documents.split(configuration(22, instances={"new": {"name": "inst2"}}))["instances"]
-    assert documents.changes(before, other) == ([{"_id": "new", "serial": 22, "info": {"name": "inst2"}}], [INSTANCE])
+    other = documents.split(configuration(22, instances={"new": {"name": "inst2"}})).fingerprints["instances"]
+    assert documents.changes(before, other) == (["new"], [INSTANCE])
+
+
+@given(CONFIGURATIONS, CONFIGURATIONS)
+def test_what_is_taken_from_the_last_one_is_the_same(one, other):
+    fresh, reused = documents.split(other), documents.split(other, documents.split(one))
+    assert fresh.fingerprints == reused.fingerprints and documents.join(reused.documents) == documents.join(fresh.documents) == other
 
 
 def test_the_head_is_written_when_only_its_manifest_differs():
-    one, other = (documents.split(configuration(20, filters=filters))[documents.CONFIG][documents.CONFIG] for filters in ({}, {"f": {}}))
-    assert documents.fingerprint(one) != documents.fingerprint(other)
+    one, other = (documents.split(configuration(20, filters=filters)).fingerprints[documents.CONFIG] for filters in ({}, {"f": {}}))
+    assert one != other
 
 
 @given(st.integers(1, 10**9), st.booleans())
