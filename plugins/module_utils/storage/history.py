@@ -23,22 +23,16 @@ class Revision(t.NamedTuple):
 
 def revisions(client: Client, database: str, name: str) -> t.Iterator[Revision]:
     """The revisions of an object, the newest first, as far back as the database has them."""
-    newest = client.get(path(database, name, revs_info=True), missing=True) or _deleted(client, database, name)
-    if newest is None:
+    row = client.post(path(database, "_all_docs"), {"keys": [name]})["rows"][0]  # tells of documents that were deleted, too
+    if not row.get("value"):
         return
-    for each in newest["_revs_info"]:
-        if each["status"] == "missing":  # compacted away
-            continue
-        yield revision(client.get(path(database, name, rev=each["rev"])))
-
-
-def _deleted(client: Client, database: str, name: str) -> t.Optional[Json]:
-    """The last revision of a document that was deleted, or None where there never was one."""
-    answer = client.post(path(database, "_all_docs"), {"keys": [name]})
-    value = answer["rows"][0].get("value")
-    if not value:
-        return None
-    return t.cast(Json, client.get(path(database, name, rev=value["rev"], revs_info=True)))
+    newest = client.get(path(database, name, rev=row["value"]["rev"], revs=True))
+    generations = newest["_revisions"]
+    for back, identity in enumerate(generations["ids"]):
+        rev = f"{generations['start'] - back}-{identity}"
+        found = client.get(path(database, name, rev=rev), missing=True)
+        if found is not None:  # or it was compacted away
+            yield revision(found)
 
 
 def revision(document: Json) -> Revision:
