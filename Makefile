@@ -11,7 +11,7 @@ export VENV
 export ANSIBLE_COLLECTIONS_PATH := $(BUILD)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help venv stage lab lab-destroy demo test test-unit test-sanity test-lint test-types test-integration bench-move bench-ciphers dist clean
+.PHONY: help venv stage lab lab-destroy demo test test-unit test-sanity test-lint test-types test-integration bench-move bench-ciphers bench-storage dist clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
@@ -64,6 +64,9 @@ bench-move: lab ## Measure the stream against Ganeti's pipeline, nbdcopy and cp 
 
 bench-ciphers: lab ## Measure the stream by cipher and compression tool, beside the design document's figures (a quarter of an hour)
 	$(LAB) $(BIN)/python benchmarks/bench_ciphers.py $(BENCH)
+
+bench-storage: venv ## Measure the storage in CouchDB; COUCHDB_URLS names two real servers
+	$(BIN)/python benchmarks/bench_storage.py $(BENCH)
 
 dist: stage ## Build the collection's archive
 	$(BIN)/ansible-galaxy collection build --force --output-path dist $(BUILD)/ansible_collections/ganeti/cluster

@@ -177,7 +177,7 @@ def main() -> int:
         raise SystemExit(f"This needs {(2 * DISK.size + 1024) / 1024:.0f} GiB of free memory; {memory('MemAvailable') / 1024:.1f} GiB are free.")
     with alone():
         nodes = Nodes("a2", "a3")  # of one cluster, as ciphers are chosen only within one
-        where, begun = machine(nodes), time.monotonic()
+        where, begun = machine(nodes.versions()), time.monotonic()
         bench = Bench(nodes, asked.quick)
         nodes.clean()
         try:

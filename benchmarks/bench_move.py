@@ -378,7 +378,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
     with alone():
         nodes = Nodes("a3", "b2")
-        where, begun = machine(nodes), time.monotonic()
+        where, begun = machine(nodes.versions()), time.monotonic()
         command = shlex.join(["make", "bench-move", *(["BENCH=" + shlex.join(sys.argv[1:])] if sys.argv[1:] else [])])
         bench = measure(asked, nodes, lambda rows: report.write(asked.output, rows, where, command, asked.quick, time.monotonic() - begun))
     print(f"Results are in {asked.output}/bench-move.*")

@@ -128,12 +128,12 @@ class Nodes:
         return shown.decode().strip(" ,")
 
 
-def machine(nodes: Nodes) -> report.Machine:
-    """What this is measured on."""
+def machine(versions: str) -> report.Machine:
+    """What this is measured on, and which versions of what."""
     with open("/proc/cpuinfo", encoding="ascii") as stream:
         model = next((line.split(":")[1].strip() for line in stream if line.startswith("model name")), "unknown processor")
     kernel = f"Linux {platform.release()}"
-    return report.Machine(len(os.sched_getaffinity(0)), model, memory("MemTotal"), kernel, nodes.versions(), os.getloadavg()[0])
+    return report.Machine(len(os.sched_getaffinity(0)), model, memory("MemTotal"), kernel, versions, os.getloadavg()[0])
 
 
 def memory(field: str) -> int:

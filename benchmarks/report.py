@@ -55,11 +55,11 @@ class Machine(t.NamedTuple):
     versions: str
     load: float
 
-    def line(self) -> str:
-        """For the head of a table."""
+    def line(self, what: str = "Both nodes are containers on it") -> str:
+        """For the head of a table; *what* it is that shares the machine."""
         return (
             f"{self.cores} cores of {self.model}, {self.memory / 1024:.0f} GiB of memory, {self.kernel}, load {self.load:.1f} at the beginning. "
-            f"Both nodes are containers on it and share its cores. {self.versions}."
+            f"{what} and share its cores. {self.versions}."
         )
 
 
