@@ -255,7 +255,6 @@ HANDLERS: dict[str, Handler] = {
     "_revs_limit": revs_limit,
     "_security": security,
 }
-ADMIN_HANDLERS = ("_all_docs", "_changes")  # of the databases of the system
 
 
 def handle(request: Request, database: Database) -> Answer:
@@ -271,8 +270,6 @@ def handle(request: Request, database: Database) -> Answer:
     if len(rest) > 1:
         raise NotImplementedHere("attachments")
     if rest[0] in HANDLERS:
-        if database.name.startswith("_") and rest[0] in ADMIN_HANDLERS:
-            accounts.require_admin(request.user)
         return HANDLERS[rest[0]](request, database)
     if rest[0].startswith("_") and not rest[0].startswith("_local/") and request.method != "PUT":
         raise NotImplementedHere(rest[0])

@@ -51,7 +51,7 @@ class Replication(threading.Thread):
         self._create_target = bool(body.get("create_target"))
         self._completed = completed
         self._stopped = threading.Event()
-        self._checkpoint = {"session_id": uuid.uuid4().hex, "source_last_seq": "0"}
+        self._checkpoint: dict[str, t.Any] = {"session_id": uuid.uuid4().hex, "source_last_seq": "0"}
         key = dumps([self.source.url, self.target.url, self.continuous, self._doc_ids])
         self.identity = hashlib.md5(key.encode()).hexdigest() + ("+continuous" if self.continuous else "")
 
@@ -118,10 +118,11 @@ class Replication(threading.Thread):
         source, target = (value for _status, value in found)
         if source["session_id"] != target["session_id"] or source["source_last_seq"] != target["source_last_seq"]:
             return "0"
+        self.statistics.update(source["statistics"])  # they go on as well
         return str(source["source_last_seq"])
 
     def _write_checkpoint(self, since: str) -> None:
-        self._checkpoint["source_last_seq"] = since
+        self._checkpoint.update(source_last_seq=since, statistics=self.statistics)
         for endpoint in (self.target, self.source):
             self._ask(endpoint, "PUT", self._local(), self._checkpoint)
 
