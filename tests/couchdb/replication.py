@@ -17,7 +17,7 @@ from .endpoint import Endpoint, EndpointError
 from .json_text import dumps
 
 BATCH = 500
-POLL = 1000  # milliseconds that a longpoll of the source lasts, after which the replication looks whether it is to stop
+POLL = 10_000  # milliseconds that a longpoll of the source lasts
 FIRST_RETRY = 0.25  # seconds; a request that finds no server is repeated
 RETRIES = 5
 BACKOFF = 30.0  # seconds after which a replication that crashed is started again, twice as long each time
@@ -58,6 +58,7 @@ class Replication(threading.Thread):
     def stop(self) -> None:
         """Write nothing more to the target."""
         self._stopped.set()
+        self.source.interrupt()
 
     def run(self) -> None:
         """Start over after each crash, later each time."""
