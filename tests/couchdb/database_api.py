@@ -135,7 +135,7 @@ def all_docs(request: Request, database: Database) -> Answer:
         rows = rows[::-1] if keys is not None and request.flag("descending") else rows
         skip, limit = request.number("skip") or 0, request.number("limit")
         rows = rows[skip:] if limit is None else rows[skip : skip + limit]
-        return Answer(200, {"total_rows": total, "offset": offset if offset is None else offset + min(skip, len(names)), "rows": rows})
+        return Answer(200, {"total_rows": total, "offset": offset if offset is None else min(offset + skip, total), "rows": rows})
 
 
 def _range(request: Request, database: Database) -> tuple[list[str], int]:
@@ -144,7 +144,7 @@ def _range(request: Request, database: Database) -> tuple[list[str], int]:
     for bound in (start, end, key):
         if bound is not None and not isinstance(bound, str):
             raise NotImplementedHere("keys of _all_docs that are not strings")
-    living = [name for name in database.ids if not database.documents[name].tree.deleted()]
+    living = database.ids
     descending = request.flag("descending")
     if key is not None:
         start = end = key

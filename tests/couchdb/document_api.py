@@ -51,6 +51,8 @@ def _get(request: Request, database: Database, name: str) -> Answer:
         if request.flag("latest"):
             raise NotImplementedHere("parameter 'latest' without open_revs")
         revision = _existing(database, name, request.query.get("rev"))
+        if "rev" in request.query:  # of other than the current revision CouchDB only shows the history
+            options = {"revs": options["revs"]}
         value = database.show(name, revision, **options)
     if any(options.values()):  # these may change while the revision stays
         return Answer(200, value)
