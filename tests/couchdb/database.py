@@ -248,7 +248,7 @@ class Database:
             self._log.close()
             self.changed.notify_all()
 
-    def show(self, name: str, revision: t.Optional[Revision] = None, **options: t.Any) -> dict[str, t.Any]:
+    def show(self, name: str, revision: t.Optional[Revision] = None, options: t.Optional[t.Mapping[str, bool]] = None) -> dict[str, t.Any]:
         """A version of a document as clients get it; the winner if none is named."""
         tree = self.get(name).tree
-        return documents.show(name, tree, revision or tree.winner(), options)
+        return documents.show(name, tree, revision or tree.winner(), options or {}, self.revs_limit)

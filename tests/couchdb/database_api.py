@@ -95,7 +95,7 @@ def bulk_get(request: Request, database: Database) -> Answer:
             if "rev" in each:
                 rows = document_api.open_revision(database, name, each["rev"], request.flag("latest"), options)
             elif name in database.documents:
-                rows = [{"ok": database.show(name, **options)}]
+                rows = [{"ok": database.show(name, None, options)}]
             else:
                 rows = [{"missing": "undefined"}]
             results.append({"id": name, "docs": [_bulk_get_row(name, row) for row in rows]})
@@ -163,7 +163,7 @@ def _row(request: Request, database: Database, name: str) -> dict[str, t.Any]:
     if tree.deleted():
         row["value"]["deleted"] = True
     if request.flag("include_docs"):
-        row["doc"] = None if tree.deleted() else database.show(name, conflicts=request.flag("conflicts"))
+        row["doc"] = None if tree.deleted() else database.show(name, None, {"conflicts": request.flag("conflicts")})
     return row
 
 

@@ -30,7 +30,7 @@ class Endpoint:
     """One connection, opened when it is needed."""
 
     def __init__(self, value: t.Union[str, dict[str, t.Any]]) -> None:
-        options = value if isinstance(value, dict) else {"url": value}
+        options: dict[str, t.Any] = value if isinstance(value, dict) else {"url": value}
         parts = urllib.parse.urlsplit(options["url"])
         self._host, self._port = parts.hostname or "", parts.port or 80
         self._path = parts.path.rstrip("/")
