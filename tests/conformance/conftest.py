@@ -29,9 +29,9 @@ def kind() -> str:
     return "real: " + ", ".join(f"{server.request('GET', '/').value['version']} at {server.address}" for server in servers)
 
 
-def pytest_report_header() -> str:
-    """The first lines of the output name the servers."""
-    return f"CouchDB: {kind()}"
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The last lines of the output name the servers."""
+    terminalreporter.write_line(f"CouchDB: {kind()}")
 
 
 @pytest.fixture(scope="session", autouse=True)
