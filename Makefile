@@ -11,7 +11,8 @@ export VENV
 export ANSIBLE_COLLECTIONS_PATH := $(BUILD)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help venv stage lab lab-destroy demo test test-unit test-sanity test-lint test-types test-integration bench-move bench-ciphers bench-storage dist clean
+.PHONY: help venv stage lab lab-destroy demo test test-unit test-couchdb test-sanity test-lint test-types test-integration \
+  bench-move bench-ciphers bench-storage dist clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
@@ -37,11 +38,15 @@ demo: lab stage ## Move an instance with a real file system from one cluster to 
 
 test: venv ## Run everything: lint, types, sanity, unit and integration
 	@mkdir -p $(BUILD)
-	@$(BIN)/python tests/tools/run_all.py $(BUILD) test-lint test-types test-sanity test-unit test-integration
+	@$(BIN)/python tests/tools/run_all.py $(BUILD) test-lint test-types test-sanity test-unit test-couchdb test-integration
 
 test-unit: venv ## Run the unit tests (under a minute)
 	@mkdir -p $(BUILD); rm -f $(BUILD)/unit.xml
 	$(BIN)/pytest -q --junit-xml=$(BUILD)/unit.xml tests/unit
+
+test-couchdb: venv ## Check what tests expect of CouchDB, against COUCHDB_URLS or the stand-in
+	@mkdir -p $(BUILD); rm -f $(BUILD)/couchdb.xml
+	$(BIN)/pytest -q --junit-xml=$(BUILD)/couchdb.xml tests/conformance
 
 test-sanity: stage ## Run ansible-test's sanity tests
 	tests/tools/sanity $(VENV) $(BUILD)

@@ -117,7 +117,7 @@ class Database:
         assert (answer.status, answer.value) == (201, []), answer
 
 
-def eventually(check: t.Callable[[], t.Any], seconds: float = 60) -> t.Any:
+def eventually(check: t.Callable[[], t.Any], seconds: float = 120) -> t.Any:
     """Wait until something holds; returns what was found."""
     deadline = time.monotonic() + seconds
     while True:
@@ -126,6 +126,12 @@ def eventually(check: t.Callable[[], t.Any], seconds: float = 60) -> t.Any:
             return found
         assert time.monotonic() < deadline, f"not after {seconds} s"
         time.sleep(0.05)
+
+
+def runs(server: Server, path: str) -> bool:
+    """Whether the replication of a document of ``_replicator`` runs, or waits to run again."""
+    jobs = server.request("GET", "/_scheduler/jobs").value["jobs"]
+    return any(f"/{job['database']}/{job['doc_id']}" == path for job in jobs)
 
 
 class Forwarder:

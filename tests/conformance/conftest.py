@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from couchdb.launch import StandIn
 
-from .client import Database, Server
+from .client import Database, Server, eventually, runs
 
 URLS = [url for url in os.environ.get("COUCHDB_URLS", "").split(",") if url]
 # What only concerns the stand-in: it is killed, and asked for what it does not do.
@@ -29,9 +29,9 @@ def kind() -> str:
     return "real: " + ", ".join(f"{server.request('GET', '/').value['version']} at {server.address}" for server in servers)
 
 
-def pytest_report_header() -> str:
-    """The first lines of the output name the servers."""
-    return f"CouchDB: {kind()}"
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The last lines of the output name the servers."""
+    terminalreporter.write_line(f"CouchDB: {kind()}")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -119,6 +119,8 @@ def replication(servers: t.List[Server]) -> t.Iterator[t.Callable[..., str]]:
         found = server.request("GET", path)
         if found.status == 200:
             server.request("DELETE", f"{path}?rev={found.value['_rev']}")
+    for server, path in made:  # whose databases are removed next
+        eventually(lambda server=server, path=path: not runs(server, path))
 
 
 @pytest.fixture

@@ -37,9 +37,15 @@ def test_an_edit_names_the_revision_that_it_replaces(database: Database) -> None
     assert database.get("a")["n"] == 2
 
 
-def test_a_revision_of_a_document_that_does_not_exist_is_a_conflict(database: Database) -> None:
-    assert database.request("PUT", "/a", {"_rev": UNKNOWN}).status == 409
-    assert database.request("PUT", f"/a?rev={UNKNOWN}", {}).status == 409
+def test_a_revision_of_a_document_that_does_not_exist(database: Database) -> None:
+    """CouchDB refuses it in a new database, and takes it later; who writes must be prepared for both."""
+    answer = database.request("PUT", "/a", {"_rev": UNKNOWN})
+    assert answer.status in (201, 409)
+    for number in range(20):
+        database.put(str(number))
+    answer = database.request("PUT", "/b", {"_rev": UNKNOWN})
+    assert answer.status == 201
+    assert database.get("b", "?revs=true")["_revisions"]["ids"][1:] == [UNKNOWN.split("-")[1]]
 
 
 def test_the_revision_in_the_url_or_in_a_header(database: Database) -> None:
@@ -97,6 +103,13 @@ def test_a_deleted_document_is_made_again_without_its_revision(database: Databas
     database.request("DELETE", f"/a?rev={database.put('a')}")
     assert database.put("a", {"n": 3}).startswith("3-")
     assert database.get("a")["n"] == 3
+
+
+def test_a_deleted_document_is_not_made_again_with_its_revision(database: Database) -> None:
+    deleted = database.request("DELETE", f"/a?rev={database.put('a')}").value["rev"]
+    assert database.request("PUT", "/a", {"n": 3, "_rev": deleted}).status == 409
+    assert database.request("PUT", "/a", {"_deleted": True}).status == 409
+    assert database.request("GET", "/a").status == 404
 
 
 def test_posted_without_an_id(database: Database) -> None:
@@ -223,6 +236,7 @@ def test_history(database: Database) -> None:
     assert database.get("a", "?revs=true")["_revisions"] == {"start": 3, "ids": hashes}
     assert database.get("a", f"?revs=true&rev={second}")["_revisions"] == {"start": 2, "ids": hashes[1:]}
     assert database.get("a", "?revs_info=true")["_revs_info"] == [{"rev": each, "status": "available"} for each in (third, second, first)]
+    assert "_revs_info" not in database.get("a", f"?revs_info=true&conflicts=true&rev={second}")
     answer = database.request("GET", f"/a?rev={UNKNOWN}")
     assert (answer.status, answer.value["reason"]) == (404, "missing")
 

@@ -78,5 +78,5 @@ def _row(request: Request, database: Database, sequence: int, name: str) -> dict
     if tree.deleted():
         row["deleted"] = True
     if request.flag("include_docs"):
-        row["doc"] = database.show(name, conflicts=request.flag("conflicts"))
+        row["doc"] = database.show(name, None, {"conflicts": request.flag("conflicts")})
     return row

@@ -41,7 +41,7 @@ class Database:
         self.changed = threading.Condition()
         self.closed = False
         self.documents: dict[str, Document] = {}
-        self.ids: list[str] = []
+        self.ids: list[str] = []  # of what is not deleted, in order
         self.local: dict[str, tuple[int, dict[str, t.Any]]] = {}
         self.security: dict[str, t.Any] = ADMINS_ONLY
         self.revs_limit = 1000
@@ -87,7 +87,6 @@ class Database:
         document = self.documents.get(name)
         if document is None:
             document = self.documents[name] = Document()
-            bisect.insort(self.ids, name)
         document.sequence = self.sequence = row["sequence"]
         self._order.append((row["sequence"], name))
         if "tree" in row:
@@ -95,8 +94,17 @@ class Database:
         else:
             document.tree.add([revisions.parse(each) for each in row["path"]], row["deleted"], row["body"])
         document.tree.stem(self.revs_limit)
+        self._list(name, not document.tree.deleted())
         if len(self._order) > 2 * len(self.documents) + 1000:
             self._order = [(sequence, each) for sequence, each in self._order if self.documents[each].sequence == sequence]
+
+    def _list(self, name: str, living: bool) -> None:
+        place = bisect.bisect_left(self.ids, name)
+        listed = self.ids[place : place + 1] == [name]
+        if living and not listed:
+            self.ids.insert(place, name)
+        elif listed and not living:
+            del self.ids[place]
 
     # Reading
 
@@ -132,8 +140,7 @@ class Database:
 
     def counts(self) -> tuple[int, int]:
         """How many documents there are, and how many were deleted."""
-        deleted = sum(document.tree.deleted() for document in self.documents.values())
-        return len(self.documents) - deleted, deleted
+        return len(self.ids), len(self.documents) - len(self.ids)
 
     # Writing
 
@@ -159,19 +166,17 @@ class Database:
             return results
 
     def _parent(self, edit: Edit) -> t.Optional[Revision]:
-        """The revision that an edit follows: the one that it names, or a deleted winner."""
+        """The revision that an edit follows: the one that it names, or the deleted one that it replaces."""
         document = self.documents.get(edit.id)
-        if document is None:
-            if edit.revision is not None:
-                raise Conflict()
-            return None
-        if edit.revision is not None:
-            if not document.tree.is_leaf(edit.revision):
-                raise Conflict()
+        if document is None:  # CouchDB refuses a revision here only as long as the database is new
             return edit.revision
-        if not document.tree.deleted() or edit.deleted:
+        if document.tree.deleted():
+            if edit.revision is not None or edit.deleted:
+                raise Conflict()
+            return document.tree.winner()
+        if edit.revision is None or not document.tree.is_leaf(edit.revision):
             raise Conflict()
-        return document.tree.winner()
+        return edit.revision
 
     def _row(self, edit: Edit, path: list[Revision], offset: int) -> dict[str, t.Any]:
         return {
@@ -243,7 +248,7 @@ class Database:
             self._log.close()
             self.changed.notify_all()
 
-    def show(self, name: str, revision: t.Optional[Revision] = None, **options: t.Any) -> dict[str, t.Any]:
+    def show(self, name: str, revision: t.Optional[Revision] = None, options: t.Optional[t.Mapping[str, bool]] = None) -> dict[str, t.Any]:
         """A version of a document as clients get it; the winner if none is named."""
         tree = self.get(name).tree
-        return documents.show(name, tree, revision or tree.winner(), options)
+        return documents.show(name, tree, revision or tree.winner(), options or {}, self.revs_limit)

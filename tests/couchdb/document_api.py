@@ -51,7 +51,9 @@ def _get(request: Request, database: Database, name: str) -> Answer:
         if request.flag("latest"):
             raise NotImplementedHere("parameter 'latest' without open_revs")
         revision = _existing(database, name, request.query.get("rev"))
-        value = database.show(name, revision, **options)
+        if "rev" in request.query:  # of other than the current revision CouchDB only shows the history
+            options = {"revs": options["revs"]}
+        value = database.show(name, revision, options)
     if any(options.values()):  # these may change while the revision stays
         return Answer(200, value)
     tag = f'"{revision}"'
@@ -78,15 +80,14 @@ def _open_revisions(request: Request, database: Database, name: str, options: di
         raise NotImplementedHere("open_revs as multipart; ask with Accept: application/json")
     wanted = request.query["open_revs"]
     if wanted == "all":
-        tree = database.get(name).tree
-        return Answer(200, [{"ok": documents.show(name, tree, each, options)} for each in tree.leaves()])
+        return Answer(200, [{"ok": database.show(name, each, options)} for each in database.get(name).tree.leaves()])
     texts = request.json_parameter("open_revs")
     if not isinstance(texts, list):
         raise BadRequest("open_revs must be all or a list of revisions")
     return Answer(200, [row for text in texts for row in open_revision(database, name, text, request.flag("latest"), options)])
 
 
-def open_revision(database: Database, name: str, text: str, latest: bool, options: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
+def open_revision(database: Database, name: str, text: str, latest: bool, options: t.Mapping[str, bool]) -> list[dict[str, t.Any]]:
     """A revision, with *latest* what became of it, or that it is missing."""
     revision = revisions.parse(text)
     document = database.documents.get(name)
@@ -94,13 +95,13 @@ def open_revision(database: Database, name: str, text: str, latest: bool, option
         return [{"missing": text}]
     found = document.tree.latest(revision) if latest else [revision]
     present = [each for each in found if document.tree.nodes[each].body is not None]
-    return [{"ok": documents.show(name, document.tree, each, options)} for each in present] or [{"missing": text}]
+    return [{"ok": database.show(name, each, options)} for each in present] or [{"missing": text}]
 
 
 def written(request: Request, database: Database, name: str, revision: t.Any, status: int = 201) -> Answer:
     """What a successful write is answered with."""
     location = f"{request.base}/{urllib.parse.quote(database.name, safe='')}/{urllib.parse.quote(name, safe='')}"
-    headers = (("Location", location),) if status == 201 else ()
+    headers: tuple[tuple[str, str], ...] = (("Location", location),) if status == 201 else ()
     if request.method != "POST":
         headers += (("ETag", f'"{revision}"'),)
     return Answer(status, {"ok": True, "id": name, "rev": str(revision)}, headers)

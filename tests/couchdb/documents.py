@@ -83,8 +83,11 @@ def read(value: t.Any, name: t.Optional[str] = None, new_edits: bool = True) -> 
     return Edit(identity, revision, path, value.get("_deleted") is True, body)
 
 
-def show(name: str, tree: Tree, revision: Revision, options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """One version of a document, with what the options add: revs, revs_info, conflicts, deleted_conflicts, meta."""
+def show(name: str, tree: Tree, revision: Revision, options: t.Mapping[str, bool], limit: int) -> dict[str, t.Any]:
+    """One version of a document, with what the options add: revs, revs_info, conflicts, deleted_conflicts, meta.
+
+    Of the revisions as many are shown as *limit* says, though another branch may have kept more of them.
+    """
     node = tree.nodes[revision]
     result: dict[str, t.Any] = {"_id": name, "_rev": str(revision)}
     if node.deleted:
@@ -93,7 +96,7 @@ def show(name: str, tree: Tree, revision: Revision, options: t.Mapping[str, t.An
     path = tree.history(revision)
     meta = options.get("meta")
     if options.get("revs"):
-        result["_revisions"] = {"start": revision.position, "ids": [each.hash for each in path]}
+        result["_revisions"] = {"start": revision.position, "ids": [each.hash for each in path[:limit]]}
     if options.get("revs_info") or meta:
         result["_revs_info"] = [{"rev": str(each), "status": _status(tree, each)} for each in path]
     others = [leaf for leaf in tree.leaves() if leaf != revision]

@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
+import socket
 import typing as t
 import urllib.parse
 
@@ -28,7 +30,7 @@ class Endpoint:
     """One connection, opened when it is needed."""
 
     def __init__(self, value: t.Union[str, dict[str, t.Any]]) -> None:
-        options = value if isinstance(value, dict) else {"url": value}
+        options: dict[str, t.Any] = value if isinstance(value, dict) else {"url": value}
         parts = urllib.parse.urlsplit(options["url"])
         self._host, self._port = parts.hostname or "", parts.port or 80
         self._path = parts.path.rstrip("/")
@@ -57,6 +59,14 @@ class Endpoint:
         if response.status >= 400 and response.status not in accept:
             raise EndpointError(response.status, f"{self.url}: {response.status} {result}")
         return response.status, result
+
+    def interrupt(self) -> None:
+        """Let a request that another thread waits for fail."""
+        connection = self._connection
+        sock = connection.sock if connection is not None else None
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """End the connection."""

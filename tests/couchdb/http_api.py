@@ -81,7 +81,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         user, proof = self._identify(address)
         method = "GET" if self.command == "HEAD" else self.command
         host = self.headers.get("Host", "127.0.0.1")
-        return Request(method, parts, parameters, self.headers, body, user, proof, f"http://{host}", address)
+        return Request(method, parts, parameters, t.cast("t.Mapping[str, str]", self.headers), body, user, proof, f"http://{host}", address)
 
     def _identify(self, address: str) -> tuple[User, t.Optional[str]]:
         return self.server.api.accounts.identify(self.headers.get("Authorization"), self.headers.get("Cookie", ""), address)

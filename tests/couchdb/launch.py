@@ -23,7 +23,7 @@ class StandIn:
     def __init__(self, directory: Path) -> None:
         self.password = secrets.token_hex(8)
         self.port = 0
-        self._directory = directory
+        self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         self._admin = directory / "admin"
         with open(os.open(self._admin, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
@@ -37,9 +37,9 @@ class StandIn:
 
     def start(self) -> None:
         """Start it; it listens when this returns."""
-        data = str(self._directory / "data")
+        data = str(self.directory / "data")
         command = [sys.executable, str(SERVER), "--directory", data, "--port", str(self.port), "--admin-file", str(self._admin)]
-        with open(self._directory / "errors", "ab") as errors:
+        with open(self.directory / "errors", "ab") as errors:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
@@ -49,7 +49,7 @@ class StandIn:
 
     def errors(self) -> str:
         """What it wrote to its standard error."""
-        return (self._directory / "errors").read_text()
+        return (self.directory / "errors").read_text()
 
     def kill(self) -> None:
         """End it without a chance to write anything."""

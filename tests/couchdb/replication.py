@@ -17,7 +17,7 @@ from .endpoint import Endpoint, EndpointError
 from .json_text import dumps
 
 BATCH = 500
-POLL = 1000  # milliseconds that a longpoll of the source lasts, after which the replication looks whether it is to stop
+POLL = 10_000  # milliseconds that a longpoll of the source lasts
 FIRST_RETRY = 0.25  # seconds; a request that finds no server is repeated
 RETRIES = 5
 BACKOFF = 30.0  # seconds after which a replication that crashed is started again, twice as long each time
@@ -51,13 +51,14 @@ class Replication(threading.Thread):
         self._create_target = bool(body.get("create_target"))
         self._completed = completed
         self._stopped = threading.Event()
-        self._checkpoint = {"session_id": uuid.uuid4().hex, "source_last_seq": "0"}
+        self._checkpoint: dict[str, t.Any] = {"session_id": uuid.uuid4().hex, "source_last_seq": "0"}
         key = dumps([self.source.url, self.target.url, self.continuous, self._doc_ids])
         self.identity = hashlib.md5(key.encode()).hexdigest() + ("+continuous" if self.continuous else "")
 
     def stop(self) -> None:
         """Write nothing more to the target."""
         self._stopped.set()
+        self.source.interrupt()
 
     def run(self) -> None:
         """Start over after each crash, later each time."""
@@ -118,10 +119,11 @@ class Replication(threading.Thread):
         source, target = (value for _status, value in found)
         if source["session_id"] != target["session_id"] or source["source_last_seq"] != target["source_last_seq"]:
             return "0"
+        self.statistics.update(source["statistics"])  # they go on as well
         return str(source["source_last_seq"])
 
     def _write_checkpoint(self, since: str) -> None:
-        self._checkpoint["source_last_seq"] = since
+        self._checkpoint.update(source_last_seq=since, statistics=self.statistics)
         for endpoint in (self.target, self.source):
             self._ask(endpoint, "PUT", self._local(), self._checkpoint)
 

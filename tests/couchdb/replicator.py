@@ -24,6 +24,7 @@ class Replicator(threading.Thread):
         super().__init__(name="replicator", daemon=True)
         self._database = database
         self._jobs: dict[str, Replication] = {}
+        self._ending: list[Replication] = []  # told to stop, and perhaps not there yet
         self._lock = threading.Lock()
         self._seen = -1
 
@@ -42,10 +43,11 @@ class Replicator(threading.Thread):
 
     def _arrange(self, wanted: dict[str, dict[str, t.Any]]) -> None:
         with self._lock:
+            self._ending = [job for job in self._ending if job.is_alive()]
             for name, job in list(self._jobs.items()):
                 if name not in wanted or wanted[name]["_rev"] != job.revision:
                     job.stop()
-                    del self._jobs[name]
+                    self._ending.append(self._jobs.pop(name))
             for name, body in wanted.items():
                 if name not in self._jobs and body.get("_replication_state") not in ENDED:
                     self._jobs[name] = Replication(name, body["_rev"], body, self._completed)
@@ -62,6 +64,17 @@ class Replicator(threading.Thread):
         body["_replication_stats"] = {**job.statistics, "start_time": job.started}
         self._database.update([Edit(job.document, parse(job.revision), None, False, body)])
 
+    def describe_jobs(self) -> list[dict[str, t.Any]]:
+        """What runs or waits to run, as ``_scheduler/jobs`` shows it."""
+        with self._lock:
+            jobs = [job for job in [*self._jobs.values(), *self._ending] if job.is_alive()]
+        return [{"database": "_replicator", "doc_id": job.document, **self._running(job)} for job in jobs]
+
+    @staticmethod
+    def _running(job: Replication) -> dict[str, t.Any]:
+        info = {"error": job.error} if job.error else {**job.statistics, "changes_pending": None}
+        return {"id": job.identity, "source": job.source.url, "target": job.target.url, "info": info, "start_time": job.started}
+
     def describe(self) -> list[dict[str, t.Any]]:
         """All replications as ``_scheduler/docs`` shows them."""
         with self._lock, self._database.changed:
@@ -75,13 +88,10 @@ class Replicator(threading.Thread):
                 return row
         raise NotFound()
 
-    @staticmethod
-    def _describe(name: str, body: dict[str, t.Any], job: t.Optional[Replication]) -> dict[str, t.Any]:
+    def _describe(self, name: str, body: dict[str, t.Any], job: t.Optional[Replication]) -> dict[str, t.Any]:
         row: dict[str, t.Any] = {"database": "_replicator", "doc_id": name, "node": "nonode@nohost", "source_proxy": None, "target_proxy": None}
         if job is None:
             state = body.get("_replication_state")
             times = {"start_time": None, "last_updated": body.get("_replication_state_time")}
             return {**row, "id": None, "state": state, "info": body.get("_replication_stats"), "error_count": 0, **times}
-        info = {"error": job.error} if job.error else {**job.statistics, "changes_pending": None}
-        row.update(id=job.identity, source=job.source.url, target=job.target.url, state=job.state, info=info)
-        return {**row, "error_count": job.error_count, "start_time": job.started, "last_updated": job.updated}
+        return {**row, **self._running(job), "state": job.state, "error_count": job.error_count, "last_updated": job.updated}

@@ -47,7 +47,7 @@ def main() -> None:
     accounts = Accounts(name, password, store.get("_users"), secret)
     server = Server(store, accounts, replicator, hashlib.md5(secret).hexdigest())
     with Listener((arguments.address, arguments.port), server) as listener:
-        threading.Thread(target=listener.serve_forever, daemon=True).start()
+        threading.Thread(target=listener.serve_forever, args=(0.1,), daemon=True).start()
         replicator.start()
         print(json.dumps({"port": listener.server_address[1]}), flush=True)
         ended.wait()

@@ -47,6 +47,8 @@ class Server:
             raise NotImplementedHere("/".join(parts))
         if len(parts) == 1 and request.method in ("PUT", "DELETE"):
             return self._make_or_remove(request)
+        if parts[0] in SYSTEM and parts[1:2] in (["_all_docs"], ["_changes"]):
+            accounts.require_admin(request.user)
         database = self.store.get(parts[0])
         accounts.require_member(request.user, database.security)
         return database_api.handle(request, database)
@@ -106,6 +108,9 @@ class Server:
         """The replications and their states."""
         request.only()
         rest = request.parts[1:]
+        if rest == ["jobs"]:
+            jobs = self.replicator.describe_jobs()
+            return Answer(200, {"total_rows": len(jobs), "offset": 0, "jobs": jobs})
         if rest[:1] != ["docs"] or len(rest) > 3 or rest[1:2] not in ([], ["_replicator"]):
             raise NotImplementedHere("/".join(request.parts))
         if len(rest) == 3:

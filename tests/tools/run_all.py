@@ -1,8 +1,8 @@
 """Runs the targets named, each with make, goes on when one fails, and tells at the end what each took and how it ended.
 
 `run_all.py DIRECTORY TARGET...`. The last line is "N passed, N failed", summed over what pytest wrote to DIRECTORY/*.xml for
-the targets test-unit and test-integration. Fails unless every target ran and succeeded, and every test passed; a test that
-was skipped has not passed.
+the targets test-unit, test-couchdb and test-integration. Fails unless every target ran and succeeded, and every test passed;
+a test that was skipped has not passed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from xml.etree import ElementTree
 
-WITH_PYTEST = {"test-unit": "unit.xml", "test-integration": "integration.xml"}
+WITH_PYTEST = {"test-unit": "unit.xml", "test-couchdb": "couchdb.xml", "test-integration": "integration.xml"}
 
 
 def count(path: Path, ok: bool) -> tuple[int, int]:
