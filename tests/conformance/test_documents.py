@@ -311,6 +311,7 @@ def test_databases(server: Server, database: Database) -> None:
     found = database.request("GET").value
     assert (found["db_name"], found["doc_count"], found["doc_del_count"]) == (database.name, 1, 1)
     assert isinstance(found["update_seq"], str)
+    assert set(found["sizes"]) == {"file", "external", "active"} and found["sizes"]["file"] > 0
     assert database.request("HEAD").status == 200
     assert database.request("DELETE").value == {"ok": True}
     assert database.name not in server.request("GET", "/_all_dbs").value

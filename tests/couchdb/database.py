@@ -241,6 +241,11 @@ class Database:
             yield {"local": name, "count": count, "body": body}
         yield {"sequence": self.sequence}
 
+    def sizes(self) -> dict[str, int]:
+        """Bytes of the file; what of them is in use is not counted."""
+        size = self._log.path.stat().st_size
+        return {"file": size, "external": size, "active": size}
+
     def close(self) -> None:
         """End writing and wake whoever waits."""
         with self.writing, self.changed:

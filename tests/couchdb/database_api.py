@@ -33,6 +33,7 @@ def information(request: Request, database: Database) -> Answer:
                 "doc_del_count": deleted,
                 "doc_count": count,
                 "compact_running": False,
+                "sizes": database.sizes(),
             },
         )
 
