@@ -95,6 +95,11 @@ object:
   returned: success
   type: dict
   sample: {name: web1.example.com, admin_state: up}
+difference:
+  description: The parts of the object that differ between O(since) and O(serial) or now, before and after.
+  returned: success
+  type: dict
+  sample: {before: {tags: []}, after: {tags: [prod]}}
 """
 
 import typing as t

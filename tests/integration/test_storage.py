@@ -204,9 +204,9 @@ def test_the_history_of_an_instance(lab, followed, instance):
     found = ask(lab, "config_history", kind="instance", name=name, serial=born, since=born)
     changed = [set(each["changed"]) for each in found["revisions"]]
     assert any("tags" in each for each in changed) and any("beparams" in each for each in changed), found
-    assert found["object"]["osparams_private"] == "not shown" and "moon" not in found["shown"] and found["diff"] == {"before": {}, "after": {}}
+    assert found["object"]["osparams_private"] == "not shown" and "moon" not in found["shown"] and found["difference"] == {"before": {}, "after": {}}
     today = ask(lab, "config_history", kind="instance", name=name, since=born)
-    assert today["diff"]["after"]["beparams"]["vcpus"] == 2 and today["diff"]["after"]["tags"] == ["prod"]
+    assert today["difference"]["after"]["beparams"]["vcpus"] == 2 and today["difference"]["after"]["tags"] == ["prod"]
     assert ask(lab, "config_history", kind="cluster")["revisions"][0]["serial"] > born
 
     lab.remove("alpha", name)

@@ -34,13 +34,13 @@ def tell(params: t.Mapping[str, t.Any]) -> Json:
         found = list(history.revisions(client, database, identity))
     finally:
         client.close()
-    result: Json = {"id": identity, "revisions": listing(found), "object": None, "diff": {"before": {}, "after": {}}}
+    result: Json = {"id": identity, "revisions": listing(found), "object": None, "difference": {"before": {}, "after": {}}}
     if params["serial"] is not None:
         result["object"] = masked(at(found, params["serial"]))
     if params["since"] is not None:
         before = masked(at(found, params["since"]))
         after = result["object"] if params["serial"] is not None else masked(found[0].info)
-        result["diff"] = compare(before, after)
+        result["difference"] = compare(before, after)
     return result
 
 
@@ -87,7 +87,7 @@ def _masked(value: t.Any) -> t.Any:
 
 
 def compare(before: t.Optional[Json], after: t.Optional[Json]) -> Json:
-    """The parts that differ, as Ansible shows differences."""
+    """The parts that differ, before and after."""
     keys = _changed(before, after)
     return {"before": {key: (before or {}).get(key) for key in keys}, "after": {key: (after or {}).get(key) for key in keys}}
 

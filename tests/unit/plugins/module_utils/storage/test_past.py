@@ -74,8 +74,8 @@ def test_an_objects_history_out_of_a_database(settings_file, couch):
     options = {"kind": "instance", "name": "inst1.lab.example", "serial": None, "since": None, "settings_file": settings_file}
     assert past.tell(options)["id"] == INSTANCE == past.tell({**options, "name": INSTANCE})["id"]
     told = past.tell({**options, "kind": "disk", "name": DISK, "serial": 20, "since": 20})
-    assert told["object"] == {"uuid": DISK, "size": 10, "secret": "not shown"} and told["diff"]["after"] == {}
-    assert past.tell({**options, "kind": "disk", "name": DISK, "since": 20})["diff"] == {"before": {"size": 10}, "after": {"size": 20}}
+    assert told["object"] == {"uuid": DISK, "size": 10, "secret": "not shown"} and told["difference"]["after"] == {}
+    assert past.tell({**options, "kind": "disk", "name": DISK, "since": 20})["difference"] == {"before": {"size": 10}, "after": {"size": 20}}
     assert [each["serial"] for each in past.tell({**options, "kind": "cluster", "name": None})["revisions"]] == [21, 20]
     with pytest.raises(InvalidInput, match="There is no instance inst2"):
         past.tell({**options, "name": "inst2"})
