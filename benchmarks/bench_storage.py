@@ -44,14 +44,18 @@ PREFIX = "bench_"
 
 
 class Counting(Client):
-    """A client that counts the bytes of what it sends."""
+    """A client that counts the bytes of what it sends, and the seconds that it waits for the server."""
 
     sent = 0
+    waited = 0.0
 
     def ask(self, method: str, where: str, body: t.Any = None, seconds: float = 60.0) -> Answer:
         """Count, and ask."""
         self.sent += 0 if body is None else len(json.dumps(body, ensure_ascii=False).encode("utf-8"))
-        return super().ask(method, where, body, seconds)
+        begun = time.perf_counter()
+        answer = super().ask(method, where, body, seconds)
+        self.waited += time.perf_counter() - begun
+        return answer
 
 
 def servers() -> list[Server]:
@@ -105,20 +109,21 @@ def record(server: Server, megabytes: float, directory: Path) -> t.Iterator[Reco
     size = os.path.getsize(directory / "config.data")
     couch.write_configuration(current)
     target = next(iter(current["instances"]))
-    spent: dict[str, list[float]] = {"disk": [], "couchdb": []}
+    spent: dict[str, list[float]] = {"disk": [], "couchdb": [], "server": []}
     client.sent = 0
     for change in range(CHANGES):
         current["serial_no"] += 1
         current["instances"][target]["beparams"]["vcpus"] = change
         begun = time.perf_counter()
         files.write_configuration(current)
-        middle = time.perf_counter()
+        middle, client.waited = time.perf_counter(), 0.0
         couch.write_configuration(files.configuration())
         spent["disk"].append(middle - begun)
         spent["couchdb"].append(time.perf_counter() - middle)
+        spent["server"].append(client.waited)
     couch.close()
-    yield Recorded("disk", size, size, statistics.median(spent["disk"]))
-    yield Recorded("couchdb", size, client.sent // CHANGES, statistics.median(spent["couchdb"]))
+    yield Recorded("disk", size, size, statistics.median(spent["disk"]), None)
+    yield Recorded("couchdb", size, client.sent // CHANGES, statistics.median(spent["couchdb"]), statistics.median(spent["server"]))
 
 
 class Standby(threading.Thread):
