@@ -185,7 +185,9 @@ def test_a_replication_that_ends_says_so_in_its_document(server, pair, replicati
     found = server.request("GET", path).value
     assert (found["_replication_stats"]["docs_written"], found["_rev"][:2]) == (1, "2-")
     assert target.get("a") == source.get("a")
-    assert state(server, path)["state"] == "completed"
+    ended = state(server, path)
+    assert ended["state"] == "completed" and server.password not in str(ended)
+    assert [urllib.parse.urlsplit(ended[role]).path for role in ("source", "target")] == [f"{source.path}/", f"{target.path}/"]
     source.put("b")
     time.sleep(1)
     assert target.request("GET", "/b").status == 404
