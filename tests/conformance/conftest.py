@@ -25,8 +25,11 @@ def kind() -> str:
     """What this run is held against, without passwords."""
     if not URLS:
         return "stand-in of tests/couchdb"
-    servers = [Server(url) for url in URLS]
-    return "real: " + ", ".join(f"{server.request('GET', '/').value['version']} at {server.address}" for server in servers)
+    found = []
+    for server in map(Server, URLS):
+        about = server.request("GET", "/").value
+        found.append(f"{about['version']} of {about['vendor']['name']} at {server.address}")
+    return ", ".join(found)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -343,8 +343,8 @@ def test_how_many_revisions_are_remembered(database: Database) -> None:
     revision = database.put("a")
     for number in range(5):
         revision = database.put("a", {"n": number, "_rev": revision})
-    found = database.get("a", "?revs=true")["_revisions"]
-    assert (found["start"], len(found["ids"])) == (6, 3)
+    found = database.get("a", "?revs=true&revs_info=true")
+    assert (found["_revisions"]["start"], len(found["_revisions"]["ids"]), len(found["_revs_info"])) == (6, 3, 3)
 
 
 def test_compaction_drops_old_bodies(database: Database) -> None:

@@ -157,8 +157,7 @@ def test_deleting_the_document_ends_it(server, pair, replication) -> None:
     arrived(target, "a")
     revision = server.request("GET", path).value["_rev"]
     assert server.request("DELETE", f"{path}?rev={revision}").status == 200
-    assert server.request("GET", f"/_scheduler/docs{path}").status == 404
-    eventually(lambda: not runs(server, path))  # what was under way may still have been copied
+    eventually(lambda: not state(server, path) and not runs(server, path))  # until then what was under way may be copied
     source.put("b")
     time.sleep(1.5)
     assert target.request("GET", "/b").status == 404
@@ -185,7 +184,9 @@ def test_a_replication_that_ends_says_so_in_its_document(server, pair, replicati
     found = server.request("GET", path).value
     assert (found["_replication_stats"]["docs_written"], found["_rev"][:2]) == (1, "2-")
     assert target.get("a") == source.get("a")
-    assert state(server, path)["state"] == "completed"
+    ended = state(server, path)
+    assert ended["state"] == "completed" and server.password not in str(ended)
+    assert [urllib.parse.urlsplit(ended[role]).path for role in ("source", "target")] == [f"{source.path}/", f"{target.path}/"]
     source.put("b")
     time.sleep(1)
     assert target.request("GET", "/b").status == 404

@@ -86,7 +86,7 @@ def bulk_get(request: Request, database: Database) -> Answer:
     request.require_json_type()
     request.only("revs", "latest", "attachments")
     wanted = request.json_object().get("docs")
-    if not isinstance(wanted, list):
+    if not isinstance(wanted, list) or not all(isinstance(each, dict) and isinstance(each.get("id"), str) for each in wanted):
         raise BadRequest("Missing JSON list of 'docs'.")
     options = {"revs": request.flag("revs")}
     results = []
@@ -182,6 +182,8 @@ def revs_diff(request: Request, database: Database) -> Answer:
     result: dict[str, t.Any] = {}
     with database.changed:
         for name, wanted in request.json_object().items():
+            if not isinstance(wanted, list):
+                raise BadRequest("_revs_diff wants a list of revisions for each document")
             document = database.documents.get(name)
             parsed = [revisions.parse(text) for text in wanted]
             missing = [each for each in parsed if document is None or each not in document.tree.nodes]

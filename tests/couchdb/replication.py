@@ -11,6 +11,7 @@ import http.client
 import threading
 import time
 import typing as t
+import urllib.parse
 import uuid
 
 from .endpoint import Endpoint, EndpointError
@@ -84,6 +85,7 @@ class Replication(threading.Thread):
         since = self._read_checkpoint()
         while not self._stopped.is_set():
             since, pending = self._copy(since)
+            self.error_count = 0
             if not self.continuous and not pending and not self._stopped.is_set():
                 self._enter("completed")
                 self._completed(self)
@@ -92,6 +94,8 @@ class Replication(threading.Thread):
     def _ask(self, endpoint: Endpoint, method: str, path: str = "", value: t.Any = None, accept: t.Collection[int] = ()) -> tuple[int, t.Any]:
         """A request, repeated a few times where there is no answer."""
         for attempt in range(RETRIES + 1):
+            if self._stopped.is_set():
+                raise Crash("stopped")
             try:
                 return endpoint.request(method, path, value, accept)
             except (OSError, http.client.HTTPException):
@@ -109,7 +113,7 @@ class Replication(threading.Thread):
             raise Crash(f"unauthorized: unauthorized to access or create database {endpoint.url}")
 
     def _local(self) -> str:
-        return f"/_local/{self.identity.replace('+', '%2B')}"
+        return f"/_local/{urllib.parse.quote(self.identity)}"
 
     def _read_checkpoint(self) -> str:
         """Where an earlier run ended, if both sides remember the same."""
@@ -142,7 +146,7 @@ class Replication(threading.Thread):
         return found["last_seq"], found.get("pending") or 0
 
     def _changes(self, since: str) -> dict[str, t.Any]:
-        query = f"/_changes?style=all_docs&limit={BATCH}&since={since.replace('+', '%2B')}"
+        query = f"/_changes?style=all_docs&limit={BATCH}&since={urllib.parse.quote(since)}"
         if self.continuous:
             query += f"&feed=longpoll&timeout={POLL}"
         if self._doc_ids is None:

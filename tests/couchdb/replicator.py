@@ -11,6 +11,7 @@ import typing as t
 
 from .database import Database
 from .documents import Edit
+from .endpoint import Endpoint
 from .errors import NotFound
 from .replication import Replication, timestamp
 from .replication_documents import ENDED
@@ -92,6 +93,7 @@ class Replicator(threading.Thread):
         row: dict[str, t.Any] = {"database": "_replicator", "doc_id": name, "node": "nonode@nohost", "source_proxy": None, "target_proxy": None}
         if job is None:
             state = body.get("_replication_state")
+            ends = {role: Endpoint(body[role]).url for role in ("source", "target")}
             times = {"start_time": None, "last_updated": body.get("_replication_state_time")}
-            return {**row, "id": None, "state": state, "info": body.get("_replication_stats"), "error_count": 0, **times}
+            return {**row, **ends, **times, "id": None, "state": state, "info": body.get("_replication_stats"), "error_count": 0}
         return {**row, **self._running(job), "state": job.state, "error_count": job.error_count, "last_updated": job.updated}
