@@ -108,7 +108,7 @@ def record(server: Server, megabytes: float, directory: Path) -> t.Iterator[Reco
     files.write_configuration(current)
     size = os.path.getsize(directory / "config.data")
     couch.write_configuration(current)
-    target = next(iter(current["instances"]))
+    target = min(current["instances"])
     spent: dict[str, list[float]] = {"disk": [], "couchdb": [], "server": []}
     client.sent = 0
     for change in range(CHANGES):

@@ -17,7 +17,7 @@ from . import base, client, couchdb, disk, documents, follow, history, inotify, 
 
 _PACKAGE = "ganeti_couchdb"
 _STORAGE: t.Tuple[types.ModuleType, ...] = (base, client, couchdb, disk, documents, follow, history, inotify, replication, service, snapshot)
-_MAIN = f"import sys\nfrom {_PACKAGE}.storage.service import main\nsys.exit(main())\n"
+_MAIN = f"from {_PACKAGE}.storage.service import main\nraise SystemExit(main())\n"
 _TIME = (2020, 1, 1, 0, 0, 0)
 """Of all members, so that the same sources make the same bytes."""
 

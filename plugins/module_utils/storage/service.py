@@ -181,7 +181,7 @@ def main() -> int:
         status, line = check(chosen) if asked.check else (_OK, copy(chosen, asked))
     except GanetiError as error:
         status, line = _CRITICAL, f"CRITICAL: {error.message}"
-    print(line)
+    sys.stdout.write(line + "\n")
     return status
 
 
@@ -200,4 +200,4 @@ def copy(chosen: Settings, asked: argparse.Namespace) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())
