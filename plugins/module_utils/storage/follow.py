@@ -15,7 +15,7 @@ import re
 import time
 import typing as t
 
-from .._errors import GanetiError, StorageIncomplete
+from .._errors import AuthenticationFailed, GanetiError, StorageIncomplete
 from .base import Storage, convert
 from .disk import DiskStorage
 from .inotify import Event, Watcher
@@ -25,6 +25,8 @@ _GATHER = 0.005
 """Seconds to wait for more after an event, so that a burst becomes one request."""
 _RETRY = (1.0, 30.0)
 """Seconds until another try after an error: at first, and at most."""
+_LOCKED = 300.0
+"""Seconds until another try with a password that was refused: CouchDB locks a user for five minutes after five of them."""
 
 
 class Changed(t.NamedTuple):
@@ -161,7 +163,7 @@ class Follower:
     def _fail(self, error: Exception) -> None:
         """Note what is wrong, and compare everything when it may be over."""
         self._behind = True
-        self._next = time.monotonic() + self._delay
+        self._next = time.monotonic() + (_LOCKED if isinstance(error, AuthenticationFailed) else self._delay)
         self._delay = min(2 * self._delay, _RETRY[1])
         self._target.forget()
         state = "waiting for a whole file" if isinstance(error, StorageIncomplete) else "waiting"

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from ansible_collections.ganeti.cluster.plugins.module_utils._errors import StorageFailed
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import AuthenticationFailed, StorageFailed
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage import follow
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.disk import DiskStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.follow import Changed, Follower, sort
@@ -163,6 +163,23 @@ def test_a_target_that_is_away_is_caught_up_with(following, files, empty, monkey
         following.step(0.1)
     settle(following, lambda: following.status.state == "following")
     assert same(files, empty) and following.status.problem is None
+
+
+def test_a_refused_password_is_not_tried_again_and_again(following, files, empty, monkeypatch):
+    tries = []
+
+    def refused(*_arguments):
+        tries.append(1)
+        raise AuthenticationFailed("Wrong password.")
+
+    monkeypatch.setattr(empty, "write_jobs", refused)
+    monkeypatch.setattr(follow, "_RETRY", (0.01, 0.01))
+    following._delay = 0.01
+    files.job(20006)
+    settle(following, lambda: following.status.problem == "Wrong password.")
+    for _each in range(5):
+        following.step(0.05)
+    assert tries == [1]
 
 
 def test_a_half_written_configuration_is_waited_for(following, files, empty):
