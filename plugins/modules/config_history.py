@@ -48,6 +48,7 @@ options:
     default: /etc/ganeti/couchdb.json
 seealso:
   - module: ganeti.cluster.backend_storage
+  - module: ganeti.cluster.config_rollback
 """
 
 EXAMPLES = r"""

@@ -209,6 +209,7 @@ def test_the_history_of_an_instance(lab, followed, instance):
     assert today["difference"]["after"]["beparams"]["vcpus"] == 2 and today["difference"]["after"]["tags"] == ["prod"]
     assert ask(lab, "config_history", kind="cluster")["revisions"][0]["serial"] > born
 
+    bring_back(lab, name, born)
     lab.remove("alpha", name)
     eventually(lambda: ask(lab, "config_history", kind="instance", name=found["id"])["revisions"][0]["removed"], 30, "the removal is in the history")
     for arguments, words in (
@@ -217,6 +218,24 @@ def test_the_history_of_an_instance(lab, followed, instance):
         ({"kind": "node"}, "name is needed for every kind but cluster"),
     ):
         refused = lab.module("config_history", arguments, "a1.lab.example")
+        assert refused["failed"] and words in refused["msg"], refused
+
+
+def bring_back(lab, name, serial):
+    """The instance's parameters and tags as they were at the serial number, by Ganeti's own jobs; the second run has nothing to do."""
+    options = {"kind": "instance", "name": name, "serial": serial}
+    rehearsed = lab.module("config_rollback", options, "a1.lab.example", ["--check", "--diff"])
+    assert rehearsed["changed"] and lab.fields("alpha", name, "tags") == ["prod"], rehearsed
+    result = lab.module("config_rollback", options, "a1.lab.example")
+    assert result["changed"] and not result["failed"], result
+    assert lab.fields("alpha", name, "tags", "be/vcpus") == ["", "1"]
+    assert not lab.module("config_rollback", options, "a1.lab.example")["changed"]
+    for changes, words in (
+        ({"serial": 1}, "was not there yet at serial number 1"),
+        ({"name": "inst9.lab.example"}, "There is no instance inst9.lab.example"),
+        ({"parts": ["disks"]}, "disks of instances cannot be brought back"),
+    ):
+        refused = lab.module("config_rollback", {**options, **changes}, "a1.lab.example")
         assert refused["failed"] and words in refused["msg"], refused
 
 

@@ -124,6 +124,10 @@ class Client:
         for attempt in range(_ATTEMPTS):
             try:
                 answer = self._once(method, where, data, seconds)
+            except ssl.SSLCertVerificationError as error:
+                self.close()
+                why = f"CouchDB at {self.server.url} shows a certificate that cannot be trusted ({error.verify_message})"
+                raise ConnectionFailed(f"{why}: set ca_path to a file with its authority's. Nothing was sent.") from error
             except (OSError, http.client.HTTPException) as error:
                 self.close()
                 problem = str(error) or type(error).__name__
