@@ -40,7 +40,7 @@ class Storage(abc.ABC):
 
     @abc.abstractmethod
     def jobs(self, numbers: t.Iterable[int], archived: bool = False) -> t.Iterator[t.Tuple[int, Json]]:
-        """Jobs by their ids; those that are gone meanwhile are left out."""
+        """Jobs by their ids; those that are gone meanwhile, or cannot be read, are left out."""
 
     @abc.abstractmethod
     def write_jobs(self, jobs: t.Mapping[int, Json], archived: bool = False) -> None:

@@ -18,6 +18,8 @@ from .base import Json, Queue, Storage
 from .client import Client, Server, path
 from .documents import ARCHIVE, CONFIG, CONTAINERS, DATABASES, QUEUE, SERIAL, SSCONF, Documents
 
+_SYSTEM = ("_users", "_replicator")
+"""What CouchDB itself needs, and makes only where it is configured as a single node."""
 _ROWS = 2000
 """Documents in one answer; a job has some KiB."""
 
@@ -47,6 +49,9 @@ class CouchStorage(Storage):
     def prepare(self) -> None:
         """Make the databases, for this user alone, where they are missing; refuse a server that lets anybody read."""
         user = self._client.server.username
+        for name in _SYSTEM:
+            if self._client.get(path(name), missing=True) is None:
+                self._client.put(path(name), None)
         for name in DATABASES:
             where = path(self.database(name))
             if self._client.get(where, missing=True) is None:

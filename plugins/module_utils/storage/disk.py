@@ -31,6 +31,8 @@ class DiskStorage(Storage):
         self._directory = directory
         self._queue = os.path.join(directory, "queue")
         self._owners = owners or {}
+        self.damaged: t.Dict[str, str] = {}
+        """Files of jobs that could not be read when they were last asked for, and why; they are left out, and the others are not held up."""
 
     def configuration(self) -> Json:
         path = os.path.join(self._directory, "config.data")
@@ -51,10 +53,18 @@ class DiskStorage(Storage):
 
     def jobs(self, numbers: t.Iterable[int], archived: bool = False) -> t.Iterator[t.Tuple[int, Json]]:
         for number in numbers:
+            path = self._job(number, archived)
+            self.damaged.pop(path, None)
             try:
-                yield number, _read_json(self._job(number, archived))
+                yield number, _read_json(path)
             except FileNotFoundError:
                 continue
+            except StorageFailed as error:
+                self.damaged[path] = error.message
+
+    def holds(self, number: int, archived: bool = False) -> bool:
+        """Whether there is a file of this job, be it damaged."""
+        return os.path.exists(self._job(number, archived))
 
     def write_jobs(self, jobs: t.Mapping[int, Json], archived: bool = False) -> None:
         for number, job in jobs.items():

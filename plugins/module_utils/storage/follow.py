@@ -132,7 +132,7 @@ class Follower:
         self._say(self.status._replace(state="catching up"))
         copied = convert(self._source, self._target)
         self._behind, self._delay = False, _RETRY[0]
-        self._say(Status("following", copied.serial, time.time()))
+        self._follows(copied.serial)
 
     def _write(self, changed: Changed) -> None:
         if changed.jobs:
@@ -146,19 +146,24 @@ class Follower:
             configuration = self._source.configuration()
             self._target.write_configuration(configuration)
             serial = configuration["serial_no"]
-        self._say(Status("following", serial, time.time()))
+        self._follows(serial)
+
+    def _follows(self, serial: t.Optional[int]) -> None:
+        """All is written, but for what is damaged."""
+        damaged = " ".join(self._source.damaged.values())
+        self._say(Status("following", serial, time.time(), damaged or None))
 
     def _write_jobs(self, numbers: t.FrozenSet[int]) -> None:
         """What is true of a job is where its file is now, whatever the events were."""
         queued = dict(self._source.jobs(numbers))
-        gone = numbers - queued.keys()
+        gone = {number for number in numbers - queued.keys() if not self._source.holds(number)}
         archived = dict(self._source.jobs(gone, archived=True))
         if queued:
             self._target.write_jobs(queued)
         if archived:
             self._target.write_jobs(archived, archived=True)
         self._target.remove_jobs(gone)
-        self._target.remove_jobs(gone - archived.keys(), archived=True)
+        self._target.remove_jobs({number for number in gone - archived.keys() if not self._source.holds(number, archived=True)}, archived=True)
 
     def _fail(self, error: Exception) -> None:
         """Note what is wrong, and compare everything when it may be over."""

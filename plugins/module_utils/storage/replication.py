@@ -61,8 +61,8 @@ def wanted(master: t.Tuple[str, Server], standbys: t.Mapping[str, Server], prefi
 
 def arrange(client: Client, documents: t.Mapping[str, Json], change: bool = True) -> Arranged:
     """Make a server have these replications and none of ours beside; without *change* only tell what would be done."""
-    rows = client.get(path(_REPLICATOR, "_all_docs", include_docs=True))["rows"]
-    present = {row["id"]: row["doc"] for row in rows if row["id"].startswith(_OURS)}
+    found = client.get(path(_REPLICATOR, "_all_docs", include_docs=True), missing=True) or {"rows": []}
+    present = {row["id"]: row["doc"] for row in found["rows"] if row["id"].startswith(_OURS)}
     written = [name for name, each in documents.items() if name not in present or _differs(present[name], each)]
     removed = sorted(present.keys() - documents.keys())
     if change:

@@ -80,29 +80,58 @@ def run(chosen: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _frame: ended.append(received))
     client = Client(chosen.server)
-    follower = Follower(chosen.directory, CouchStorage(client, chosen.prefix), lambda status: tell(chosen.status, status))
+    follower: t.Optional[Follower] = None
     looked = 0.0
     try:
         while not ended:
+            master = _master(chosen.directory)
+            if master != chosen.name:
+                if follower is not None:
+                    follower.close()
+                    follower = None
+                _rest(client, chosen, master)
+                time.sleep(1.0)
+                continue
+            if follower is None:
+                follower = Follower(chosen.directory, CouchStorage(client, chosen.prefix), lambda status: tell(chosen.status, status))
             follower.step(1.0)
             if time.monotonic() - looked >= _STEP:
                 looked = time.monotonic()
-                tend(client, chosen, follower)
+                tend(client, chosen, follower.status)
     finally:
-        follower.close()
+        if follower is not None:
+            follower.close()
 
 
-def tend(client: Client, chosen: Settings, follower: Follower) -> None:
-    """Have the replications as they should be, and try again those that wait after an outage."""
-    tell(chosen.status, follower.status)
-    if follower.status.state != "following":
-        return
+def _master(directory: str) -> t.Optional[str]:
+    """The master as this node knows it; None where it knows none."""
     try:
-        replication.arrange(client, replication.wanted((chosen.name, chosen.server), chosen.standbys, chosen.prefix))
-        replication.kick(client, [each.name for each in replication.states(client) if each.state in ("crashing", "failed")])
+        with open(os.path.join(directory, "ssconf_master_node"), encoding="utf-8") as stream:
+            return stream.read().strip()
+    except FileNotFoundError:
+        return None
+
+
+def _rest(client: Client, chosen: Settings, master: t.Optional[str]) -> None:
+    """Another node is the master now, whose files are the truth: write nothing, and take our replications away, as they would fight with its own."""
+    problem = f"this node is not the master, {master} is: set up the service there" if master else "this node knows of no master: see what became of Ganeti here"
+    try:
+        replication.arrange(client, {})
     except GanetiError as error:
-        follower.status = follower.status._replace(problem=error.message)
-        tell(chosen.status, follower.status)
+        problem += f"; its replications could not be removed ({error.message})"
+    tell(chosen.status, Status("resting", problem=problem))
+
+
+def tend(client: Client, chosen: Settings, status: Status) -> None:
+    """Have the replications as they should be, try again those that wait after an outage, and tell how all is."""
+    problem = None
+    if status.state == "following":
+        try:
+            replication.arrange(client, replication.wanted((chosen.name, chosen.server), chosen.standbys, chosen.prefix))
+            replication.kick(client, [each.name for each in replication.states(client) if each.state in ("crashing", "failed")])
+        except GanetiError as error:
+            problem = error.message
+    tell(chosen.status, status._replace(problem=status.problem or problem))
 
 
 def check(chosen: Settings) -> t.Tuple[int, str]:

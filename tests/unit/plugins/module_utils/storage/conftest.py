@@ -31,6 +31,7 @@ def ganeti(directory):
     for name in ("lock", "version", "job-9.new", "job-x"):
         (directory / "queue" / name).write_text("")
     (directory / "ssconf_node_list").write_text("a1.lab.example\n")
+    (directory / "ssconf_master_node").write_text("a1\n")
     (directory / "ssconf_cluster_tags").write_text("")
     return DiskStorage(str(directory))
 

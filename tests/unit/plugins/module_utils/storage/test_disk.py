@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
@@ -21,7 +22,7 @@ def test_files_are_read_as_they_are(master):
     assert master.configuration() == CONFIGURATION
     assert master.queue() == (frozenset({7, 20005}), frozenset({3, 20001}), 20005)
     assert dict(master.jobs([7, 8])) == {7: job(7)} and dict(master.jobs([3, 20001], archived=True)) == {3: job(3), 20001: job(20001)}
-    assert master.ssconf() == {"node_list": "a1.lab.example\n", "cluster_tags": ""}
+    assert master.ssconf() == {"node_list": "a1.lab.example\n", "master_node": "a1\n", "cluster_tags": ""}
 
 
 def test_a_conversion_loses_nothing(master, empty, tmp_path):
@@ -55,7 +56,6 @@ def test_files_have_ganetis_modes(empty, tmp_path):
         ("config.data", '{"cluster": {', StorageIncomplete, "does not hold complete JSON"),
         ("config.data", b"\xff", StorageFailed, "Cannot read"),
         ("config.data", None, StorageFailed, "neither the master nor a master candidate"),
-        ("queue/job-7", "", StorageIncomplete, "job-7 does not hold complete JSON"),
         ("queue/serial", "seven", StorageFailed, "holds no job id"),
     ],
 )
@@ -66,8 +66,17 @@ def test_what_is_damaged_is_named(master, tmp_path, file, text, error, words):
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(error, match=words):
         master.configuration()
-        list(master.jobs([7]))
         master.queue()
+
+
+def test_a_damaged_job_does_not_hold_up_the_others(master, empty, tmp_path):
+    (tmp_path / "master/queue/job-7").write_text('{"id": 7, "ops"')
+    assert dict(master.jobs([7, 20005])) == {20005: job(20005)}
+    (problem,) = master.damaged.values()
+    assert "job-7 does not hold complete JSON" in problem and master.holds(7)
+    assert convert(master, empty) == (20, 3)
+    (tmp_path / "master/queue/job-7").write_text(json.dumps(job(7)))
+    assert dict(master.jobs([7])) == {7: job(7)} and master.damaged == {}
 
 
 def test_a_write_that_fails_leaves_the_old_file(master, tmp_path, monkeypatch):
@@ -78,7 +87,7 @@ def test_a_write_that_fails_leaves_the_old_file(master, tmp_path, monkeypatch):
     with pytest.raises(StorageFailed, match="Cannot write .*config.data: No space left"):
         master.write_configuration(configuration(21))
     assert master.configuration() == CONFIGURATION
-    assert sorted(os.listdir(tmp_path / "master")) == ["config.data", "queue", "ssconf_cluster_tags", "ssconf_node_list"]
+    assert sorted(os.listdir(tmp_path / "master")) == ["config.data", "queue", "ssconf_cluster_tags", "ssconf_master_node", "ssconf_node_list"]
 
 
 def test_the_factory_knows_both(tmp_path):

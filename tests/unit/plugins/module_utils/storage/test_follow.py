@@ -191,6 +191,19 @@ def test_a_half_written_configuration_is_waited_for(following, files, empty):
     assert same(files, empty)
 
 
+def test_a_damaged_job_is_told_and_the_others_are_followed(following, files, empty):
+    files.put("queue/job-20006", '{"id": 20006, "o')
+    files.put("queue/job-7", "")
+    files.job(20007)
+    settle(following, lambda: 20007 in empty.queue().jobs)
+    assert dict(empty.jobs([7])) == {7: job(7)}, "what is stored of a job that is damaged now stays"
+    assert following.status.state == "following" and "job-20006 does not hold complete JSON" in following.status.problem
+    files.job(20006)
+    files.job(7)
+    settle(following, lambda: same(files, empty))
+    assert following.status.problem is None
+
+
 def test_a_burst_is_followed(following, files, empty):
     for number in range(20010, 20210):
         files.job(number)

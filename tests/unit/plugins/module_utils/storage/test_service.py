@@ -132,6 +132,21 @@ def test_a_killed_service_goes_on_where_it_was(running, files, master, databases
     assert all(rev.startswith("1-") for rev in revs), "nothing was written twice"
 
 
+def test_a_service_that_is_no_longer_on_the_master_rests(running, files, master, databases, servers):
+    """The new master's files are the truth then: nothing is written any more, and no replication is left that would fight with its own."""
+    eventually(lambda: running.check()[0] == 0)
+    files.put("ssconf_master_node", "a2\n")
+    eventually(lambda: "this node is not the master, a2 is" in running.check()[1])
+    files.put("config.data", json.dumps(configuration(40)))
+    client = Client(servers[0])
+    eventually(lambda: replication.arrange(client, {}, change=False).removed == [])
+    client.close()
+    assert databases[0].configuration()["serial_no"] == 20 and running.check()[0] == 2
+    files.put("ssconf_master_node", "a1\n")
+    eventually(lambda: everything(databases[1]) == everything(master))
+    eventually(lambda: running.check()[0] == 0)
+
+
 def test_replications_are_arranged_and_removed(servers, databases, prefix):
     client = Client(servers[0])
     wanted = replication.wanted(("a1", servers[0]), {"a2": servers[1]}, prefix)
