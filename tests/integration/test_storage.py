@@ -142,6 +142,8 @@ def test_what_is_refused_leaves_nothing(lab, databases):
     told = ask(lab, "backend_storage_info")
     assert present(lab) == [] and (told["storage"], told["servers"], told["healthy"]) == ("disk", {}, None)
     assert not switch(lab, storage="disk")["changed"]
+    without = lab.module("config_history", {"kind": "cluster"}, "a1.lab.example")
+    assert without["failed"] and "is not there: switch CouchDB on" in without["msg"], without
 
 
 @pytest.fixture

@@ -60,6 +60,8 @@ def settings(file: str) -> Settings:
         standbys = {name: servers[name] for name in given["standbys"]}
         options = {"directory": DIRECTORY, "status": "/run/ganeti-couchdb/status.json", "prefix": "", "lag": 10}
         return Settings(given["name"], servers[given["name"]], standbys, **{key: given.get(key, value) for key, value in options.items()})
+    except FileNotFoundError:
+        raise InvalidInput(f"{file} is not there: switch CouchDB on with ganeti.cluster.backend_storage first, or run this on the master.") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidInput(f"{file} is no configuration of this service: {error}.") from error
 
@@ -114,7 +116,8 @@ def _master(directory: str) -> t.Optional[str]:
 
 def _rest(client: Client, chosen: Settings, master: t.Optional[str]) -> None:
     """Another node is the master now, whose files are the truth: write nothing, and take our replications away, as they would fight with its own."""
-    problem = f"this node is not the master, {master} is: set up the service there" if master else "this node knows of no master: see what became of Ganeti here"
+    known = f"this node is not the master, {master} is: set up the service there"
+    problem = known if master else "this node knows of no master: see what became of Ganeti here"
     try:
         replication.arrange(client, {})
     except GanetiError as error:
