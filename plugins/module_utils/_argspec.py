@@ -111,3 +111,8 @@ def timeouts() -> ArgumentSpec:
             job_timeout=dict(type="int", default=3600),
         )
     )
+
+
+def storage_settings() -> ArgumentSpec:
+    """How a module on the master finds the databases of its cluster's storage."""
+    return ArgumentSpec(dict(settings_file=dict(type="path", default="/etc/ganeti/couchdb.json")))

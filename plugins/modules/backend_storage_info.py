@@ -20,12 +20,7 @@ description:
 extends_documentation_fragment:
   - ganeti.cluster.attributes
   - ganeti.cluster.attributes.info_module
-options:
-  settings_file:
-    description:
-      - The settings of the service, which M(ganeti.cluster.backend_storage) writes.
-    type: path
-    default: /etc/ganeti/couchdb.json
+  - ganeti.cluster.storage
 seealso:
   - module: ganeti.cluster.backend_storage
 """
@@ -96,7 +91,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.inspect imp
 
 def main() -> t.NoReturn:
     """Run the module."""
-    module = _argspec.ArgumentSpec(dict(settings_file=dict(type="path", default="/etc/ganeti/couchdb.json"))).create_module()
+    module = _argspec.storage_settings().create_module()
     try:
         result = describe(module.params["settings_file"])
     except GanetiError as error:

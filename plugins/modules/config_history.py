@@ -22,6 +22,7 @@ description:
 extends_documentation_fragment:
   - ganeti.cluster.attributes
   - ganeti.cluster.attributes.info_module
+  - ganeti.cluster.storage
 options:
   kind:
     description:
@@ -41,11 +42,6 @@ options:
     description:
       - Compare the object as it was at this serial number with how it was at O(serial), or is now.
     type: int
-  settings_file:
-    description:
-      - The settings of the service, which M(ganeti.cluster.backend_storage) writes.
-    type: path
-    default: /etc/ganeti/couchdb.json
 seealso:
   - module: ganeti.cluster.backend_storage
   - module: ganeti.cluster.config_rollback
@@ -117,9 +113,8 @@ def main() -> t.NoReturn:
         name=dict(type="str"),
         serial=dict(type="int"),
         since=dict(type="int"),
-        settings_file=dict(type="path", default="/etc/ganeti/couchdb.json"),
     )
-    module = _argspec.ArgumentSpec(options).create_module()
+    module = _argspec.ArgumentSpec(options).merge(_argspec.storage_settings()).create_module()
     try:
         result = tell(module.params)
     except GanetiError as error:

@@ -23,6 +23,7 @@ description:
   - Runs on the master, as root, where M(ganeti.cluster.backend_storage) has set V(couchdb).
 extends_documentation_fragment:
   - ganeti.cluster.attributes
+  - ganeti.cluster.storage
   - ganeti.cluster.timeouts
 attributes:
   check_mode:
@@ -53,11 +54,6 @@ options:
       - The parts to bring back. All that differ if it is not set.
     type: list
     elements: str
-  settings_file:
-    description:
-      - The settings of the service, which M(ganeti.cluster.backend_storage) writes.
-    type: path
-    default: /etc/ganeti/couchdb.json
 seealso:
   - module: ganeti.cluster.config_history
 """
@@ -105,9 +101,8 @@ def main() -> t.NoReturn:
         name=dict(type="str", required=True),
         serial=dict(type="int", required=True),
         parts=dict(type="list", elements="str"),
-        settings_file=dict(type="path", default="/etc/ganeti/couchdb.json"),
     )
-    module = _argspec.ArgumentSpec(options).merge(_argspec.timeouts()).create_module()
+    module = _argspec.ArgumentSpec(options).merge(_argspec.storage_settings()).merge(_argspec.timeouts()).create_module()
     try:
         result = roll_back(module.params, module.check_mode)
     except GanetiError as error:

@@ -11,13 +11,14 @@ import os
 import uuid
 
 import pytest
+from couchdb.launch import StandIn
 
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.client import Client, path
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.couchdb import CouchStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.disk import DiskStorage
 
 from .samples import CONFIGURATION, job
-from .servers import StandIn, of_url
+from .servers import of_url
 
 
 def ganeti(directory):
@@ -58,9 +59,9 @@ def servers(tmp_path_factory):
         yield [of_url(each) for each in given[:2]]
         return
     started = [StandIn(tmp_path_factory.mktemp("couchdb")) for _each in range(2)]
-    yield [each.server for each in started]
+    yield [of_url(each.url) for each in started]
     for each in started:
-        each.end()
+        each.stop()
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import sys
 import time
 
 import pytest
+from couchdb.launch import StandIn
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import InvalidInput
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage import replication, service
@@ -24,7 +25,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.documents i
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.program import program
 
 from .samples import configuration, job
-from .servers import StandIn
+from .servers import of_url
 from .test_follow import Master, everything
 
 
@@ -180,13 +181,14 @@ def test_the_check_warns_of_a_standby_that_lags(tmp_path, master, servers, prefi
 
 def test_a_database_that_is_away_is_caught_up_with(tmp_path, files, master):
     """Ganeti goes on while the server is dead, and nothing is missing when it is back."""
-    stand_in = StandIn(tmp_path)
-    CouchStorage(Client(stand_in.server)).prepare()
-    made = Service(tmp_path, [stand_in.server, stand_in.server], "")
+    stand_in = StandIn(tmp_path / "couchdb")
+    server = of_url(stand_in.url)
+    CouchStorage(Client(server)).prepare()
+    made = Service(tmp_path, [server, server], "")
     values = json.loads(made.config.read_text())
     made.config.write_text(json.dumps({**values, "standbys": []}))
     made.start()
-    storage = CouchStorage(Client(stand_in.server))
+    storage = CouchStorage(Client(server))
     try:
         eventually(lambda: storage.configuration()["serial_no"] == 20)
         stand_in.kill()
@@ -194,7 +196,7 @@ def test_a_database_that_is_away_is_caught_up_with(tmp_path, files, master):
         files.put("config.data", json.dumps(configuration(26)))
         eventually(lambda: "does not answer" in (json.loads((tmp_path / "run/status.json").read_text())["problem"] or ""))
         files.job(20006)
-        stand_in.again()
+        stand_in.start()
         eventually(lambda: everything(storage) == everything(master))
         eventually(lambda: json.loads((tmp_path / "run/status.json").read_text())["state"] == "following")
         assert dict(storage.jobs([20006])) == {20006: job(20006)}
@@ -203,7 +205,7 @@ def test_a_database_that_is_away_is_caught_up_with(tmp_path, files, master):
         if made.process.poll() is None:
             made.stop(signal.SIGKILL)
         storage.close()
-        stand_in.end()
+        stand_in.kill()
 
 
 def test_settings_that_others_can_read_are_refused(tmp_path, servers):
