@@ -17,12 +17,14 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.api.parameters impo
 
 GANETI = "import json, sys; sys.path.insert(0, '/usr/share/ganeti/default'); from ganeti import constants, opcodes, pathutils; "
 NODES = ("a1", "a2", "a3")
+UNCOMPARED = ("serial_no", "mtime", "ctime", "candidate_certs")
+"""Parts of the cluster that change by themselves: counters, times, and the certificates that nodes get anew when they join."""
 
 
 def stored(lab, cluster="alpha"):
-    """The cluster as Ganeti's configuration file has it, without counters and times."""
+    """The cluster as Ganeti's configuration file has it, without what changes by itself."""
     found = json.loads(lab.master(cluster, "cat", "/var/lib/ganeti/config.data"))["cluster"]
-    return {key: value for key, value in found.items() if key not in ("serial_no", "mtime", "ctime")}
+    return {key: value for key, value in found.items() if key not in UNCOMPARED}
 
 
 def info(lab, cluster="alpha"):
@@ -85,7 +87,7 @@ def restore(lab, cluster):
     """Put the cluster's part of the configuration back as it was."""
     script = (
         "import json, sys; path = '/var/lib/ganeti/config.data'; data = json.load(open(path)); now = data['cluster']; old = json.load(sys.stdin); "
-        "data['cluster'] = {**old, **{key: now[key] for key in ('serial_no', 'mtime', 'ctime') if key in now}}; "
+        f"data['cluster'] = {{**old, **{{key: now[key] for key in {UNCOMPARED!r} if key in now}}}}; "
         "text = json.dumps(data); open(path, 'w').write(text)"
     )
     lab.master("alpha", "service", "ganeti", "stop")
