@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
 from .._difference import Difference
 from .._errors import InvalidInput, PreflightFailed
@@ -188,6 +188,11 @@ def _storage(current: str, wanted: str) -> Optional[str]:
     return f"is {current} on this cluster and is not switched here: use the module backend_storage, which converts what is stored"
 
 
+def _named(given: Any) -> Iterable[str]:
+    """The names in a nested parameter; none where the user gave something else, which is refused where shapes are checked."""
+    return given if isinstance(given, dict) else ()
+
+
 TABLE: Sequence[Parameter] = (
     Parameter("enabled_hypervisors", Names(empty=False), "Hypervisors in use. The first is the default for new instances.", Never("name them")),
     Parameter("enabled_disk_templates", Names(empty=False), "Disk templates in use. The first is the default.", ["drbd", "plain"]),
@@ -231,7 +236,7 @@ TABLE: Sequence[Parameter] = (
         "disk_state",
         Tree(),
         "What is held of storage, by storage type and name.",
-        Constant("DS_DEFAULTS", lambda constant, current, given: {"plain": dict.fromkeys(given.get("plain") or {}, constant)}),
+        Constant("DS_DEFAULTS", lambda constant, current, given: {"plain": dict.fromkeys(_named(given.get("plain")), constant)}),
         key="disk_state_static",
         source=CONFIG,
         transports=ON_MASTER,

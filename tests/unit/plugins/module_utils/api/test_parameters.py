@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import InvalidInput, PreflightFailed
@@ -366,6 +366,7 @@ def test_no_list_of_tools_gets_through_that_could_do_harm(names: list[str]) -> N
 
 
 @given(st.sampled_from([row.name for row in TABLE if row.kind.argument["type"] == "dict"]), st.dictionaries(NAMES | KEYS, ANYTHING, max_size=3))
+@example("disk_state", {"plain": True})
 def test_nested_input_of_any_shape_is_planned_or_refused_in_words(name: str, wanted: dict[str, Any]) -> None:
     try:
         changes = plan({name: wanted}, STATE)
