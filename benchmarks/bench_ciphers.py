@@ -32,6 +32,7 @@ from nodes import MEMORY, MIB, QUICK, ROOT, Nodes, alone, machine, memory, must,
 
 from ansible_collections.ganeti.cluster.plugins.module_utils.api import extended
 from ansible_collections.ganeti.cluster.plugins.module_utils.move import measure
+from ansible_collections.ganeti.cluster.plugins.module_utils.move.nodes import lanes
 
 DISK = Disk("ciphers", 1024, 1024, 1, "files")
 CIPHERS = (
@@ -102,7 +103,7 @@ class Bench:
     def __init__(self, nodes: Nodes, quick: bool) -> None:
         self._nodes = nodes
         self._quick = quick
-        self._lanes = stream.usual_lanes(nodes)
+        self._lanes = lanes(None, nodes.both)
         self._source, self._target = f"{MEMORY.directory}/source", f"{MEMORY.directory}/target"
         self.rows = [Row(plan.hardware, plan.cipher, plan.tool) for plan in PLANS]
         self.alone: list[Alone] = []

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import types
 import typing as t
 
 from nodes import LONGEST, MOVE, Nodes
@@ -14,18 +13,10 @@ from nodes import LONGEST, MOVE, Nodes
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.certificates import identities
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.nodes import Transfer
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.progress import Progress
-from ansible_collections.ganeti.cluster.plugins.module_utils.move.survey import lanes
 
 
 class WrongCopy(Exception):
     """A copy is not what its source is, or was not made as it was to be."""
-
-
-def usual_lanes(nodes: Nodes) -> int:
-    """How many lanes a move has where the user named no number."""
-    session = types.SimpleNamespace(host=lambda host, _node: host)
-    sides = [(host, t.cast(t.Any, None)) for host in nodes.both]
-    return lanes(t.cast(t.Any, types.SimpleNamespace(lanes=None)), t.cast(t.Any, session), sides)
 
 
 def copy(nodes: Nodes, source: str, target: str, size: int, tool: str, count: int, ciphers: t.Sequence[str] = ()) -> dict[str, t.Any]:

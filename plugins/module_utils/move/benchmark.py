@@ -15,8 +15,8 @@ from ..compression import choose
 from ..stream.measure import Figures
 from ..stream.tools import NONE, valid_name
 from . import facts, measure
-from .nodes import ask
-from .options import MOST_LANES
+from .nodes import ask, lanes
+from .options import lanes_problem
 
 _MOST_MIB = 1024
 _TURNS = 3
@@ -31,17 +31,17 @@ def benchmark(params: Params) -> t.Dict[str, t.Any]:
         disk, node, peer = _subject(cluster, params)
         names = params["tools"] or list(cluster.info()["compression_tools"])
     with _host(params, node) as here:
-        lanes = params["lanes"] or max(1, min(4, int(ask(here, {"command": "examine"})["cpus"])))
+        count = lanes(params["lanes"], [here])
         _check_present(here, node, names)
-        amount, figures = measure.tools(here, names, disk, lanes, params["sample_mib"], _TURNS)
+        amount, figures = measure.tools(here, names, disk, count, params["sample_mib"], _TURNS)
         if not amount:
             raise InvalidInput(f"Disk {params['disk']} of {params['instance']} holds nothing but zeros, which no tool ever gets: choose another disk.")
-        way = _line(params, here, peer, lanes)
+        way = _line(params, here, peer, count)
     ranked = choose.ranking(figures, *way)
     return {
         "changed": False,
         "node": node.name,
-        "lanes": lanes,
+        "lanes": count,
         "sample_bytes": amount,
         "network_rate": round(way.network, 1),
         "encryption_rate": round(way.encryption, 1),
@@ -55,8 +55,9 @@ def _check(params: Params) -> None:
     for name in params["tools"] or ():
         if not valid_name(name) or name == NONE:
             raise InvalidInput(f"{name!r} in tools is not a name of a compression tool: use letters, digits, dashes and underscores, no dash in front.")
-    if params["lanes"] is not None and not 1 <= params["lanes"] <= MOST_LANES:
-        raise InvalidInput(f"lanes is {params['lanes']}: use 1 to {MOST_LANES}.")
+    problem = lanes_problem(params["lanes"])
+    if problem:
+        raise InvalidInput(problem)
     if not 1 <= params["sample_mib"] <= _MOST_MIB:
         raise InvalidInput(f"sample_mib is {params['sample_mib']}: use 1 to {_MOST_MIB}.")
     if params["network_rate"] is None and params["peer"] is None:
@@ -90,13 +91,12 @@ def _check_present(host: SshHost, node: facts.Node, names: t.Sequence[str]) -> N
         raise InvalidInput(f"{', '.join(missing)} did not answer -h on {node.name}: install them there, or leave them out of tools.")
 
 
-def _line(params: Params, here: SshHost, peer: t.Optional[facts.Node], lanes: int) -> measure.Line:
+def _line(params: Params, here: SshHost, peer: t.Optional[facts.Node], count: int) -> measure.Line:
     """The network as the user gives it, or as it is towards the other node."""
     if peer is None:
-        return measure.Line(params["network_rate"], measure.encryption(here, lanes))
-    address = peer.secondary_ip if params["data_network"] == "secondary" else peer.primary_ip
+        return measure.Line(params["network_rate"], measure.encryption(here, count))
     with _host(params, peer) as there:
-        found = measure.line(there, address, 0, here, lanes)
+        found = measure.line(there, peer.address(params["data_network"]), 0, here, count)
     return found if params["network_rate"] is None else found._replace(network=params["network_rate"])
 
 

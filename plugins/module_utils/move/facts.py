@@ -80,6 +80,10 @@ class Node(t.NamedTuple):
     free_memory: t.Optional[int]
     free_disk: t.Optional[int]
 
+    def address(self, network: str) -> str:
+        """The node's address in its primary or secondary network."""
+        return self.secondary_ip if network == "secondary" else self.primary_ip
+
 
 def instance(cluster: Cluster, name: str) -> t.Optional[Instance]:
     """The instance *name*, or None where there is none."""

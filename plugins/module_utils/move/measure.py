@@ -16,7 +16,7 @@ from ..stream.measure import Figures
 from ..stream.tools import NONE
 from . import facts
 from .certificates import identities
-from .nodes import ask, listening
+from .nodes import ask, lanes, listening
 from .options import Options
 from .session import Session
 
@@ -41,29 +41,29 @@ class Choice(t.NamedTuple):
     reason: t.Optional[str]
 
 
-def tools(host: SshHost, names: t.Sequence[str], disk: str, lanes: int, mebibytes: int, turns: int) -> t.Tuple[int, t.Dict[str, Figures]]:
-    """The bytes of *disk* that were sampled, and what *lanes* of each tool on *host* make of them together.
+def tools(host: SshHost, names: t.Sequence[str], disk: str, abreast: int, mebibytes: int, turns: int) -> t.Tuple[int, t.Dict[str, Figures]]:
+    """The bytes of *disk* that were sampled, and what *abreast* of each tool on *host* make of them together.
 
     A disk that holds nothing but zeros has no figures.
     """
-    request = {"command": "measure", "sample": disk, "mebibytes": mebibytes, "tools": list(names), "abreast": lanes, "turns": turns}
+    request = {"command": "measure", "sample": disk, "mebibytes": mebibytes, "tools": list(names), "abreast": abreast, "turns": turns}
     answer = ask(host, request, 60.0 + 2 * _TOOL_SECONDS * turns * len(names))
     return int(answer["sample"]), {name: Figures(*figures) for name, figures in answer["tools"].items()}
 
 
-def line(there: SshHost, address: str, port: int, here: SshHost, lanes: int, ciphers: t.Sequence[str] = ()) -> Line:
-    """What arrives at *there* when *here* sends as much as it can."""
-    return Line(*(_rate(there, address, port, here, lanes, ciphers, encrypted) for encrypted in (False, True)))
+def line(there: SshHost, address: str, port: int, here: SshHost, count: int, ciphers: t.Sequence[str] = ()) -> Line:
+    """What arrives at *there* when *here* sends as much as it can over *count* lanes."""
+    return Line(*(_rate(there, address, port, here, count, ciphers, encrypted) for encrypted in (False, True)))
 
 
-def encryption(host: SshHost, lanes: int) -> float:
-    """What *host* encrypts and decrypts at the same time, in MiB a second."""
-    return _rate(host, _LOOPBACK, 0, host, lanes, (), True)
+def encryption(host: SshHost, count: int) -> float:
+    """What *host* encrypts and decrypts at the same time over *count* lanes, in MiB a second."""
+    return _rate(host, _LOOPBACK, 0, host, count, (), True)
 
 
-def _rate(there: SshHost, address: str, port: int, here: SshHost, lanes: int, ciphers: t.Sequence[str], encrypted: bool) -> float:
+def _rate(there: SshHost, address: str, port: int, here: SshHost, count: int, ciphers: t.Sequence[str], encrypted: bool) -> float:
     move_id = os.urandom(8).hex()
-    request = {"move_id": move_id, "address": address, "lanes": lanes, "seconds": _LINE_SECONDS}
+    request = {"move_id": move_id, "address": address, "lanes": count, "seconds": _LINE_SECONDS}
     ends: t.List[t.Mapping[str, t.Any]] = [{}, {}]
     if encrypted:
         ends = [{**identity._asdict(), "ciphers": list(ciphers)} for identity in identities(move_id)]
@@ -71,7 +71,7 @@ def _rate(there: SshHost, address: str, port: int, here: SshHost, lanes: int, ci
         return float(ask(here, {**request, **ends[0], "command": "flood", "port": opened})["rate"]) / _BYTES
 
 
-def best(session: Session, options: Options, disks: t.Sequence[facts.InstanceDisk], nodes: t.Tuple[facts.Node, facts.Node], lanes: int) -> Choice:
+def best(session: Session, options: Options, disks: t.Sequence[facts.InstanceDisk], nodes: t.Tuple[facts.Node, facts.Node]) -> Choice:
     """The tool that makes a move fastest, of those that both clusters allow and both nodes have; raise PreflightFailed where none can be found."""
     if not disks:
         return Choice(NONE, "There are no disks to compress.")
@@ -83,9 +83,10 @@ def best(session: Session, options: Options, disks: t.Sequence[facts.InstanceDis
     allowed = set(sides[0].info["compression_tools"]) & set(sides[1].info["compression_tools"])
     present = [ask(host, {"command": "examine", "tools": sorted(allowed)})["tools"] for host in hosts]
     names = sorted(name for name in allowed if present[0][name] and present[1][name])
-    amount, figures = tools(hosts[0], names, sampled.file, lanes, _SAMPLE_MIB, 1)
+    count = lanes(options.lanes, hosts)
+    amount, figures = tools(hosts[0], names, sampled.file, count, _SAMPLE_MIB, 1)
     if not amount:
         return Choice(NONE, "The disks hold nothing but zeros, which are not sent.")
-    way = line(hosts[1], session.data_address(nodes[1]), options.data_port, hosts[0], lanes, options.ciphers)
+    way = line(hosts[1], session.data_address(nodes[1]), options.data_port, hosts[0], count, options.ciphers)
     ranked = choose.ranking(figures, *way)
     return Choice(ranked[0].name, choose.explanation(ranked))

@@ -82,6 +82,13 @@ def ask(host: SshHost, request: t.Mapping[str, t.Any], seconds: float = _ANSWER)
         endpoint.kill()
 
 
+def lanes(wanted: t.Optional[int], hosts: t.Iterable[SshHost]) -> int:
+    """How many lanes to use: as *wanted*, or one for each core of the smallest of *hosts*, four at most."""
+    if wanted is not None:
+        return wanted
+    return max(1, min([4] + [int(ask(host, {"command": "examine"})["cpus"]) for host in hosts]))
+
+
 @contextlib.contextmanager
 def listening(host: SshHost, request: t.Mapping[str, t.Any]) -> t.Iterator[int]:
     """An endpoint on *host* that waits for another; its port."""

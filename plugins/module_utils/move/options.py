@@ -15,8 +15,7 @@ from ..stream.tools import NONE, valid_name
 
 _HOST_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)*\Z")
 _CIPHER = re.compile(r"[A-Za-z0-9][-_A-Za-z0-9]*\Z")
-MOST_LANES = 32
-"""The most lanes that a move may have."""
+_MOST_LANES = 32
 
 
 class NicOverride(t.NamedTuple):
@@ -94,9 +93,7 @@ def _problems(params: t.Mapping[str, t.Any]) -> t.Iterator[t.Optional[str]]:
             "no dash in front. Tools take no parameters here; name a variant with a script of its own."
         )
     yield from _cipher_names(params["ciphers"] or ())
-    lanes = params["lanes"]
-    if lanes is not None and not 1 <= lanes <= MOST_LANES:
-        yield f"lanes is {lanes}: use 1 to {MOST_LANES}."
+    yield lanes_problem(params["lanes"])
     if not 0 <= params["data_port"] <= 65535:
         yield f"data_port is {params['data_port']}: use a port, or 0 for any that is free."
     indexes = [nic["index"] for nic in params["nics"] or ()]
@@ -104,6 +101,11 @@ def _problems(params: t.Mapping[str, t.Any]) -> t.Iterator[t.Optional[str]]:
         yield "nics names the same index twice."
     if params["opportunistic_tries"] and params["primary_node"]:
         yield "opportunistic_tries needs an iallocator, but primary_node is given."
+
+
+def lanes_problem(lanes: t.Optional[int]) -> t.Optional[str]:
+    """What is wrong with a number of lanes, if anything is."""
+    return None if lanes is None or 1 <= lanes <= _MOST_LANES else f"lanes is {lanes}: use 1 to {_MOST_LANES}."
 
 
 def _cipher_names(ciphers: t.Sequence[str]) -> t.Iterator[str]:

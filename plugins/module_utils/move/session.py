@@ -77,7 +77,7 @@ class Session:
 
     def data_address(self, node: Node) -> str:
         """The address of *node* in the network that data takes."""
-        return node.secondary_ip if self.options.data_network == "secondary" else node.primary_ip
+        return node.address(self.options.data_network)
 
     def private_osparams(self, name: str) -> t.Dict[str, str]:
         """The private OS parameters of a source, which no interface of Ganeti gives away.

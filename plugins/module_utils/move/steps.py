@@ -15,12 +15,12 @@ from ..api.ssh import SshHost
 from . import facts, plan, tags, within
 from .certificates import identities
 from .journal import Journal
-from .nodes import Transfer
+from .nodes import Transfer, lanes
 from .options import Options
 from .progress import Progress
 from .retry import opportunistically
 from .session import Session, Side
-from .survey import Survey, check_nodes, lanes
+from .survey import Survey, check_nodes
 
 _UNDO_LOCKS = 600.0
 """Seconds that an undo waits for locks: longer than a step, as giving up would leave wreckage."""
@@ -67,11 +67,10 @@ class Steps:
             return
         sides = self._session.source, self._session.destination
         nodes = found.source_node, found.destination_nodes[made.node]
-        count = lanes(self._options, self._session, zip(sides, nodes))
         self._hosts = [self._session.host(side, node) for side, node in zip(sides, nodes)]
         self._request = {
             "move_id": self._id,
-            "lanes": count,
+            "lanes": lanes(self._options.lanes, self._hosts),
             "tool": self._options.compress,
             "ciphers": self._options.ciphers,
             "checksum": self._options.checksum,

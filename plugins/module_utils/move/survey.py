@@ -61,8 +61,7 @@ def _choose(session: Session, options: Options, source: Source, source_node: fac
         return measure.Choice(options.compress, None)
     if node is None:
         return measure.Choice(NONE, "The node that the destination gets is not known before it is made, so nothing could be measured.")
-    count = lanes(options, session, [(session.source, source_node), (session.destination, node)])
-    return measure.best(session, options, source.disks, (source_node, node), count)
+    return measure.best(session, options, source.disks, (source_node, node))
 
 
 def _rehearse(
@@ -94,10 +93,3 @@ def check_nodes(session: Session, options: Options, source: Source, source_node:
     needed = sum(there["data"]) + sum(disk.bytes for disk in source.disks if not disk.file)
     probes = preflight.Probes(source_node.name, there, node.name, here, unreachable, needed)
     return preflight.of_nodes(probes, options)
-
-
-def lanes(options: Options, session: Session, nodes: t.Iterable[t.Tuple[t.Any, facts.Node]]) -> int:
-    """How many lanes to use: as asked, or one for each core of the smaller node, four at most."""
-    if options.lanes is not None:
-        return options.lanes
-    return max(1, min([4] + [int(ask(session.host(side, node), {"command": "examine"})["cpus"]) for side, node in nodes]))
