@@ -29,9 +29,10 @@ from nodes import ROOT, machine
 from storage_report import Lag, Recorded
 
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage import replication
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.client import Answer, Client, Json, Server, path
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.client import Answer, Client, Server, path
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.couchdb import CouchStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.disk import DiskStorage
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.documents import Json
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.follow import Follower
 
 SIZES = (0.1, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0)

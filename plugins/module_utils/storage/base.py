@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import typing as t
 
-Json = t.Dict[str, t.Any]
+from .documents import Json
 
 
 class Queue(t.NamedTuple):

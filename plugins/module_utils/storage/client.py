@@ -17,8 +17,6 @@ import urllib.parse
 
 from .._errors import AuthenticationFailed, ConnectionFailed, InvalidInput, StorageConflict, StorageFailed
 
-Json = t.Dict[str, t.Any]
-
 _SECONDS = 60.0
 _ATTEMPTS = 3
 _KEYS = ("key", "startkey", "endkey")
@@ -84,6 +82,12 @@ class Client:
         self._authorization = "Basic " + base64.b64encode(pair).decode("ascii")
         self._cookie: t.Optional[str] = None
         """None until it was asked for, empty where the server gives none."""
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the connection."""

@@ -14,9 +14,9 @@ import typing as t
 
 from .._errors import AuthenticationFailed, StorageConflict, StorageFailed
 from . import documents, history
-from .base import Json, Queue, Storage
+from .base import Queue, Storage
 from .client import Client, Server, path
-from .documents import ARCHIVE, CONFIG, CONTAINERS, DATABASES, QUEUE, SERIAL, SSCONF, Documents
+from .documents import ARCHIVE, CONFIG, CONTAINERS, DATABASES, QUEUE, SERIAL, SSCONF, Documents, Json
 
 _SYSTEM = ("_users", "_replicator")
 """What CouchDB itself needs, and makes only where it is configured as a single node."""

@@ -14,8 +14,8 @@ import tempfile
 import typing as t
 
 from .._errors import StorageFailed, StorageIncomplete
-from .base import Json, Queue, Storage
-from .documents import JOBS_PER_DIRECTORY
+from .base import Queue, Storage
+from .documents import JOBS_PER_DIRECTORY, Json
 
 DIRECTORY = "/var/lib/ganeti"
 _JOB = re.compile(r"job-([1-9][0-9]*)\Z")

@@ -13,9 +13,9 @@ from .._errors import GanetiError
 from ..api import extended
 from ..api.master import LocalRunner
 from . import replication, service
-from .client import Client, Json, Server, path
+from .client import Client, Server, path
 from .disk import DiskStorage
-from .documents import DATABASES
+from .documents import DATABASES, Json
 
 
 def describe(settings_file: str) -> Json:
@@ -35,27 +35,23 @@ def describe(settings_file: str) -> Json:
 
 def _server(server: Server, prefix: str, serial: int) -> Json:
     """What a server has, or why that is not known."""
-    client = Client(server)
     try:
-        found = replication.serial(client, prefix)
-        databases = {name: _database(client, prefix + name) for name in DATABASES}
-        conflicts = {name: each for name in DATABASES for each in [_conflicts(client, prefix + name)] if each}
-        lag = None if found is None else serial - found
-        return {"url": server.url, "serial": found, "lag": lag, "databases": databases, "conflicts": conflicts, "problem": None}
+        with Client(server) as client:
+            found = replication.serial(client, prefix)
+            databases = {name: _database(client, prefix + name) for name in DATABASES}
+            conflicts = {name: each for name in DATABASES for each in [_conflicts(client, prefix + name)] if each}
     except GanetiError as error:
         return {"url": server.url, "serial": None, "lag": None, "databases": {}, "conflicts": {}, "problem": error.message}
-    finally:
-        client.close()
+    lag = None if found is None else serial - found
+    return {"url": server.url, "serial": found, "lag": lag, "databases": databases, "conflicts": conflicts, "problem": None}
 
 
 def _states(server: Server) -> t.List[Json]:
-    client = Client(server)
     try:
-        return [each._asdict() for each in replication.states(client)]
+        with Client(server) as client:
+            return [each._asdict() for each in replication.states(client)]
     except GanetiError:  # that the server does not answer is told where the servers are
         return []
-    finally:
-        client.close()
 
 
 def _database(client: Client, name: str) -> Json:

@@ -10,8 +10,8 @@ import typing as t
 
 from .._errors import InvalidInput
 from . import history, service
-from .client import Client, Json, path
-from .documents import CONFIG
+from .client import Client, path
+from .documents import CONFIG, Json
 
 KINDS = {
     "cluster": CONFIG, "node": "nodes", "nodegroup": "nodegroups", "instance": "instances", "network": "networks", "disk": "disks", "filter": "filters",
@@ -26,14 +26,7 @@ def tell(params: t.Mapping[str, t.Any]) -> Json:
     """What the module config_history returns. Raises GanetiError."""
     if (params["kind"] == "cluster") == (params["name"] is not None):
         raise InvalidInput("name is needed for every kind but cluster, and not allowed there: there is one cluster.")
-    chosen = service.settings(params["settings_file"])
-    client = Client(chosen.server)
-    try:
-        database = chosen.prefix + KINDS[params["kind"]]
-        identity = CONFIG if params["kind"] == "cluster" else identify(client, database, params["kind"], params["name"])
-        found = list(history.revisions(client, database, identity))
-    finally:
-        client.close()
+    identity, found = look_up(service.settings(params["settings_file"]), params["kind"], params["name"])
     result: Json = {"id": identity, "revisions": listing(found), "object": None, "difference": {"before": {}, "after": {}}}
     if params["serial"] is not None:
         result["object"] = masked(at(found, params["serial"]))
@@ -42,6 +35,14 @@ def tell(params: t.Mapping[str, t.Any]) -> Json:
         after = result["object"] if params["serial"] is not None else masked(found[0].info)
         result["difference"] = compare(before, after)
     return result
+
+
+def look_up(chosen: service.Settings, kind: str, name: str) -> t.Tuple[str, t.List[history.Revision]]:
+    """The UUID of an object, and its revisions, the newest first. The cluster needs no name."""
+    database = chosen.prefix + KINDS[kind]
+    with Client(chosen.server) as client:
+        identity = CONFIG if kind == "cluster" else identify(client, database, kind, name)
+        return identity, list(history.revisions(client, database, identity))
 
 
 def identify(client: Client, database: str, kind: str, name: str) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import typing as t
 
-from .client import Client, Json, Server, path
-from .documents import CONFIG, DATABASES
+from .client import Client, Server, path
+from .documents import CONFIG, DATABASES, Json
 
 _REPLICATOR = "_replicator"
 _OURS = "from_"

@@ -16,8 +16,7 @@ from .._difference import Difference
 from .._errors import GanetiError, InvalidInput, PreflightFailed
 from ..api import Cluster, connect, jobs
 from ..api.opcodes import opcode
-from . import history, past, service
-from .client import Client
+from . import past, service
 from .disk import DiskStorage
 from .documents import Json
 
@@ -90,12 +89,8 @@ def roll_back(params: t.Mapping[str, t.Any], check_mode: bool) -> Json:
     """Do what the module's parameters say; the module's result. Raises GanetiError."""
     chosen = service.settings(params["settings_file"])
     container = past.KINDS[params["kind"]]
-    client = Client(chosen.server)
-    try:
-        identity = past.identify(client, chosen.prefix + container, params["kind"], params["name"])
-        then = past.at(list(history.revisions(client, chosen.prefix + container, identity)), params["serial"])
-    finally:
-        client.close()
+    identity, revisions = past.look_up(chosen, params["kind"], params["name"])
+    then = past.at(revisions, params["serial"])
     files = DiskStorage(chosen.directory)
     now = files.configuration()[container].get(identity)
     if now is None:

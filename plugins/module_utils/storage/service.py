@@ -23,9 +23,10 @@ import typing as t
 
 from .._errors import GanetiError, InvalidInput
 from . import replication, snapshot
-from .client import Client, Json, Server
+from .client import Client, Server
 from .couchdb import CouchStorage
 from .disk import DIRECTORY, DiskStorage
+from .documents import Json
 from .follow import Follower, Status
 
 _STEP = 5.0
@@ -170,29 +171,26 @@ def _said(chosen: Settings) -> t.Optional[Json]:
 
 
 def _of_replications(chosen: Settings) -> t.Iterator[t.Tuple[int, str]]:
-    client = Client(chosen.server)
     try:
-        running = {each.name: each for each in replication.states(client)}
-        for name in replication.wanted((chosen.name, chosen.server), chosen.standbys, chosen.prefix):
-            found = running.get(name)
-            if found is None or found.state not in ("running", "initializing", "pending"):
-                yield _CRITICAL, f"{name} is {found.state if found else 'missing'}: {found.reason if found else 'nobody arranged it'}"
+        with Client(chosen.server) as client:
+            running = {each.name: each for each in replication.states(client)}
     except GanetiError as error:
         yield _CRITICAL, error.message
-    finally:
-        client.close()
+        return
+    for name in replication.wanted((chosen.name, chosen.server), chosen.standbys, chosen.prefix):
+        found = running.get(name)
+        if found is None or found.state not in ("running", "initializing", "pending"):
+            yield _CRITICAL, f"{name} is {found.state if found else 'missing'}: {found.reason if found else 'nobody arranged it'}"
 
 
 def _serial(server: Server, prefix: str) -> t.Union[int, str]:
     """The serial number on a server, or what is wrong with it."""
-    client = Client(server)
     try:
-        found = replication.serial(client, prefix)
-        return "has no configuration yet" if found is None else found
+        with Client(server) as client:
+            found = replication.serial(client, prefix)
     except GanetiError as error:
         return error.message
-    finally:
-        client.close()
+    return "has no configuration yet" if found is None else found
 
 
 def main() -> int:
@@ -219,16 +217,14 @@ def main() -> int:
 
 def copy(chosen: Settings, asked: argparse.Namespace) -> str:
     """Take a snapshot, or restore one; a line about it."""
-    storage = CouchStorage(Client(chosen.server), chosen.prefix)
-    try:
+    with Client(chosen.server) as client:
+        storage = CouchStorage(client, chosen.prefix)
         if asked.snapshot:
             return snapshot.take(storage, asked.snapshot, asked.keep, time.time())
         if _said(chosen) is not None:
             raise InvalidInput("The service runs and would undo a restore at once: stop it first.")
         copied = snapshot.restore(asked.restore, storage)
         return f"The database holds serial number {copied.serial}; {copied.jobs} jobs were written or removed"
-    finally:
-        storage.close()
 
 
 if __name__ == "__main__":

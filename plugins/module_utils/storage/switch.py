@@ -89,14 +89,11 @@ def _servers(params: t.Mapping[str, t.Any], master: str) -> t.Dict[str, Server]:
 
 
 def _check_server(server: Server) -> None:
-    client = Client(server)
-    try:
+    with Client(server) as client:
         about = client.get("/")
         if not isinstance(about, dict) or about.get("couchdb") != "Welcome":
             raise StorageFailed(f"{server.url} does not answer as CouchDB does: see what runs there.")
         client.get("/_all_dbs")
-    finally:
-        client.close()
 
 
 def _parameter(cluster: Cluster, runner: Runner, storage: str, change: Difference, only_look: bool) -> None:
@@ -123,7 +120,8 @@ def _to_couchdb(
     change.add("service", "running" if runs else "not running", "running")
     if not check_mode:
         for server in servers.values():
-            _prepare(server)
+            with Client(server) as client:
+                CouchStorage(client).prepare()
         for file in stale:
             _write(file)
         if stale:
@@ -135,21 +133,10 @@ def _to_couchdb(
     return {}
 
 
-def _prepare(server: Server) -> None:
-    client = Client(server)
-    try:
-        CouchStorage(client).prepare()
-    finally:
-        client.close()
-
-
 def _replications(server: Server, check_mode: bool) -> t.List[str]:
     """The replications that a server has, as the one of an earlier master; they are removed."""
-    client = Client(server)
-    try:
+    with Client(server) as client:
         return replication.arrange(client, {}, change=not check_mode).removed
-    finally:
-        client.close()
 
 
 def _to_disk(runner: Runner, change: Difference, check_mode: bool) -> Result:
