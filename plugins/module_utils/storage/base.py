@@ -63,6 +63,10 @@ class Storage(abc.ABC):
         """Replace the simple configuration."""
 
     @abc.abstractmethod
+    def resolve(self) -> None:
+        """Remove what another writer left beside what is stored; all is to be compared afterwards."""
+
+    @abc.abstractmethod
     def forget(self) -> None:
         """Look anew at what is stored, after something went wrong or somebody else may have written."""
 
@@ -88,20 +92,23 @@ def convert(source: Storage, target: Storage) -> Copied:
     What is there already is not written again. Archived jobs never change, so they are compared by their ids alone.
     """
     here, there = source.queue(), target.queue()
-    count = 0
-    for numbers in _batches(sorted(here.archived - there.archived)):
-        count += _write(source, target, numbers, True)
-    for numbers in _batches(sorted(here.jobs)):
-        count += _write(source, target, numbers, False)
-    for archived, gone in ((True, there.archived - here.archived), (False, there.jobs - here.jobs)):
-        target.remove_jobs(gone, archived)
-        count += len(gone)
+    count = copy_jobs(source, target, here.archived, there.archived, archived=True)
+    count += copy_jobs(source, target, here.jobs, there.jobs, archived=False)
     if there.serial != here.serial:
         target.write_serial(here.serial)
     target.write_ssconf(source.ssconf())
     configuration = source.configuration()
     target.write_configuration(configuration)
     return Copied(configuration["serial_no"], count)
+
+
+def copy_jobs(source: Storage, target: Storage, here: t.FrozenSet[int], there: t.FrozenSet[int], archived: bool) -> int:
+    """Make *target*, which holds the jobs *there*, hold those that *source* has, which are *here*; how many were written or removed."""
+    count = 0
+    for numbers in _batches(sorted(here - there if archived else here)):
+        count += _write(source, target, numbers, archived)
+    target.remove_jobs(there - here, archived)
+    return count + len(there - here)
 
 
 def _write(source: Storage, target: Storage, numbers: t.Sequence[int], archived: bool) -> int:

@@ -73,10 +73,12 @@ def path(*parts: str, **query: t.Any) -> str:
 
 
 class Client:
-    """Speaks with a server. Not for several threads at once."""
+    """Speaks with a server. Not for several threads at once. *seconds* is how long an answer may take where a request names no other time."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, seconds: float = _SECONDS, attempts: int = _ATTEMPTS) -> None:
         self.server = server
+        self._seconds = seconds
+        self._attempts = attempts
         self._connection: t.Optional[http.client.HTTPConnection] = None
         pair = f"{server.username}:{server.password}".encode()
         self._authorization = "Basic " + base64.b64encode(pair).decode("ascii")
@@ -95,7 +97,7 @@ class Client:
             self._connection.close()
             self._connection = None
 
-    def get(self, where: str, missing: bool = False, seconds: float = _SECONDS) -> t.Any:
+    def get(self, where: str, missing: bool = False, seconds: t.Optional[float] = None) -> t.Any:
         """What is there; None where there is nothing and *missing* allows that."""
         answer = self.ask("GET", where, seconds=seconds)
         if answer.status == 404 and missing:
@@ -106,7 +108,7 @@ class Client:
         """Write a document, or make a database."""
         return self._good(self.ask("PUT", where, body), "PUT", where)
 
-    def post(self, where: str, body: t.Any, seconds: float = _SECONDS) -> t.Any:
+    def post(self, where: str, body: t.Any, seconds: t.Optional[float] = None) -> t.Any:
         """Send a request that has a body."""
         return self._good(self.ask("POST", where, body, seconds), "POST", where)
 
@@ -117,7 +119,7 @@ class Client:
             return None
         return self._good(answer, "DELETE", where)
 
-    def ask(self, method: str, where: str, body: t.Any = None, seconds: float = _SECONDS) -> Answer:
+    def ask(self, method: str, where: str, body: t.Any = None, seconds: t.Optional[float] = None) -> Answer:
         """The answer, whatever its status; raise ConnectionFailed where there is none.
 
         Asked again where a kept connection turns out to be closed, or the session's cookie too old. All that this client writes carries
@@ -125,9 +127,9 @@ class Client:
         """
         data = None if body is None else json.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8")
         problem = ""
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(self._attempts):
             try:
-                answer = self._once(method, where, data, seconds)
+                answer = self._once(method, where, data, seconds or self._seconds)
             except ssl.SSLCertVerificationError as error:
                 self.close()
                 why = f"CouchDB at {self.server.url} shows a certificate that cannot be trusted ({error.verify_message})"

@@ -13,7 +13,7 @@ from __future__ import annotations
 import typing as t
 
 from .._errors import AuthenticationFailed, StorageConflict, StorageFailed
-from . import documents, history
+from . import conflicts, documents, history
 from .base import Queue, Storage
 from .client import Client, Server, path
 from .documents import ARCHIVE, CONFIG, CONTAINERS, DATABASES, QUEUE, SERIAL, SSCONF, Documents, Json
@@ -60,6 +60,11 @@ class CouchStorage(Storage):
             if self._client.get(f"{where}/_security") != rights:
                 self._client.put(f"{where}/_security", rights)
         self.check_closed()
+
+    def resolve(self) -> None:
+        for name in DATABASES:
+            conflicts.resolve(self._client, self.database(name))
+        self.forget()
 
     def check_closed(self) -> None:
         """Raise AuthenticationFailed where somebody without a password can read: the configuration holds secrets."""
@@ -134,7 +139,8 @@ class CouchStorage(Storage):
         present = {each["_id"]: each for each in self._all(SSCONF)}
         changed = [{"_id": name, "value": value} for name, value in values.items() if name not in present or present[name]["value"] != value]
         gone = [{"_id": name, "_rev": each["_rev"], "_deleted": True} for name, each in present.items() if name not in values]
-        self._bulk(SSCONF, [*({**each, **_rev(present.get(each["_id"]))} for each in changed), *gone])
+        revs = {name: each["_rev"] for name, each in present.items()}
+        self._bulk(SSCONF, [*_over(changed, revs), *gone])
 
     def close(self) -> None:
         self._client.close()
@@ -146,12 +152,13 @@ class CouchStorage(Storage):
         known, numbers = self._state(database), wanted.fingerprints[database]
         written, gone = documents.changes({name: each.fingerprint for name, each in known.items()}, numbers)
         serial = wanted.configuration["serial_no"]
-        batch = [{**wanted.documents[database][name], "serial": serial, **({"_rev": known[name].rev} if name in known else {})} for name in written]
+        revs = {name: known[name].rev for name in written if name in known}
+        batch = _over([{**wanted.documents[database][name], "serial": serial} for name in written], revs)
         batch += [{"_id": name, "_rev": known[name].rev, "_deleted": True, "serial": serial} for name in gone]
-        revs = self._bulk(database, batch)
+        made = self._bulk(database, batch)
         for name in gone:
             del known[name]
-        known.update({name: Written(revs[name], numbers[name]) for name in written})
+        known.update({name: Written(made[name], numbers[name]) for name in written})
 
     def _state(self, database: str) -> t.Dict[str, Written]:
         if database not in self._known:
@@ -195,10 +202,9 @@ class CouchStorage(Storage):
         strange = [each["_id"] for each in wanted if each["_id"] not in known]
         revs = {**self._revs(database, strange), **{name: known[name].rev for name in (each["_id"] for each in wanted) if name in known}}
         try:
-            made = self._bulk(database, [{**each, **({"_rev": revs[each["_id"]]} if each["_id"] in revs else {})} for each in wanted])
+            made = self._bulk(database, _over(wanted, revs))
         except StorageConflict:
-            revs = self._revs(database, [each["_id"] for each in wanted])
-            made = self._bulk(database, [{**each, **({"_rev": revs[each["_id"]]} if each["_id"] in revs else {})} for each in wanted])
+            made = self._bulk(database, _over(wanted, self._revs(database, [each["_id"] for each in wanted])))
         known.update({name: Written(rev, 0) for name, rev in made.items()})
 
     def _bulk(self, database: str, batch: t.Sequence[Json]) -> t.Dict[str, str]:
@@ -215,8 +221,9 @@ class CouchStorage(Storage):
         return {each["id"]: each["rev"] for each in answers}
 
 
-def _rev(document: t.Optional[Json]) -> Json:
-    return {"_rev": document["_rev"]} if document else {}
+def _over(wanted: t.Iterable[Json], revs: t.Mapping[str, str]) -> t.List[Json]:
+    """Documents as new revisions of those that are there."""
+    return [{**each, "_rev": revs[each["_id"]]} if each["_id"] in revs else each for each in wanted]
 
 
 def open_server(url: str, username: str, password: str, ca_path: t.Optional[str] = None, prefix: str = "") -> CouchStorage:

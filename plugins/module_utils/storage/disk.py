@@ -6,16 +6,15 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
-import tempfile
 import typing as t
 
 from .._errors import StorageFailed, StorageIncomplete
 from .base import Queue, Storage
 from .documents import JOBS_PER_DIRECTORY, Json
+from .files import replace
 
 DIRECTORY = "/var/lib/ganeti"
 _JOB = re.compile(r"job-([1-9][0-9]*)\Z")
@@ -23,14 +22,17 @@ _SSCONF = re.compile(r"ssconf_([-_a-z0-9]+)\Z")
 
 
 class DiskStorage(Storage):
-    """The files below a directory, as Ganeti 3.0 lays them out; *owners* say whose new files are, by kind, as user and group ids."""
+    """The files below a directory, as Ganeti 3.0 lays them out. Whose they are is Ganeti's to say: its ensure-dirs sees to that after a write.
+
+    Where they are not *durable* one by one, whoever writes them has to sync them all.
+    """
 
     name = "disk"
 
-    def __init__(self, directory: str = DIRECTORY, owners: t.Optional[t.Mapping[str, t.Tuple[int, int]]] = None) -> None:
+    def __init__(self, directory: str = DIRECTORY, durable: bool = True) -> None:
         self._directory = directory
+        self._durable = durable
         self._queue = os.path.join(directory, "queue")
-        self._owners = owners or {}
         self.damaged: t.Dict[str, str] = {}
         """Files of jobs that could not be read when they were last asked for, and why; they are left out, and the others are not held up."""
 
@@ -43,7 +45,7 @@ class DiskStorage(Storage):
 
     def write_configuration(self, configuration: Json) -> None:
         text = json.dumps(configuration, separators=(",", ":"))
-        self._write(os.path.join(self._directory, "config.data"), text, 0o640, "configuration")
+        self._write(os.path.join(self._directory, "config.data"), text, 0o640)
 
     def queue(self) -> Queue:
         archived: t.Set[int] = set()
@@ -71,8 +73,7 @@ class DiskStorage(Storage):
             path = self._job(number, archived)
             if archived and not os.path.isdir(os.path.dirname(path)):
                 os.makedirs(os.path.dirname(path), 0o750)
-                self._give(os.path.dirname(path), "queue")
-            self._write(path, json.dumps(job), 0o640, "queue")
+            self._write(path, json.dumps(job), 0o640)
 
     def remove_jobs(self, numbers: t.Iterable[int], archived: bool = False) -> None:
         for number in numbers:
@@ -82,7 +83,7 @@ class DiskStorage(Storage):
                 continue
 
     def write_serial(self, serial: int) -> None:
-        self._write(os.path.join(self._queue, "serial"), f"{serial}\n", 0o600, "serial")
+        self._write(os.path.join(self._queue, "serial"), f"{serial}\n", 0o640)
 
     def ssconf(self) -> t.Dict[str, str]:
         found = {}
@@ -98,9 +99,12 @@ class DiskStorage(Storage):
             if not _SSCONF.match(f"ssconf_{name}"):
                 raise StorageFailed(f"{name!r} cannot be the name of a part of the simple configuration.")
             if present.get(name) != value:
-                self._write(os.path.join(self._directory, f"ssconf_{name}"), value, 0o444, "ssconf")
+                self._write(os.path.join(self._directory, f"ssconf_{name}"), value, 0o444)
         for name in present.keys() - values.keys():
             os.unlink(os.path.join(self._directory, f"ssconf_{name}"))
+
+    def resolve(self) -> None:
+        """There are no two of a file."""
 
     def forget(self) -> None:
         """Nothing is remembered."""
@@ -124,38 +128,11 @@ class DiskStorage(Storage):
             return os.path.join(self._queue, "archive", str(number // JOBS_PER_DIRECTORY), f"job-{number}")
         return os.path.join(self._queue, f"job-{number}")
 
-    def _write(self, path: str, text: str, mode: int, kind: str) -> None:
-        """Put a file in its place, whole, durable and with the right owner, or leave the old one."""
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=os.path.dirname(path))
+    def _write(self, path: str, text: str, mode: int) -> None:
         try:
-            with open(descriptor, "w", encoding="utf-8") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fchmod(descriptor, mode)
-                self._give(temporary, kind)
-                os.fsync(descriptor)
-            os.rename(temporary, path)
-            _sync_directory(os.path.dirname(path))
+            replace(path, text.encode("utf-8"), mode, self._durable)
         except OSError as error:
             raise StorageFailed(f"Cannot write {path}: {error.strerror}.") from error
-        finally:
-            if os.path.exists(temporary):
-                os.unlink(temporary)
-
-    def _give(self, path: str, kind: str) -> None:
-        if kind in self._owners:
-            os.chown(path, *self._owners[kind])
-
-
-def _sync_directory(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system without it
-            raise
-    finally:
-        os.close(descriptor)
 
 
 def _list(path: str) -> t.List[str]:

@@ -130,6 +130,7 @@ class Follower:
 
     def _catch_up(self) -> None:
         self._say(self.status._replace(state="catching up"))
+        self._target.resolve()
         copied = convert(self._source, self._target)
         self._behind, self._delay = False, _RETRY[0]
         self._follows(copied.serial)

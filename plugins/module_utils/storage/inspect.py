@@ -12,7 +12,7 @@ import typing as t
 from .._errors import GanetiError
 from ..api import extended
 from ..api.master import LocalRunner
-from . import replication, service
+from . import conflicts, replication, service
 from .client import Client, Server, path
 from .disk import DiskStorage
 from .documents import DATABASES, Json
@@ -39,11 +39,11 @@ def _server(server: Server, prefix: str, serial: int) -> Json:
         with Client(server) as client:
             found = replication.serial(client, prefix)
             databases = {name: _database(client, prefix + name) for name in DATABASES}
-            conflicts = {name: each for name in DATABASES for each in [_conflicts(client, prefix + name)] if each}
+            several = {name: ids for name in DATABASES for ids in [sorted(conflicts.find(client, prefix + name))] if ids}
     except GanetiError as error:
         return {"url": server.url, "serial": None, "lag": None, "databases": {}, "conflicts": {}, "problem": error.message}
     lag = None if found is None else serial - found
-    return {"url": server.url, "serial": found, "lag": lag, "databases": databases, "conflicts": conflicts, "problem": None}
+    return {"url": server.url, "serial": found, "lag": lag, "databases": databases, "conflicts": several, "problem": None}
 
 
 def _states(server: Server) -> t.List[Json]:
@@ -57,10 +57,3 @@ def _states(server: Server) -> t.List[Json]:
 def _database(client: Client, name: str) -> Json:
     about = client.get(path(name))
     return {"documents": about["doc_count"], "bytes": about["sizes"]["file"]}
-
-
-def _conflicts(client: Client, name: str) -> t.List[str]:
-    """The ids of documents that two wrote at the same time: somebody else than the service writes."""
-    rows = client.get(path(name, "_changes", style="all_docs"))["results"]
-    several = [row["id"] for row in rows if len(row["changes"]) > 1]
-    return [each for each in several if (client.get(path(name, each, conflicts=True), missing=True) or {}).get("_conflicts")]

@@ -13,10 +13,12 @@ import zipfile
 
 # Written out, as Ansible packs with a module only what it sees imported by name.
 from .. import _errors
-from . import base, client, couchdb, disk, documents, follow, history, inotify, replication, service, snapshot
+from . import base, claims, client, conflicts, couchdb, disk, documents, files, follow, history, inotify, replication, service, snapshot, standbys
 
 _PACKAGE = "ganeti_couchdb"
-_STORAGE: t.Tuple[types.ModuleType, ...] = (base, client, couchdb, disk, documents, follow, history, inotify, replication, service, snapshot)
+_STORAGE: t.Tuple[types.ModuleType, ...] = (
+    base, claims, client, conflicts, couchdb, disk, documents, files, follow, history, inotify, replication, service, snapshot, standbys,
+)  # fmt: skip
 _MAIN = f"from {_PACKAGE}.storage.service import main\nraise SystemExit(main())\n"
 _TIME = (2020, 1, 1, 0, 0, 0)
 """Of all members, so that the same sources make the same bytes."""

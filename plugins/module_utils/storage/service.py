@@ -16,19 +16,23 @@ import argparse
 import json
 import os
 import signal
+import socket
 import sys
-import tempfile
+import threading
 import time
 import typing as t
 
 from .._errors import GanetiError, InvalidInput
-from . import replication, snapshot
+from . import claims, replication, snapshot
 from .client import Client, Server
 from .couchdb import CouchStorage
 from .disk import DIRECTORY, DiskStorage
 from .documents import Json
+from .files import replace
 from .follow import Follower, Status
+from .standbys import Standbys
 
+STATUS = "/run/ganeti-couchdb/status.json"
 _STEP = 5.0
 """Seconds between two looks at the replications."""
 _LATE = 60.0
@@ -37,16 +41,23 @@ _OK, _WARNING, _CRITICAL = 0, 1, 2
 
 
 class Settings(t.NamedTuple):
-    """What the service has to know; its file is for root only, as it holds passwords."""
+    """What the service has to know. The file is the same on every node that has a server; it is for root only, as it holds passwords."""
 
     name: str
+    """Of the node that this is, as Ganeti has it."""
     server: Server
+    """The node's own."""
     standbys: t.Mapping[str, Server]
+    """The servers of all other nodes; standbys they are where this node is the master."""
     directory: str
     status: str
     prefix: str
     lag: int
     """How many serial numbers a standby may be behind before the check warns."""
+    mode: str
+    """"mirror", or "primary" where Ganeti itself keeps no other copies."""
+    pool_size: t.Optional[int]
+    """How many master candidates Ganeti wants when it is "mirror" again."""
 
 
 def settings(file: str) -> Settings:
@@ -58,52 +69,63 @@ def settings(file: str) -> Settings:
         if state.st_mode & 0o077 or state.st_uid != os.geteuid():
             raise InvalidInput(f"{file} holds passwords and can be read by others: give it to root alone, with mode 0600.")
         servers = {name: Server(**values) for name, values in given["servers"].items()}
-        standbys = {name: servers[name] for name in given["standbys"]}
-        options = {"directory": DIRECTORY, "status": "/run/ganeti-couchdb/status.json", "prefix": "", "lag": 10}
-        return Settings(given["name"], servers[given["name"]], standbys, **{key: given.get(key, value) for key, value in options.items()})
+        name = given.get("name") or _own_name(servers, file)
+        options = {"directory": DIRECTORY, "status": STATUS, "prefix": "", "lag": 10, "mode": "mirror", "pool_size": None}
+        return Settings(name, servers.pop(name), servers, **{key: given.get(key, value) for key, value in options.items()})
     except FileNotFoundError:
         raise InvalidInput(f"{file} is not there: switch CouchDB on with ganeti.cluster.backend_storage first, or run this on the master.") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidInput(f"{file} is no configuration of this service: {error}.") from error
 
 
+def _own_name(servers: t.Mapping[str, t.Any], file: str) -> str:
+    """The name of this node: its host name, which Ganeti takes for it too (netutils.Hostname.GetSysName)."""
+    names = {socket.gethostname(), socket.getfqdn()}
+    found = sorted(names & servers.keys())
+    if len(found) != 1:
+        raise InvalidInput(f"{file} names no server of this node, which calls itself {' or '.join(sorted(names))}: it names {', '.join(sorted(servers))}.")
+    return found[0]
+
+
 def tell(path: str, status: Status) -> None:
     """Write the status where --check and monitoring find it."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path))
-    with open(descriptor, "w", encoding="utf-8") as stream:
-        json.dump({**status._asdict(), "alive": time.time()}, stream)
-    os.chmod(temporary, 0o644)
-    os.rename(temporary, path)
+    replace(path, json.dumps({**status._asdict(), "alive": time.time()}).encode(), 0o644, durable=False)
 
 
 def run(chosen: Settings) -> None:
-    """Follow until SIGTERM or SIGINT."""
+    """Follow where this node is the master, and rest where it is not, until SIGTERM or SIGINT."""
     ended: t.List[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _frame: ended.append(received))
-    client = Client(chosen.server)
-    follower: t.Optional[Follower] = None
-    looked = 0.0
-    try:
+    with Client(chosen.server) as client:
         while not ended:
-            master = _master(chosen.directory)
-            if master != chosen.name:
-                if follower is not None:
-                    follower.close()
-                    follower = None
-                _rest(client, chosen, master)
-                time.sleep(1.0)
-                continue
-            if follower is None:
-                follower = Follower(chosen.directory, CouchStorage(client, chosen.prefix), lambda status: tell(chosen.status, status))
-            follower.step(1.0)
-            if time.monotonic() - looked >= _STEP:
-                looked = time.monotonic()
-                tend(client, chosen, follower.status)
-    finally:
-        if follower is not None:
-            follower.close()
+            status = idle(chosen, None)
+            if status is None:
+                _follow(client, chosen, ended)
+            else:
+                _rest(client, chosen, status, ended)
+
+
+def idle(chosen: Settings, serial: t.Optional[int]) -> t.Optional[Status]:
+    """How a service is that is not to write; None where this node is the master. *serial* is what it has written last."""
+    master = _master(chosen.directory)
+    if master is None:
+        return Status("resting", problem="this node knows of no master: see what became of Ganeti here")
+    if master != chosen.name:
+        return Status("resting")
+    problem = _usurped(chosen, serial)
+    return Status("replaced", problem=problem) if problem else None
+
+
+def _usurped(chosen: Settings, serial: t.Optional[int]) -> t.Optional[str]:
+    found = claims.claims([chosen.server, *chosen.standbys.values()], chosen.prefix)
+    if serial is not None and all(claim.serial <= serial for claim in found):
+        return None
+    try:
+        return claims.usurped(DiskStorage(chosen.directory).configuration(), found)
+    except GanetiError:  # whoever follows tells of it, and waits
+        return None
 
 
 def _master(directory: str) -> t.Optional[str]:
@@ -115,48 +137,96 @@ def _master(directory: str) -> t.Optional[str]:
         return None
 
 
-def _rest(client: Client, chosen: Settings, master: t.Optional[str]) -> None:
-    """Another node is the master now, whose files are the truth: write nothing, and take our replications away, as they would fight with its own."""
-    known = f"this node is not the master, {master} is: set up the service there"
-    problem = known if master else "this node knows of no master: see what became of Ganeti here"
+class _Tender(threading.Thread):
+    """Looks after the standbys, and whether this is the master still; a thread, as a server that is away must not hold up the follower."""
+
+    def __init__(self, chosen: Settings, follower: Follower) -> None:
+        super().__init__(daemon=True)
+        self._chosen = chosen
+        self._follower = follower
+        self._end = threading.Event()
+        self.problem: t.Optional[str] = None
+        self.replaced = False
+
+    def run(self) -> None:
+        with Client(self._chosen.server) as client:
+            standbys = Standbys(self._chosen.name, client, self._chosen.standbys, self._chosen.prefix)
+            pause = 0.1
+            while not self._end.wait(pause):
+                status = self._follower.status
+                if status.state == "following":
+                    self.replaced = idle(self._chosen, status.serial) is not None
+                    self.problem = None if self.replaced else standbys.tend()
+                    pause = _STEP
+
+    def end(self) -> None:
+        """End soon; what it does is let be finished."""
+        self._end.set()
+        self.join(_STEP)
+
+
+def _follow(client: Client, chosen: Settings, ended: t.Sequence[int]) -> None:
+    """Follow until this node is the master no more, or until the end."""
+
+    def say(status: Status) -> None:
+        tell(chosen.status, status._replace(problem=status.problem or tender.problem))
+
+    follower = Follower(chosen.directory, CouchStorage(client, chosen.prefix), say)
+    tender = _Tender(chosen, follower)
+    tender.start()
+    try:
+        while not ended and tender.is_alive() and not tender.replaced and _master(chosen.directory) == chosen.name:
+            follower.step(1.0)
+            say(follower.status)
+    finally:
+        tender.end()
+        follower.close()
+
+
+def _rest(client: Client, chosen: Settings, status: Status, ended: t.Sequence[int]) -> None:
+    """Write nothing, as another node's files are the truth, and take our replications away, which would fight with its own."""
     try:
         replication.arrange(client, {})
     except GanetiError as error:
-        problem += f"; its replications could not be removed ({error.message})"
-    tell(chosen.status, Status("resting", problem=problem))
-
-
-def tend(client: Client, chosen: Settings, status: Status) -> None:
-    """Have the replications as they should be, try again those that wait after an outage, and tell how all is."""
-    problem = None
-    if status.state == "following":
-        try:
-            replication.arrange(client, replication.wanted((chosen.name, chosen.server), chosen.standbys, chosen.prefix))
-            replication.kick(client, [each.name for each in replication.states(client) if each.state in ("crashing", "failed")])
-        except GanetiError as error:
-            problem = error.message
-    tell(chosen.status, status._replace(problem=status.problem or problem))
+        status = status._replace(problem="; ".join([*filter(None, [status.problem]), f"replications from here could not be removed: {error.message}"]))
+    tell(chosen.status, status)
+    master, until = _master(chosen.directory), time.monotonic() + _STEP
+    while not ended and time.monotonic() < until and _master(chosen.directory) == master:
+        time.sleep(0.5)
 
 
 def check(chosen: Settings) -> t.Tuple[int, str]:
-    """The exit status for monitoring, and a line that says why."""
+    """The exit status for monitoring, and a line that says why. On a standby it tells of its own service and server alone."""
+    master = _master(chosen.directory)
+    if master != chosen.name:
+        return _check_standby(chosen, master)
     problems = [*_of_service(chosen), *_of_replications(chosen)]
     here = DiskStorage(chosen.directory).configuration()["serial_no"]
     standing = {name: _serial(server, chosen.prefix) for name, server in {chosen.name: chosen.server, **chosen.standbys}.items()}
     problems += [(_CRITICAL, f"{name}: {found}") for name, found in standing.items() if isinstance(found, str)]
     behind = {name: here - found for name, found in standing.items() if isinstance(found, int)}
     problems += [(_WARNING, f"{name} is {count} serial numbers behind") for name, count in behind.items() if count > chosen.lag]
+    told = ", ".join(f"{name} has {found}" for name, found in standing.items())
+    return _verdict(problems, f"serial number {here}; ", told)
+
+
+def _check_standby(chosen: Settings, master: t.Optional[str]) -> t.Tuple[int, str]:
+    found = _serial(chosen.server, chosen.prefix)
+    problems = [*_of_service(chosen, "resting"), *([(_CRITICAL, found)] if isinstance(found, str) else [])]
+    return _verdict(problems, f"{master} is the master; ", f"{chosen.name} has {found}")
+
+
+def _verdict(problems: t.Sequence[t.Tuple[int, str]], head: str, otherwise: str) -> t.Tuple[int, str]:
     status = max((each[0] for each in problems), default=_OK)
     word = ("OK", "WARNING", "CRITICAL")[status]
-    told = "; ".join(text for _status, text in problems) or ", ".join(f"{name} has {found}" for name, found in standing.items())
-    return status, f"{word}: serial number {here}; {told}"
+    return status, f"{word}: {head}{'; '.join(text for _status, text in problems) or otherwise}"
 
 
-def _of_service(chosen: Settings) -> t.Iterator[t.Tuple[int, str]]:
+def _of_service(chosen: Settings, state: str = "following") -> t.Iterator[t.Tuple[int, str]]:
     said = _said(chosen)
     if said is None:
         yield _CRITICAL, "the service gives no sign of life: see whether it runs"
-    elif said["state"] != "following" or said["problem"]:
+    elif said["state"] != state or said["problem"]:
         yield _CRITICAL, f"the service is {said['state']}: {said['problem']}"
 
 

@@ -13,7 +13,7 @@ NODE, GROUP, INSTANCE, DISK = (str(uuid.UUID(int=number)) for number in (1, 2, 3
 
 CONFIGURATION = {
     "version": 3000000,
-    "cluster": {"cluster_name": "alpha.lab.example", "osparams_private_cluster": {"noop": {"key": "hidden"}}, "ctime": 1795248633.98324},
+    "cluster": {"cluster_name": "alpha.lab.example", "master_node": NODE, "osparams_private_cluster": {"noop": {"key": "hidden"}}, "ctime": 1795248633.98324},
     "nodes": {NODE: {"uuid": NODE, "name": "a1.lab.example", "serial_no": 1, "mtime": 1795250042.730287}},
     "nodegroups": {GROUP: {"uuid": GROUP, "name": "default", "members": [NODE]}},
     "instances": {INSTANCE: {"uuid": INSTANCE, "name": "inst1.lab.example", "disks": [DISK], "osparams_private": {"region": "moon"}}},

@@ -46,7 +46,7 @@ def test_files_have_ganetis_modes(empty, tmp_path):
     empty.write_serial(5)
     empty.write_ssconf({"master_node": "a1\n"})
     modes = {name: oct(os.stat(tmp_path / "standby" / name).st_mode & 0o777) for name in ("config.data", "queue/job-5", "queue/serial", "ssconf_master_node")}
-    assert modes == {"config.data": "0o640", "queue/job-5": "0o640", "queue/serial": "0o600", "ssconf_master_node": "0o444"}
+    assert modes == {"config.data": "0o640", "queue/job-5": "0o640", "queue/serial": "0o640", "ssconf_master_node": "0o444"}
     assert (tmp_path / "standby/queue/serial").read_text() == "5\n"
 
 

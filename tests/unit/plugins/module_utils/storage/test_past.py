@@ -11,8 +11,7 @@ import json
 import pytest
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import InvalidInput
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage import documents, inspect, past
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.client import Client, path
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage import documents, past
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.history import Revision
 
 from .samples import DISK, INSTANCE, configuration
@@ -87,14 +86,3 @@ def test_two_of_one_name_are_told_apart_by_their_uuid(settings_file, couch):
     with pytest.raises(InvalidInput, match="There are 2 objects named lan"):
         past.tell({**options, "name": "lan"})
     assert past.tell({**options, "name": "n2"})["id"] == "n2"
-
-
-def test_conflicts_are_found(servers, couch):
-    couch.write_configuration(configuration(20))
-    client = Client(servers[0])
-    where = path(couch.database("instances"))
-    assert inspect._conflicts(client, couch.database("instances")) == []
-    theirs = {"_id": INSTANCE, "_rev": f"1-{'f' * 32}", "serial": 20, "info": {"name": "theirs"}}
-    client.post(f"{where}/_bulk_docs", {"docs": [theirs], "new_edits": False})
-    assert inspect._conflicts(client, couch.database("instances")) == [INSTANCE]
-    client.close()

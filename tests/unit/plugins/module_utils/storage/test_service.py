@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,23 +22,25 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage import repl
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.base import convert
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.client import Client, path
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.couchdb import CouchStorage
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.disk import DiskStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.documents import DATABASES
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.program import program
 
+from .conftest import ganeti
 from .samples import configuration, job
 from .servers import of_url
 from .test_follow import Master, everything
 
 
 class Service:
-    """A master's service and its standby."""
+    """The service of a node that has a server, and another node's server; it is the first one's unless *name* says otherwise."""
 
-    def __init__(self, directory, servers, prefix):
+    def __init__(self, directory, servers, prefix, name="a1"):
         self.config = directory / "service.json"
         self.program = directory / "service.pyz"
         self.program.write_bytes(program())
         described = {name: {"url": server.url, "username": server.username, "password": server.password} for name, server in zip(("a1", "a2"), servers)}
-        values = {"name": "a1", "servers": described, "standbys": ["a2"], "prefix": prefix, "lag": 3}
+        values = {"name": name, "servers": described, "prefix": prefix, "lag": 3}
         values.update(directory=str(directory / "master"), status=str(directory / "run/status.json"))
         self.config.write_text(json.dumps(values))
         self.config.chmod(0o600)
@@ -137,15 +140,54 @@ def test_a_service_that_is_no_longer_on_the_master_rests(running, files, master,
     """The new master's files are the truth then: nothing is written any more, and no replication is left that would fight with its own."""
     eventually(lambda: running.check()[0] == 0)
     files.put("ssconf_master_node", "a2\n")
-    eventually(lambda: "this node is not the master, a2 is" in running.check()[1])
+    eventually(lambda: "a2 is the master" in running.check()[1])
     files.put("config.data", json.dumps(configuration(40)))
     client = Client(servers[0])
     eventually(lambda: replication.arrange(client, {}, change=False).removed == [])
     client.close()
-    assert databases[0].configuration()["serial_no"] == 20 and running.check()[0] == 2
+    assert databases[0].configuration()["serial_no"] == 20 and running.check() == (0, "OK: a2 is the master; a1 has 20")
     files.put("ssconf_master_node", "a1\n")
     eventually(lambda: everything(databases[1]) == everything(master))
     eventually(lambda: running.check()[0] == 0)
+
+
+def test_a_replaced_master_does_no_harm(tmp_path, running, files, master, databases, servers, prefix):
+    """The old master does not know of the failover: it goes on writing to its files, and comes back with replications of its own."""
+    eventually(lambda: running.check()[0] == 0)
+    ganeti(tmp_path / "new/master")
+    here = Master(tmp_path / "new/master")
+    new = Service(tmp_path / "new", servers, prefix, "a2")
+    new.start()
+    try:
+        eventually(lambda: "a1 is the master" in new.check()[1])
+        running.stop(signal.SIGKILL)
+        databases[0].write_jobs({20077: job(20077)})
+        cluster = {**configuration()["cluster"], "master_node": "u2"}
+        here.put("config.data", json.dumps(configuration(1021, cluster=cluster)))
+        here.put("ssconf_master_node", "a2\n")
+        eventually(lambda: new.check()[0] == 0)
+        files.put("config.data", json.dumps(configuration(25)))
+        running.start()
+        eventually(lambda: "this node was replaced as the master" in running.check()[1])
+        truth = DiskStorage(str(tmp_path / "new/master"))
+        eventually(lambda: everything(databases[0]) == everything(truth) == everything(databases[1]))
+        assert new.check()[1] == "OK: serial number 1021; a2 has 1021, a1 has 1021"
+    finally:
+        new.stop(signal.SIGKILL)
+        with Client(servers[1]) as client:
+            replication.arrange(client, {})
+
+
+def test_a_node_knows_its_server_by_its_own_name(tmp_path, servers):
+    made = Service(tmp_path, servers, "")
+    values = json.loads(made.config.read_text())
+    del values["name"]
+    made.config.write_text(json.dumps(values))
+    assert "names no server of this node" in made.check()[1]
+    values["servers"][socket.gethostname()] = values["servers"].pop("a2")
+    made.config.write_text(json.dumps(values))
+    chosen = service.settings(str(made.config))
+    assert (chosen.name, chosen.server.url, list(chosen.standbys)) == (socket.gethostname(), servers[1].url, ["a1"])
 
 
 def test_replications_are_arranged_and_removed(servers, databases, prefix):
@@ -186,7 +228,7 @@ def test_a_database_that_is_away_is_caught_up_with(tmp_path, files, master):
     CouchStorage(Client(server)).prepare()
     made = Service(tmp_path, [server, server], "")
     values = json.loads(made.config.read_text())
-    made.config.write_text(json.dumps({**values, "standbys": []}))
+    made.config.write_text(json.dumps({**values, "servers": {"a1": values["servers"]["a1"]}}))
     made.start()
     storage = CouchStorage(Client(server))
     try:
@@ -215,7 +257,7 @@ def test_settings_that_others_can_read_are_refused(tmp_path, servers):
         service.settings(str(made.config))
     made.config.chmod(0o600)
     assert service.settings(str(made.config)).standbys.keys() == {"a2"}
-    made.config.write_text('{"name": "a9", "servers": {}, "standbys": []}')
+    made.config.write_text('{"name": "a9", "servers": {}}')
     status, line = made.check()
     assert status == 2 and line.startswith("CRITICAL:") and "is no configuration of this service" in line
     os.unlink(made.config)

@@ -1,0 +1,62 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""Whether a node that takes itself for the master has been replaced. What it would write then must never reach the others.
+
+A node learns from Ganeti that it is the master no more, but not while it is cut off, or when it comes back. A failover raises the serial
+number of the configuration by far more than the old master may have counted on, so the databases tell.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._errors import GanetiError
+from .client import Client, Server, path
+from .documents import CONFIG, Json
+
+LEAP = 1000
+"""By how much a failover raises the serial number."""
+_SECONDS = 5.0
+"""For a server that may be away."""
+
+
+class Claim(t.NamedTuple):
+    """What a server's configuration says: its serial number, and the UUID of the master."""
+
+    serial: int
+    master: str
+
+
+def read(client: Client, prefix: str) -> t.Optional[Claim]:
+    """What a server says; None where it has no configuration."""
+    head = client.get(path(prefix + CONFIG, CONFIG), missing=True)
+    return Claim(head["serial"], head["info"]["cluster"]["master_node"]) if head else None
+
+
+def claims(servers: t.Iterable[Server], prefix: str) -> t.List[Claim]:
+    """What all servers say that can be asked."""
+    found = []
+    for server in servers:
+        try:
+            with Client(server, _SECONDS, attempts=1) as client:
+                claim = read(client, prefix)
+        except GanetiError:  # one that is away is another's business: nothing is written to it either
+            continue
+        if claim is not None:
+            found.append(claim)
+    return found
+
+
+def usurped(configuration: Json, found: t.Iterable[Claim]) -> t.Optional[str]:
+    """Why this configuration is not to be written to the databases: words, or None where it is."""
+    newer = [claim for claim in found if claim.serial > configuration["serial_no"] and claim.master != configuration["cluster"]["master_node"]]
+    if not newer:
+        return None
+    last = max(newer)
+    name = configuration["nodes"].get(last.master, {}).get("name", last.master)
+    return (
+        f"the databases hold serial number {last.serial} of the master {name}, the configuration here has {configuration['serial_no']}: "
+        "this node was replaced as the master. Have Ganeti stopped here, and add the node again (gnt-node add --readd)"
+    )
