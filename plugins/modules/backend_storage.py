@@ -16,8 +16,9 @@ author:
 description:
   - With V(couchdb), a service on the master follows Ganeti's configuration and job queue and writes what changes into CouchDB, object by object.
     CouchDB replicates it to the servers of other nodes and keeps the revisions of every object.
-  - Ganeti's own files, and its own copies to master candidates, stay as they are. When CouchDB cannot be reached, Ganeti goes on and the service
-    catches up later. So switching in either direction stops nothing and loses nothing.
+  - Ganeti's own files stay as they are. When CouchDB cannot be reached, Ganeti goes on and the service catches up later. So switching in either
+    direction stops nothing and loses nothing.
+  - The service is put on every node that has a server. Where the node is not the master it rests; so after a failover it goes on at the new one.
   - Runs on the master, as root. The CouchDB servers have to be there already.
   - The task ends when everything is in the database and every standby has it.
 extends_documentation_fragment:
@@ -39,6 +40,17 @@ options:
     type: str
     choices: [disk, couchdb]
     required: true
+  couchdb_mode:
+    description:
+      - Who keeps copies of configuration and jobs beside the master.
+      - With V(mirror), Ganeti's master candidates as always, and CouchDB in addition.
+      - With V(primary), CouchDB alone. The size of Ganeti's candidate pool is made 1 and the other candidates become regular nodes, so that jobs
+        are accepted without waiting for copies. Should the master die, M(ganeti.cluster.master_failover) makes another node the master out of its
+        own CouchDB. What CouchDB had not carried there by then is lost, as a rule the last fraction of a second.
+      - When it is V(primary) no more, the pool gets the size that it had.
+    type: str
+    choices: [mirror, primary]
+    default: mirror
   servers:
     description:
       - The CouchDB servers, that of the master and those of the standbys. Needed for V(couchdb).
@@ -54,7 +66,7 @@ options:
       url:
         description:
           - The server's address, as V(https://node1.example.com:6984). Without encryption only on the loopback interface.
-            The replications use it too, from the master's server.
+            The replications use it too, from the server of whichever node is the master.
         type: str
         required: true
       username:
@@ -69,7 +81,7 @@ options:
         required: true
       ca_path:
         description:
-          - A file on the master with the certificates that the server's certificate is verified with. The system's store if it is not set.
+          - A file on every node with the certificates that the server's certificate is verified with. The system's store if it is not set.
         type: path
   lag:
     description:
@@ -84,6 +96,7 @@ options:
 seealso:
   - module: ganeti.cluster.backend_storage_info
   - module: ganeti.cluster.config_history
+  - module: ganeti.cluster.master_failover
 """
 
 EXAMPLES = r"""
@@ -136,6 +149,7 @@ def argument_spec() -> _argspec.ArgumentSpec:
     )
     options = dict(
         storage=dict(type="str", choices=["disk", "couchdb"], required=True),
+        couchdb_mode=dict(type="str", choices=["mirror", "primary"], default="mirror"),
         servers=dict(type="list", elements="dict", default=[], options=server),
         lag=dict(type="int", default=10),
         timeout=dict(type="int", default=120),
