@@ -25,6 +25,7 @@ extends_documentation_fragment:
   - ganeti.cluster.attributes
   - ganeti.cluster.attributes.actiongroup_ganeti
   - ganeti.cluster.connection
+  - ganeti.cluster.ssh
   - ganeti.cluster.timeouts
 attributes:
   check_mode:

@@ -21,6 +21,7 @@ extends_documentation_fragment:
   - ganeti.cluster.attributes.actiongroup_ganeti
   - ganeti.cluster.attributes.info_module
   - ganeti.cluster.connection
+  - ganeti.cluster.ssh
 requirements:
   - paramiko, for O(transport=ssh)
   - jmespath, for O(query)

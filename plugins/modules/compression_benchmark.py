@@ -26,6 +26,7 @@ extends_documentation_fragment:
   - ganeti.cluster.attributes.actiongroup_ganeti
   - ganeti.cluster.attributes.info_module
   - ganeti.cluster.connection
+  - ganeti.cluster.ssh
 requirements:
   - paramiko and cryptography >= 3.3 on the host that the task runs on
   - SSH access as root from there to the nodes, which O(ssh) tells about

@@ -13,11 +13,29 @@ import zipfile
 
 # Written out, as Ansible packs with a module only what it sees imported by name.
 from .. import _errors
-from . import base, claims, client, conflicts, couchdb, disk, documents, files, follow, history, inotify, replication, service, snapshot, standbys
+from . import (
+    base,
+    claims,
+    client,
+    conflicts,
+    couchdb,
+    disk,
+    documents,
+    files,
+    follow,
+    history,
+    inotify,
+    promote,
+    replication,
+    service,
+    snapshot,
+    standbys,
+    survey,
+)
 
 _PACKAGE = "ganeti_couchdb"
 _STORAGE: t.Tuple[types.ModuleType, ...] = (
-    base, claims, client, conflicts, couchdb, disk, documents, files, follow, history, inotify, replication, service, snapshot, standbys,
+    base, claims, client, conflicts, couchdb, disk, documents, files, follow, history, inotify, promote, replication, service, snapshot, standbys, survey,
 )  # fmt: skip
 _MAIN = f"from {_PACKAGE}.storage.service import main\nraise SystemExit(main())\n"
 _TIME = (2020, 1, 1, 0, 0, 0)
@@ -26,8 +44,8 @@ _TIME = (2020, 1, 1, 0, 0, 0)
 
 def program() -> bytes:
     """The archive; the same bytes for the same sources."""
-    members = {"__main__.py": _MAIN, f"{_PACKAGE}/__init__.py": "", f"{_PACKAGE}/_errors.py": _source(_errors), f"{_PACKAGE}/storage/__init__.py": ""}
-    members.update({f"{_PACKAGE}/storage/{module.__name__.rpartition('.')[2]}.py": _source(module) for module in _STORAGE})
+    members = {"__main__.py": _MAIN, f"{_PACKAGE}/__init__.py": "", f"{_PACKAGE}/_errors.py": source(_errors), f"{_PACKAGE}/storage/__init__.py": ""}
+    members.update({f"{_PACKAGE}/storage/{module.__name__.rpartition('.')[2]}.py": source(module) for module in _STORAGE})
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in sorted(members.items()):
@@ -35,7 +53,7 @@ def program() -> bytes:
     return stream.getvalue()
 
 
-def _source(module: types.ModuleType) -> str:
+def source(module: types.ModuleType) -> str:
     """The text of a module, be it a file or a member of the archive that Ansible makes of a module."""
     loader = t.cast(t.Any, module.__loader__)
-    return str(loader.get_source(module.__name__))
+    return str(loader.getsource(module.__name__))

@@ -8,6 +8,7 @@
 ends with 0, 1 or 2, as monitoring systems want it: all is well, a standby lags, or something does not work.
 ``service.py --config FILE --snapshot DIRECTORY --keep N`` writes a dated archive of what is in the database, and removes the oldest.
 ``service.py --config FILE --restore ARCHIVE`` makes the database hold what an archive does; not while the service runs, as it would undo that.
+``--survey``, ``--promote`` and ``--archive`` are steps of a failover (ganeti.cluster.master_failover), which speaks JSON with them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import time
 import typing as t
 
 from .._errors import GanetiError, InvalidInput
-from . import claims, replication, snapshot
+from . import claims, promote, replication, snapshot
 from .client import Client, Server
 from .couchdb import CouchStorage
 from .disk import DIRECTORY, DiskStorage
@@ -31,6 +32,7 @@ from .documents import Json
 from .files import replace
 from .follow import Follower, Status
 from .standbys import Standbys
+from .survey import survey
 
 STATUS = "/run/ganeti-couchdb/status.json"
 _STEP = 5.0
@@ -272,17 +274,38 @@ def main() -> int:
     instead.add_argument("--snapshot", metavar="DIRECTORY", help="write a snapshot of the database into a directory")
     instead.add_argument("--restore", metavar="ARCHIVE", help="make the database hold what a snapshot does")
     parser.add_argument("--keep", type=int, default=30, help="how many snapshots to keep, 30 if it is not given")
+    for name, words in _FAILOVER.items():
+        instead.add_argument(f"--{name}", action="store_true", help=words)
     asked = parser.parse_args()
     try:
         chosen = settings(asked.config)
-        if not (asked.check or asked.snapshot or asked.restore):
+        step = next((name for name in _FAILOVER if getattr(asked, name)), None)
+        if not (asked.check or asked.snapshot or asked.restore or step):
             run(chosen)
             return 0
-        status, line = check(chosen) if asked.check else (_OK, copy(chosen, asked))
+        status, line = check(chosen) if asked.check else (_OK, fail_over(chosen, step) if step else copy(chosen, asked))
     except GanetiError as error:
         status, line = _CRITICAL, f"CRITICAL: {error.message}"
     sys.stdout.write(line + "\n")
     return status
+
+
+_FAILOVER = {
+    "survey": "tell what is here, for a failover",
+    "promote": "make the files of a master out of the database, as the request on standard input says",
+    "archive": "make the files of archived jobs too",
+}
+
+
+def fail_over(chosen: Settings, step: str) -> str:
+    """A step of a failover; what came of it, as JSON."""
+    if step == "survey":
+        return json.dumps(survey(chosen.name, chosen.server, chosen.standbys, chosen.prefix, chosen.directory))
+    with Client(chosen.server) as client:
+        storage = CouchStorage(client, chosen.prefix)
+        if step == "archive":
+            return json.dumps({"jobs": promote.archive(storage, chosen.directory)})
+        return json.dumps(promote.promote(storage, chosen.directory, promote.Request(**json.load(sys.stdin))))
 
 
 def copy(chosen: Settings, asked: argparse.Namespace) -> str:

@@ -1,0 +1,210 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""Making a standby the master, from elsewhere: by SSH to all nodes, out of the standby's own database, with Ganeti's own failover.
+
+Whatever step it dies at, the same task again goes on: nothing that is done twice does harm, and until Ganeti's failover the old master is one.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import time
+import typing as t
+
+from .._difference import Difference
+from .._errors import ConnectionFailed, GanetiError, PreflightFailed
+from ..api.master import succeed
+from ..api.ssh import SshHost, luxi_over_ssh
+from . import admit, placement
+from .disk import DIRECTORY
+from .documents import Json
+from .program import source
+from .situation import Situation, problems
+
+_DAEMONS = "/usr/lib/ganeti/daemon-util"
+_ENSURE = "/usr/lib/ganeti/ensure-dirs"
+_AUTHORIZED = "/root/.ssh/authorized_keys"
+_FAILOVER_SECONDS = 300.0
+_STEP = 0.5
+
+Say = t.Callable[[str], None]
+
+
+def fail_over(params: t.Mapping[str, t.Any], check_mode: bool) -> Json:
+    """Do what the module's parameters say; the module's result. Raises GanetiError."""
+    hosts = Hosts(params["ssh"])
+    try:
+        return _Failover(hosts, params).run(check_mode)
+    finally:
+        hosts.close()
+
+
+class Hosts:
+    """The nodes by SSH, each connected to once."""
+
+    def __init__(self, options: t.Mapping[str, t.Any]) -> None:
+        self._options = options
+        self._hosts: t.Dict[str, SshHost] = {}
+
+    def host(self, name: str, address: t.Optional[str] = None) -> SshHost:
+        """A node; it is connected to when it is used."""
+        if name not in self._hosts:
+            self._hosts[name] = SshHost(name, self._options, address)
+        return self._hosts[name]
+
+    def reach(self, nodes: t.Mapping[str, str]) -> t.Dict[str, str]:
+        """Connect to nodes, given with their addresses, all at once; why it failed, by the names of those that cannot be reached."""
+        if not nodes:
+            return {}
+        with concurrent.futures.ThreadPoolExecutor(len(nodes)) as pool:
+            answers = pool.map(lambda each: self._try(*each), nodes.items())
+        return {name: why for name, why in zip(nodes, answers) if why}
+
+    def _try(self, name: str, address: str) -> t.Optional[str]:
+        try:
+            self.host(name, address).connect()
+        except ConnectionFailed as error:
+            return error.message
+        return None
+
+    def close(self) -> None:
+        """Close all connections."""
+        for host in self._hosts.values():
+            host.close()
+
+
+class _Failover:
+    """One failover; the steps in the order in which they are done."""
+
+    def __init__(self, hosts: Hosts, params: t.Mapping[str, t.Any]) -> None:
+        self._hosts = hosts
+        self._params = params
+        self._new = hosts.host(params["new_master"])
+        self._warnings: t.List[str] = []
+
+    def run(self, check_mode: bool) -> Json:
+        survey = self._program(self._new, "survey")
+        if survey["name"] != self._params["new_master"]:
+            raise GanetiError(f"{self._params['new_master']} is a node that Ganeti knows as {survey['name']}: give it that name.")
+        if survey["master"] == survey["name"]:
+            return self._is_master(survey, check_mode)
+        situation = self._look_around(survey)
+        change = Difference()
+        change.add("master", situation.old, situation.new)
+        if situation.dead:
+            change.add(f"{situation.old} is offline", survey["nodes"][situation.old]["offline"], True)
+        result = {"changed": True, "diff": change.diff(), "master": situation.new, "old_master": situation.old}
+        if check_mode:
+            return {**result, "serial": survey["serial"], "warnings": self._warnings}
+        return {**result, **self._carry_out(situation)}
+
+    def _is_master(self, survey: Json, check_mode: bool) -> Json:
+        """It is the master already; only its daemons may be missing, where an earlier failover did not come to its end."""
+        answers = self._accepts_jobs()
+        result = {"master": survey["name"], "old_master": survey["name"], "serial": survey["serial"], "warnings": self._warnings}
+        change = Difference()
+        change.add("master daemons", "running" if answers else "not running", "running")
+        if not answers and not check_mode:
+            succeed(self._new, [_DAEMONS, "start-master"], "Starting the master's daemons")
+            self._wait("accepts jobs", self._accepts_jobs)
+        return {"changed": change.changed, "diff": change.diff(), **result}
+
+    def _look_around(self, survey: Json) -> Situation:
+        others = {name: node["address"] for name, node in survey["nodes"].items() if name != survey["name"] and not node["offline"]}
+        unreached = self._hosts.reach(others)
+        reached = frozenset(others.keys() - unreached.keys())
+        old = self._program(self._hosts.host(survey["master"]), "survey") if survey["master"] in reached else None
+        situation = Situation(survey, reached, old)
+        found = problems(situation, self._params["fenced"], self._params["accept_loss"])
+        if found:
+            raise PreflightFailed([f"{each[:1].upper()}{each[1:]}" for each in found], unreachable=unreached)
+        self._warnings += [
+            f"{name} could not be told of the new master ({unreached[name]}): when it is back, add it again (gnt-node add --readd)" for name in situation.away
+        ]
+        return situation
+
+    def _carry_out(self, situation: Situation) -> Json:
+        started = time.monotonic()
+        if not situation.dead:
+            situation = self._stop(situation)
+        promoted = None if situation.from_files else self._promote(situation)
+        self._ganetis_failover(situation)
+        self._wait("accepts jobs", self._accepts_jobs)
+        seconds = round(time.monotonic() - started, 1)
+        if promoted:
+            self._program(self._new, "archive")
+            succeed(self._new, [_ENSURE, "--full-run"], "Giving archived jobs to their users")
+        serial = promoted["serial"] if promoted else situation.survey["serial"]
+        self._wait("writes to its database", lambda: bool(self._program(self._new, "survey")["serial"] >= serial))
+        return {"serial": serial, "seconds": seconds, "source": "couchdb" if promoted else "files", "warnings": self._warnings}
+
+    def _stop(self, situation: Situation) -> Situation:
+        """Stop the old master's daemons, and wait until all that it has written is at the new one."""
+        old = self._hosts.host(situation.old)
+        succeed(old, [_DAEMONS, "stop-master"], f"Stopping the master's daemons on {situation.old}")
+        surveys: t.List[Json] = []
+
+        def same() -> bool:
+            surveys[:] = [self._program(self._new, "survey"), self._program(old, "survey")]
+            here, there = surveys
+            return bool(here["contents"] == there["contents"] and here["serial"] >= there["files"]["serial"])
+
+        try:
+            self._wait(f"has what {situation.old} has written", same)
+        except GanetiError:
+            if not self._params["accept_loss"]:
+                succeed(old, [_DAEMONS, "start-master"], f"Starting the master's daemons on {situation.old} again")
+                raise
+        return situation._replace(survey=surveys[0], old_survey=surveys[1])
+
+    def _promote(self, situation: Situation) -> Json:
+        request = {"name": situation.new, "dead": situation.dead, "seen": situation.seen}
+        promoted = self._program(self._new, "promote", request)
+        succeed(self._new, [_ENSURE], "Giving the files to Ganeti's users")
+        given = {"directory": DIRECTORY, "lines": {f"ssconf_{name}": line for name, line in promoted["candidates"].items()}}
+        given["keys"] = {_AUTHORIZED: promoted["key"]} if promoted["key"] else {}
+        command = ["/usr/bin/python3", "-I", "-c", source(admit)]
+        for name in sorted({*situation.reached, situation.new}):
+            succeed(self._hosts.host(name), command, f"Telling {name} of the new master", json.dumps(given).encode())
+        return promoted
+
+    def _ganetis_failover(self, situation: Situation) -> None:
+        """Ganeti tells by its exit status of warnings too, as of an old master that does not answer; what counts is whether jobs are accepted."""
+        options = [] if situation.voting and not situation.dead else ["--no-voting", "--yes-do-it"]
+        status, output, said = self._new.run(["gnt-cluster", "master-failover", *options], timeout=_FAILOVER_SECONDS)
+        words = [line.strip() for line in (output + said).decode("utf-8", "replace").splitlines() if line.strip()]
+        self._warnings += [f"gnt-cluster master-failover: {line}" for line in words]
+        if status and self._program(self._new, "survey")["master"] != situation.new:
+            why = " ".join(words) or f"exit status {status}"
+            raise GanetiError(f"Ganeti's own failover on {situation.new} failed: {why}. Repair that, and run this again.")
+
+    def _accepts_jobs(self) -> bool:
+        """Whether the new master's luxid answers as that of the master."""
+        try:
+            with luxi_over_ssh(SshHost(self._new.name, self._params["ssh"])) as cluster:
+                return bool(cluster.info()["master"] == self._params["new_master"])
+        except GanetiError:
+            return False
+
+    def _wait(self, what: str, holds: t.Callable[[], bool]) -> None:
+        deadline = time.monotonic() + self._params["timeout"]
+        while not holds():
+            if time.monotonic() > deadline:
+                raise GanetiError(f"Within {self._params['timeout']} s it did not come to be that {self._new.name} {what}: see its logs, and run this again.")
+            time.sleep(_STEP)
+
+    def _program(self, host: SshHost, step: str, given: t.Optional[Json] = None) -> Json:
+        """A step of the service's program on a node."""
+        command = ["/usr/bin/python3", "-I", placement.PROGRAM, "--config", placement.SETTINGS, f"--{step}"]
+        status, output, said = host.run(command, json.dumps(given).encode() if given else None, timeout=_FAILOVER_SECONDS)
+        text = output.decode("utf-8", "replace").strip()
+        if status:
+            words = text.partition("CRITICAL: ")[2] or said.decode("utf-8", "replace").strip().rpartition("\n")[2]
+            raise GanetiError(f"{host.name} is no standby that could become the master: {words or f'exit status {status}'}")
+        try:
+            return t.cast(Json, json.loads(text))
+        except ValueError:
+            raise GanetiError(f"{host.name} did not answer the step {step} as expected: does a login script of its user print something?") from None

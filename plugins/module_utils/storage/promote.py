@@ -1,0 +1,115 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""Giving a node the files of a master, out of its own database. Runs on the node, while no daemon there uses them.
+
+What stock Ganeti asks of the next master is made true: that it is a master candidate, by name, address and certificate (Ganeti 3.0:
+bootstrap.MasterFailover, server/noded.py). The files' owners are set by Ganeti's ensure-dirs afterwards.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+import re
+import ssl
+import time
+import typing as t
+
+from .._errors import StorageFailed
+from .base import copy_jobs
+from .claims import LEAP
+from .couchdb import CouchStorage
+from .disk import DiskStorage
+from .documents import Json
+
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.S)
+_KEY = "/root/.ssh/id_{}.pub"
+
+
+class Request(t.NamedTuple):
+    """Who becomes the master, which nodes are dead, and the highest serial number that anybody is known to have had."""
+
+    name: str
+    dead: t.List[str]
+    seen: int
+
+
+def promote(storage: CouchStorage, directory: str, request: Request) -> Json:
+    """Write the files; what was written, and what the other nodes have to know. Raises StorageFailed before the first file is touched."""
+    now = storage.configuration()
+    digest = fingerprint(os.path.join(directory, "client.pem"))
+    configuration = promoted(now, request, digest, time.time())
+    key = _public_key(configuration["cluster"])
+    files = DiskStorage(directory, durable=False)
+    here, there = storage.queue(), files.queue()
+    jobs = copy_jobs(storage, files, here.jobs, there.jobs, archived=False)
+    files.write_serial(max(here.serial, *here.jobs, *here.archived, 0))
+    files.write_configuration(configuration)
+    os.sync()
+    uuid, node = _find(configuration, request.name)
+    candidates = {"master_candidates": request.name, "master_candidates_ips": node["primary_ip"], "master_candidates_certs": f"{uuid}={digest}"}
+    return {"serial": configuration["serial_no"], "jobs": jobs, "candidates": candidates, "key": key}
+
+
+def archive(storage: CouchStorage, directory: str) -> int:
+    """Write the archived jobs as well, for which no client waits; how many were written or removed."""
+    files = DiskStorage(directory, durable=False)
+    count = copy_jobs(storage, files, storage.queue().archived, files.queue().archived, archived=True)
+    os.sync()
+    return count
+
+
+def promoted(configuration: Json, request: Request, digest: str, now: float) -> Json:
+    """The configuration in which the node may become the master; raise StorageFailed where there is no such node.
+
+    Where the pool has room for one candidate, that is it, and the certificate of the one before is worth nothing any more.
+    """
+    result = copy.deepcopy(configuration)
+    uuid, _node = _find(result, request.name)
+    alone = result["cluster"]["candidate_pool_size"] == 1
+    for each, node in result["nodes"].items():
+        dead = node["name"] in request.dead
+        candidate = each == uuid or (node["master_candidate"] and not alone and not dead)
+        wanted = {"master_candidate": candidate, "offline": node["offline"] or dead}
+        if {key: node[key] for key in wanted} != wanted:
+            node.update(wanted, serial_no=node["serial_no"] + 1, mtime=now)
+    certificates = result["cluster"]["candidate_certs"]
+    kept = {each: value for each, value in certificates.items() if result["nodes"].get(each, {}).get("master_candidate")}
+    result["cluster"].update(candidate_certs={**kept, uuid: digest}, serial_no=result["cluster"]["serial_no"] + 1, mtime=now)
+    result.update(serial_no=max(result["serial_no"], request.seen) + LEAP, mtime=now)
+    return result
+
+
+def _find(configuration: Json, name: str) -> t.Tuple[str, Json]:
+    found = [(uuid, node) for uuid, node in configuration["nodes"].items() if node["name"] == name]
+    if len(found) != 1:
+        raise StorageFailed(f"The configuration in the database knows no node {name}: nothing was written.")
+    return found[0]
+
+
+def fingerprint(file: str) -> str:
+    """The digest of a node's certificate, as Ganeti compares it (utils.GetCertificateDigest)."""
+    try:
+        with open(file, encoding="ascii") as stream:
+            match = _CERTIFICATE.search(stream.read())
+    except OSError as error:
+        raise StorageFailed(f"Cannot read {file}, with which this node shows the others who it is: {error.strerror}.") from error
+    if match is None:
+        raise StorageFailed(f"{file} holds no certificate: add the node to the cluster again.")
+    digest = hashlib.sha1(ssl.PEM_cert_to_DER_cert(match[0])).hexdigest().upper()
+    return ":".join(digest[start : start + 2] for start in range(0, len(digest), 2))
+
+
+def _public_key(cluster: Json) -> t.Optional[str]:
+    """The key by which root of this node is to reach the others; None where Ganeti leaves SSH alone."""
+    if not cluster.get("modify_ssh_setup", True):
+        return None
+    file = _KEY.format(cluster.get("ssh_key_type", "rsa"))
+    try:
+        with open(file, encoding="utf-8") as stream:
+            return stream.read().strip() or None
+    except OSError as error:
+        raise StorageFailed(f"Cannot read {file}, with which a master reaches the other nodes: {error.strerror}.") from error

@@ -1,0 +1,97 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""Whether a node may become the master, and how: decisions alone, from what was found out."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .documents import Json
+
+
+class Situation(t.NamedTuple):
+    """What is known before a failover: the new master's survey, which nodes can be reached by SSH, and the old master's survey if it can be."""
+
+    survey: Json
+    reached: t.FrozenSet[str]
+    old_survey: t.Optional[Json]
+
+    @property
+    def new(self) -> str:
+        """The node that is to be the master."""
+        return str(self.survey["name"])
+
+    @property
+    def old(self) -> str:
+        """The master as the new one knows it."""
+        return str(self.survey["master"])
+
+    @property
+    def from_files(self) -> bool:
+        """Whether Ganeti itself has kept the node's files as new as the database, as it does for master candidates."""
+        files = self.survey["files"]
+        return files is not None and bool(self.survey["nodes"][self.new]["master_candidate"]) and files["serial"] >= self.survey["serial"]
+
+    @property
+    def dead(self) -> t.List[str]:
+        """The old master, where nobody could speak with it."""
+        return [] if self.old in self.reached else [self.old]
+
+    @property
+    def voting(self) -> bool:
+        """Whether most nodes can agree to the new master (Ganeti: bootstrap.MajorityHealthy); otherwise they are not asked."""
+        return 2 * len(self.reached | {self.new}) > len(self.survey["nodes"])
+
+    @property
+    def seen(self) -> int:
+        """The highest serial number that anybody is known to have had."""
+        found = [each for each in self.survey["serials"].values() if isinstance(each, int)]
+        files = self.old_survey["files"] if self.old_survey else None
+        return int(max([self.survey["serial"], *found, *([files["serial"]] if files else [])]))
+
+    @property
+    def away(self) -> t.List[str]:
+        """Nodes that should be online, and cannot be told of the new master."""
+        return sorted(name for name, node in self.survey["nodes"].items() if not node["offline"] and name not in {*self.reached, self.new, self.old})
+
+
+def problems(situation: Situation, fenced: bool, accept_loss: bool) -> t.List[str]:
+    """Why the failover is not to be: all reasons at once, each with what to do."""
+    return [*_of_node(situation), *_of_old_master(situation, fenced), *([] if accept_loss or situation.from_files else _of_copies(situation))]
+
+
+def _of_node(situation: Situation) -> t.Iterator[str]:
+    survey, node = situation.survey, situation.survey["nodes"].get(situation.new)
+    if node is None:
+        yield f"the configuration in {situation.new}'s database knows no node of this name: see what is replicated there"
+        return
+    if node["offline"] or node["drained"] or not node["master_capable"]:
+        yield f"{situation.new} is offline, drained or not master capable: choose another node"
+    if survey["installed"] is None:
+        yield f"Ganeti's library is not found on {situation.new}: install ganeti there, in the version of the cluster"
+    elif survey["installed"] != survey["version"]:
+        older = "older" if survey["installed"] < survey["version"] else "newer"
+        yield f"{situation.new} has an {older} Ganeti ({survey['installed']}) than the configuration is of ({survey['version']}): choose another node"
+
+
+def _of_old_master(situation: Situation, fenced: bool) -> t.Iterator[str]:
+    if situation.dead and not fenced:
+        yield (
+            f"{situation.old}, the master until now, cannot be reached by SSH, so nobody can stop it: were it alive, there would be two masters. "
+            "Make sure that it is off, then say so with fenced"
+        )
+    if not situation.voting and not fenced:
+        yield "most nodes cannot be reached, so this may be the smaller part of a cluster that has been cut in two: make sure of the others, then set fenced"
+
+
+def _of_copies(situation: Situation) -> t.Iterator[str]:
+    """A reachable old master is waited for, so what its server has is no loss."""
+    here = int(situation.survey["serial"])
+    for name, found in sorted(situation.survey["serials"].items()):
+        if isinstance(found, int) and found > here and not (name == situation.old and situation.old_survey):
+            yield (
+                f"{name} has serial number {found}, {situation.new} only {here}: {found - here} changes would be lost. "
+                f"Make {name} the master, or set accept_loss"
+            )

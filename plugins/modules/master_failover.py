@@ -1,0 +1,141 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the ganeti.cluster authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Make another node the master of a cluster."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: master_failover
+short_description: Make another node the master of a Ganeti cluster, out of its own CouchDB
+version_added: 0.1.0
+author:
+  - the ganeti.cluster authors (@ganeti)
+description:
+  - Makes a node the master that has a CouchDB server of the cluster's backend storage. It need not be a master candidate.
+  - The old master, if it can be reached, is stopped first, and all that it has written is waited for; so nothing is lost. If it is dead, the node
+    becomes the master with what CouchDB had carried to it.
+  - Then the node's own database becomes configuration and job queue, all nodes that can be reached learn of the new master candidate, and Ganeti's
+    own failover is run. The service on the new master turns the replications round, and removes from the others' databases what the new master
+    never had.
+  - Where Ganeti has kept the node's files up to date itself, as those of a master candidate, they are taken instead.
+  - Runs on the controller, which reaches the nodes by SSH. If it is interrupted at whatever point, the same task again goes on.
+extends_documentation_fragment:
+  - ganeti.cluster.attributes
+  - ganeti.cluster.ssh
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Finds out all that decides whether the failover can be, and refuses what would be refused.
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  new_master:
+    description:
+      - The name of the node that is to be the master, as Ganeti knows it.
+    type: str
+    required: true
+  fenced:
+    description:
+      - That the old master is known to be off, or cut off, for good. Needed where it cannot be reached by SSH, since a master that
+        lives on would be a second one.
+      - It is marked offline then. When it is back, add it again with C(gnt-node add --readd).
+    type: bool
+    default: false
+  accept_loss:
+    description:
+      - To go on though another standby, or the old master, has changes that this node has not. They are lost.
+    type: bool
+    default: false
+  timeout:
+    description:
+      - How long, in seconds, to wait for each of these things. That the node has all that the old master wrote, and that it accepts jobs.
+    type: int
+    default: 60
+seealso:
+  - module: ganeti.cluster.backend_storage
+"""
+
+EXAMPLES = r"""
+- name: Let node2 be the master while node1 is maintained
+  hosts: localhost
+  tasks:
+    - name: Fail over
+      ganeti.cluster.master_failover:
+        new_master: node2.example.com
+
+- name: Node1 is dead, and its power was cut
+  hosts: localhost
+  tasks:
+    - name: Fail over
+      ganeti.cluster.master_failover:
+        new_master: node2.example.com
+        fenced: true
+"""
+
+RETURN = r"""
+master:
+  description: The master now or, in check mode, afterwards.
+  returned: success
+  type: str
+  sample: node2.example.com
+old_master:
+  description: The master before.
+  returned: success
+  type: str
+  sample: node1.example.com
+serial:
+  description: The serial number of the configuration. A failover raises it by far, so that what the old master may still write is known to be older.
+  returned: success
+  type: int
+  sample: 1042
+source:
+  description: What the new master's files were made of. V(couchdb), or V(files) where they were Ganeti's own copies.
+  returned: changed, not in check mode
+  type: str
+  sample: couchdb
+seconds:
+  description: How long it took, after all was checked, until the new master accepted jobs.
+  returned: changed, not in check mode
+  type: float
+  sample: 9.4
+"""
+
+import typing as t
+
+from ansible_collections.ganeti.cluster.plugins.module_utils import _argspec
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.failover import fail_over
+
+
+def argument_spec() -> _argspec.ArgumentSpec:
+    """The options."""
+    options = dict(
+        new_master=dict(type="str", required=True),
+        fenced=dict(type="bool", default=False),
+        accept_loss=dict(type="bool", default=False),
+        timeout=dict(type="int", default=60),
+        ssh=_argspec.ssh_options(),
+    )
+    return _argspec.ArgumentSpec(options)
+
+
+def main() -> t.NoReturn:
+    """Run the module."""
+    module = argument_spec().create_module()
+    try:
+        result = fail_over(module.params, module.check_mode)
+    except GanetiError as error:
+        module.fail_json(msg=error.message, **error.details)
+    for text in result.pop("warnings", []):
+        module.warn(text)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
