@@ -104,6 +104,11 @@ seconds:
   returned: changed, not in check mode
   type: float
   sample: 9.4
+steps:
+  description: How long each step of that took, in seconds.
+  returned: changed, not in check mode
+  type: dict
+  sample: {"write its files": 1.2, "tell the nodes": 0.4, "Ganeti's own failover": 7.1, "accept jobs": 0.7}
 """
 
 import typing as t

@@ -10,15 +10,17 @@ Whatever step it dies at, the same task again goes on: nothing that is done twic
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import json
 import time
 import typing as t
 
 from .._difference import Difference
 from .._errors import ConnectionFailed, GanetiError, PreflightFailed
+from ..api import Cluster
 from ..api.master import succeed
 from ..api.ssh import SshHost, luxi_over_ssh
-from . import admit, placement
+from . import admit, placement, pool
 from .disk import DIRECTORY
 from .documents import Json
 from .program import source
@@ -29,8 +31,6 @@ _ENSURE = "/usr/lib/ganeti/ensure-dirs"
 _AUTHORIZED = "/root/.ssh/authorized_keys"
 _FAILOVER_SECONDS = 300.0
 _STEP = 0.5
-
-Say = t.Callable[[str], None]
 
 
 def fail_over(params: t.Mapping[str, t.Any], check_mode: bool) -> Json:
@@ -59,8 +59,8 @@ class Hosts:
         """Connect to nodes, given with their addresses, all at once; why it failed, by the names of those that cannot be reached."""
         if not nodes:
             return {}
-        with concurrent.futures.ThreadPoolExecutor(len(nodes)) as pool:
-            answers = pool.map(lambda each: self._try(*each), nodes.items())
+        with concurrent.futures.ThreadPoolExecutor(len(nodes)) as executor:
+            answers = executor.map(lambda each: self._try(*each), nodes.items())
         return {name: why for name, why in zip(nodes, answers) if why}
 
     def _try(self, name: str, address: str) -> t.Optional[str]:
@@ -84,6 +84,7 @@ class _Failover:
         self._params = params
         self._new = hosts.host(params["new_master"])
         self._warnings: t.List[str] = []
+        self._steps: t.Dict[str, float] = {}
 
     def run(self, check_mode: bool) -> Json:
         survey = self._program(self._new, "survey")
@@ -127,19 +128,33 @@ class _Failover:
         return situation
 
     def _carry_out(self, situation: Situation) -> Json:
-        started = time.monotonic()
         if not situation.dead:
-            situation = self._stop(situation)
-        promoted = None if situation.from_files else self._promote(situation)
-        self._ganetis_failover(situation)
-        self._wait("accepts jobs", self._accepts_jobs)
-        seconds = round(time.monotonic() - started, 1)
+            with self._timed("stop the old master"):
+                situation = self._stop(situation)
+        promoted = None
+        if not situation.from_files:
+            with self._timed("write its files"):
+                promoted = self._program(self._new, "promote", {"name": situation.new, "dead": situation.dead, "seen": situation.seen})
+                succeed(self._new, [_ENSURE], "Giving the files to Ganeti's users")
+            with self._timed("tell the nodes"):
+                self._admit(situation, promoted)
+        with self._timed("Ganeti's own failover"):
+            self._ganetis_failover(situation)
+        with self._timed("accept jobs"):
+            self._wait("accepts jobs", self._accepts_jobs)
+        seconds = round(sum(self._steps.values()), 1)
         if promoted:
-            self._program(self._new, "archive")
-            succeed(self._new, [_ENSURE, "--full-run"], "Giving archived jobs to their users")
+            self._tidy_up(situation)
         serial = promoted["serial"] if promoted else situation.survey["serial"]
         self._wait("writes to its database", lambda: bool(self._program(self._new, "survey")["serial"] >= serial))
-        return {"serial": serial, "seconds": seconds, "source": "couchdb" if promoted else "files", "warnings": self._warnings}
+        source = "couchdb" if promoted else "files"
+        return {"serial": serial, "seconds": seconds, "steps": self._steps, "source": source, "warnings": self._warnings}
+
+    @contextlib.contextmanager
+    def _timed(self, step: str) -> t.Iterator[None]:
+        started = time.monotonic()
+        yield
+        self._steps[step] = round(time.monotonic() - started, 1)
 
     def _stop(self, situation: Situation) -> Situation:
         """Stop the old master's daemons, and wait until all that it has written is at the new one."""
@@ -160,16 +175,21 @@ class _Failover:
                 raise
         return situation._replace(survey=surveys[0], old_survey=surveys[1])
 
-    def _promote(self, situation: Situation) -> Json:
-        request = {"name": situation.new, "dead": situation.dead, "seen": situation.seen}
-        promoted = self._program(self._new, "promote", request)
-        succeed(self._new, [_ENSURE], "Giving the files to Ganeti's users")
-        given = {"directory": DIRECTORY, "lines": {f"ssconf_{name}": line for name, line in promoted["candidates"].items()}}
-        given["keys"] = {_AUTHORIZED: promoted["key"]} if promoted["key"] else {}
+    def _admit(self, situation: Situation, promoted: Json) -> None:
+        """Have all nodes take the new master for a master candidate, by its certificate and its key."""
+        lines = {f"ssconf_{name}": line for name, line in promoted["candidates"].items()}
+        given = {"directory": DIRECTORY, "lines": lines, "keys": {_AUTHORIZED: promoted["key"]} if promoted["key"] else {}}
         command = ["/usr/bin/python3", "-I", "-c", source(admit)]
         for name in sorted({*situation.reached, situation.new}):
             succeed(self._hosts.host(name), command, f"Telling {name} of the new master", json.dumps(given).encode())
-        return promoted
+
+    def _tidy_up(self, situation: Situation) -> None:
+        """What no client waits for: archived jobs, and an old master that is a candidate still where the pool has room for one."""
+        self._program(self._new, "archive")
+        succeed(self._new, [_ENSURE, "--full-run"], "Giving archived jobs to their users")
+        if situation.survey["pool_size"] == 1:
+            with self._luxi() as cluster:
+                pool.shrink(cluster, pool.read(cluster, situation.new))
 
     def _ganetis_failover(self, situation: Situation) -> None:
         """Ganeti tells by its exit status of warnings too, as of an old master that does not answer; what counts is whether jobs are accepted."""
@@ -184,10 +204,13 @@ class _Failover:
     def _accepts_jobs(self) -> bool:
         """Whether the new master's luxid answers as that of the master."""
         try:
-            with luxi_over_ssh(SshHost(self._new.name, self._params["ssh"])) as cluster:
+            with self._luxi() as cluster:
                 return bool(cluster.info()["master"] == self._params["new_master"])
         except GanetiError:
             return False
+
+    def _luxi(self) -> Cluster:
+        return luxi_over_ssh(SshHost(self._new.name, self._params["ssh"]))
 
     def _wait(self, what: str, holds: t.Callable[[], bool]) -> None:
         deadline = time.monotonic() + self._params["timeout"]

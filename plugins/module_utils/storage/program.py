@@ -56,4 +56,4 @@ def program() -> bytes:
 def source(module: types.ModuleType) -> str:
     """The text of a module, be it a file or a member of the archive that Ansible makes of a module."""
     loader = t.cast(t.Any, module.__loader__)
-    return str(loader.getsource(module.__name__))
+    return str(loader.get_source(module.__name__))

@@ -63,16 +63,12 @@ def archive(storage: CouchStorage, directory: str) -> int:
 
 
 def promoted(configuration: Json, request: Request, digest: str, now: float) -> Json:
-    """The configuration in which the node may become the master; raise StorageFailed where there is no such node.
-
-    Where the pool has room for one candidate, that is it, and the certificate of the one before is worth nothing any more.
-    """
+    """The configuration in which the node may become the master, and dead nodes are nobody's concern; raise StorageFailed where there is no such node."""
     result = copy.deepcopy(configuration)
     uuid, _node = _find(result, request.name)
-    alone = result["cluster"]["candidate_pool_size"] == 1
     for each, node in result["nodes"].items():
         dead = node["name"] in request.dead
-        candidate = each == uuid or (node["master_candidate"] and not alone and not dead)
+        candidate = each == uuid or (node["master_candidate"] and not dead)
         wanted = {"master_candidate": candidate, "offline": node["offline"] or dead}
         if {key: node[key] for key in wanted} != wanted:
             node.update(wanted, serial_no=node["serial_no"] + 1, mtime=now)
