@@ -23,12 +23,15 @@ from ..api.ssh import SshHost, luxi_over_ssh
 from . import admit, placement, pool
 from .disk import DIRECTORY
 from .documents import Json
-from .program import source
+from .program import program, source
 from .situation import Situation, problems
 
 _DAEMONS = "/usr/lib/ganeti/daemon-util"
 _ENSURE = "/usr/lib/ganeti/ensure-dirs"
 _AUTHORIZED = "/root/.ssh/authorized_keys"
+_COPY = "/run/ganeti-failover.pyz"
+_PUT = f"umask 077 && cat >{_COPY}"
+"""The program as this collection has it, for the time of a failover; the service's own may be of another version."""
 _FAILOVER_SECONDS = 300.0
 _STEP = 0.5
 
@@ -48,6 +51,7 @@ class Hosts:
     def __init__(self, options: t.Mapping[str, t.Any]) -> None:
         self._options = options
         self._hosts: t.Dict[str, SshHost] = {}
+        self._given: t.Set[SshHost] = set()
 
     def host(self, name: str, address: t.Optional[str] = None) -> SshHost:
         """A node; it is connected to when it is used."""
@@ -70,8 +74,27 @@ class Hosts:
             return error.message
         return None
 
+    def program(self, host: SshHost, step: str, given: t.Optional[Json] = None) -> Json:
+        """A step of the service's program on a node; what it answers."""
+        if host not in self._given:
+            succeed(host, ["sh", "-c", _PUT], f"Giving the program of the failover to {host.name}", program())
+            self._given.add(host)
+        command = ["/usr/bin/python3", "-I", _COPY, "--config", placement.SETTINGS, f"--{step}"]
+        status, output, said = host.run(command, json.dumps(given).encode() if given else None, timeout=_FAILOVER_SECONDS)
+        text = output.decode("utf-8", "replace").strip()
+        if status:
+            words = text.partition("CRITICAL: ")[2] or said.decode("utf-8", "replace").strip().rpartition("\n")[2]
+            raise GanetiError(f"{host.name} is no standby that could become the master: {words or f'exit status {status}'}")
+        try:
+            return t.cast(Json, json.loads(text))
+        except ValueError:
+            raise GanetiError(f"{host.name} did not answer the step {step} as expected: does a login script of its user print something?") from None
+
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, and leave nothing behind; what a broken one leaves goes with the node's next start."""
+        for host in self._given:
+            with contextlib.suppress(ConnectionFailed):
+                host.run(["rm", "-f", _COPY])
         for host in self._hosts.values():
             host.close()
 
@@ -87,7 +110,7 @@ class _Failover:
         self._steps: t.Dict[str, float] = {}
 
     def run(self, check_mode: bool) -> Json:
-        survey = self._program(self._new, "survey")
+        survey = self._hosts.program(self._new, "survey")
         if survey["name"] != self._params["new_master"]:
             raise GanetiError(f"{self._params['new_master']} is a node that Ganeti knows as {survey['name']}: give it that name.")
         if survey["master"] == survey["name"]:
@@ -117,7 +140,7 @@ class _Failover:
         others = {name: node["address"] for name, node in survey["nodes"].items() if name != survey["name"] and not node["offline"]}
         unreached = self._hosts.reach(others)
         reached = frozenset(others.keys() - unreached.keys())
-        old = self._program(self._hosts.host(survey["master"]), "survey") if survey["master"] in reached else None
+        old = self._hosts.program(self._hosts.host(survey["master"]), "survey") if survey["master"] in reached else None
         situation = Situation(survey, reached, old)
         found = problems(situation, self._params["fenced"], self._params["accept_loss"])
         if found:
@@ -134,7 +157,7 @@ class _Failover:
         promoted = None
         if not situation.from_files:
             with self._timed("write its files"):
-                promoted = self._program(self._new, "promote", {"name": situation.new, "dead": situation.dead, "seen": situation.seen})
+                promoted = self._hosts.program(self._new, "promote", {"name": situation.new, "dead": situation.dead, "seen": situation.seen})
                 succeed(self._new, [_ENSURE], "Giving the files to Ganeti's users")
             with self._timed("tell the nodes"):
                 self._admit(situation, promoted)
@@ -146,7 +169,7 @@ class _Failover:
         if promoted:
             self._tidy_up(situation)
         serial = promoted["serial"] if promoted else situation.survey["serial"]
-        self._wait("writes to its database", lambda: bool(self._program(self._new, "survey")["serial"] >= serial))
+        self._wait("writes to its database", lambda: bool(self._hosts.program(self._new, "survey")["serial"] >= serial))
         source = "couchdb" if promoted else "files"
         return {"serial": serial, "seconds": seconds, "steps": self._steps, "source": source, "warnings": self._warnings}
 
@@ -163,7 +186,7 @@ class _Failover:
         surveys: t.List[Json] = []
 
         def same() -> bool:
-            surveys[:] = [self._program(self._new, "survey"), self._program(old, "survey")]
+            surveys[:] = [self._hosts.program(self._new, "survey"), self._hosts.program(old, "survey")]
             here, there = surveys
             return bool(here["contents"] == there["contents"] and here["serial"] >= there["files"]["serial"])
 
@@ -185,7 +208,7 @@ class _Failover:
 
     def _tidy_up(self, situation: Situation) -> None:
         """What no client waits for: archived jobs, and an old master that is a candidate still where the pool has room for one."""
-        self._program(self._new, "archive")
+        self._hosts.program(self._new, "archive")
         succeed(self._new, [_ENSURE, "--full-run"], "Giving archived jobs to their users")
         if situation.survey["pool_size"] == 1:
             with self._luxi() as cluster:
@@ -197,7 +220,7 @@ class _Failover:
         status, output, said = self._new.run(["gnt-cluster", "master-failover", *options], timeout=_FAILOVER_SECONDS)
         words = [line.strip() for line in (output + said).decode("utf-8", "replace").splitlines() if line.strip()]
         self._warnings += [f"gnt-cluster master-failover: {line}" for line in words]
-        if status and self._program(self._new, "survey")["master"] != situation.new:
+        if status and self._hosts.program(self._new, "survey")["master"] != situation.new:
             why = " ".join(words) or f"exit status {status}"
             raise GanetiError(f"Ganeti's own failover on {situation.new} failed: {why}. Repair that, and run this again.")
 
@@ -218,16 +241,3 @@ class _Failover:
             if time.monotonic() > deadline:
                 raise GanetiError(f"Within {self._params['timeout']} s it did not come to be that {self._new.name} {what}: see its logs, and run this again.")
             time.sleep(_STEP)
-
-    def _program(self, host: SshHost, step: str, given: t.Optional[Json] = None) -> Json:
-        """A step of the service's program on a node."""
-        command = ["/usr/bin/python3", "-I", placement.PROGRAM, "--config", placement.SETTINGS, f"--{step}"]
-        status, output, said = host.run(command, json.dumps(given).encode() if given else None, timeout=_FAILOVER_SECONDS)
-        text = output.decode("utf-8", "replace").strip()
-        if status:
-            words = text.partition("CRITICAL: ")[2] or said.decode("utf-8", "replace").strip().rpartition("\n")[2]
-            raise GanetiError(f"{host.name} is no standby that could become the master: {words or f'exit status {status}'}")
-        try:
-            return t.cast(Json, json.loads(text))
-        except ValueError:
-            raise GanetiError(f"{host.name} did not answer the step {step} as expected: does a login script of its user print something?") from None
