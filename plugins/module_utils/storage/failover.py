@@ -9,30 +9,24 @@ Whatever step it dies at, the same task again goes on: nothing that is done twic
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
-import json
 import time
 import typing as t
 
 from .._difference import Difference
-from .._errors import ConnectionFailed, GanetiError, PreflightFailed
+from .._errors import GanetiError, PreflightFailed
 from ..api import Cluster
 from ..api.master import succeed
 from ..api.ssh import SshHost, luxi_over_ssh
-from . import admit, placement, pool
+from . import admit, pool, takeover
 from .disk import DIRECTORY
 from .documents import Json
-from .program import program, source
+from .hosts import Hosts
 from .situation import Situation, problems
 
 _DAEMONS = "/usr/lib/ganeti/daemon-util"
 _ENSURE = "/usr/lib/ganeti/ensure-dirs"
 _AUTHORIZED = "/root/.ssh/authorized_keys"
-_COPY = "/run/ganeti-failover.pyz"
-_PUT = f"umask 077 && cat >{_COPY}"
-"""The program as this collection has it, for the time of a failover; the service's own may be of another version."""
-_FAILOVER_SECONDS = 300.0
 _STEP = 0.5
 
 
@@ -43,60 +37,6 @@ def fail_over(params: t.Mapping[str, t.Any], check_mode: bool) -> Json:
         return _Failover(hosts, params).run(check_mode)
     finally:
         hosts.close()
-
-
-class Hosts:
-    """The nodes by SSH, each connected to once."""
-
-    def __init__(self, options: t.Mapping[str, t.Any]) -> None:
-        self._options = options
-        self._hosts: t.Dict[str, SshHost] = {}
-        self._given: t.Set[SshHost] = set()
-
-    def host(self, name: str, address: t.Optional[str] = None) -> SshHost:
-        """A node; it is connected to when it is used."""
-        if name not in self._hosts:
-            self._hosts[name] = SshHost(name, self._options, address)
-        return self._hosts[name]
-
-    def reach(self, nodes: t.Mapping[str, str]) -> t.Dict[str, str]:
-        """Connect to nodes, given with their addresses, all at once; why it failed, by the names of those that cannot be reached."""
-        if not nodes:
-            return {}
-        with concurrent.futures.ThreadPoolExecutor(len(nodes)) as executor:
-            answers = executor.map(lambda each: self._try(*each), nodes.items())
-        return {name: why for name, why in zip(nodes, answers) if why}
-
-    def _try(self, name: str, address: str) -> t.Optional[str]:
-        try:
-            self.host(name, address).connect()
-        except ConnectionFailed as error:
-            return error.message
-        return None
-
-    def program(self, host: SshHost, step: str, given: t.Optional[Json] = None) -> Json:
-        """A step of the service's program on a node; what it answers."""
-        if host not in self._given:
-            succeed(host, ["sh", "-c", _PUT], f"Giving the program of the failover to {host.name}", program())
-            self._given.add(host)
-        command = ["/usr/bin/python3", "-I", _COPY, "--config", placement.SETTINGS, f"--{step}"]
-        status, output, said = host.run(command, json.dumps(given).encode() if given else None, timeout=_FAILOVER_SECONDS)
-        text = output.decode("utf-8", "replace").strip()
-        if status:
-            words = text.partition("CRITICAL: ")[2] or said.decode("utf-8", "replace").strip().rpartition("\n")[2]
-            raise GanetiError(f"{host.name} is no standby that could become the master: {words or f'exit status {status}'}")
-        try:
-            return t.cast(Json, json.loads(text))
-        except ValueError:
-            raise GanetiError(f"{host.name} did not answer the step {step} as expected: does a login script of its user print something?") from None
-
-    def close(self) -> None:
-        """Close all connections, and leave nothing behind; what a broken one leaves goes with the node's next start."""
-        for host in self._given:
-            with contextlib.suppress(ConnectionFailed):
-                host.run(["rm", "-f", _COPY])
-        for host in self._hosts.values():
-            host.close()
 
 
 class _Failover:
@@ -144,7 +84,7 @@ class _Failover:
         situation = Situation(survey, reached, old)
         found = problems(situation, self._params["fenced"], self._params["accept_loss"])
         if found:
-            raise PreflightFailed([f"{each[:1].upper()}{each[1:]}" for each in found], unreachable=unreached)
+            raise PreflightFailed(found, unreached=unreached)
         self._warnings += [
             f"{name} could not be told of the new master ({unreached[name]}): when it is back, add it again (gnt-node add --readd)" for name in situation.away
         ]
@@ -202,9 +142,8 @@ class _Failover:
         """Have all nodes take the new master for a master candidate, by its certificate and its key."""
         lines = {f"ssconf_{name}": line for name, line in promoted["candidates"].items()}
         given = {"directory": DIRECTORY, "lines": lines, "keys": {_AUTHORIZED: promoted["key"]} if promoted["key"] else {}}
-        command = ["/usr/bin/python3", "-I", "-c", source(admit)]
         for name in sorted({*situation.reached, situation.new}):
-            succeed(self._hosts.host(name), command, f"Telling {name} of the new master", json.dumps(given).encode())
+            self._hosts.text(self._hosts.host(name), admit, given, f"Telling {name} of the new master")
 
     def _tidy_up(self, situation: Situation) -> None:
         """What no client waits for: archived jobs, and an old master that is a candidate still where the pool has room for one."""
@@ -215,13 +154,14 @@ class _Failover:
                 pool.shrink(cluster, pool.read(cluster, situation.new))
 
     def _ganetis_failover(self, situation: Situation) -> None:
-        """Ganeti tells by its exit status of warnings too, as of an old master that does not answer; what counts is whether jobs are accepted."""
+        """Ganeti tells by its exit status of warnings too, as of an old master that does not answer; what counts is who is the master then."""
         options = [] if situation.voting and not situation.dead else ["--no-voting", "--yes-do-it"]
-        status, output, said = self._new.run(["gnt-cluster", "master-failover", *options], timeout=_FAILOVER_SECONDS)
-        words = [line.strip() for line in (output + said).decode("utf-8", "replace").splitlines() if line.strip()]
-        self._warnings += [f"gnt-cluster master-failover: {line}" for line in words]
-        if status and self._hosts.program(self._new, "survey")["master"] != situation.new:
-            why = " ".join(words) or f"exit status {status}"
+        addresses = [situation.survey["nodes"][name]["address"] for name in situation.dead]
+        given = {"argv": ["gnt-cluster", "master-failover", *options], "closed": [*addresses, situation.survey["master_ip"]] if addresses else []}
+        found = self._hosts.text(self._new, takeover, given, "Running Ganeti's own failover")
+        self._warnings += [f"gnt-cluster master-failover: {line}" for line in found["lines"]]
+        if found["status"] and self._hosts.program(self._new, "survey")["master"] != situation.new:
+            why = " ".join(found["lines"]) or f"exit status {found['status']}"
             raise GanetiError(f"Ganeti's own failover on {situation.new} failed: {why}. Repair that, and run this again.")
 
     def _accepts_jobs(self) -> bool:

@@ -13,6 +13,8 @@ from .documents import CONFIG, DATABASES, Json
 
 _REPLICATOR = "_replicator"
 _OURS = "from_"
+WORKING = ("running", "initializing", "pending")
+"""The states of a replication with which all is well."""
 
 
 class Link(t.NamedTuple):
@@ -77,12 +79,16 @@ def _differs(present: Json, document: Json) -> bool:
     return any(present.get(key) != value for key, value in document.items())
 
 
-def kick(client: Client, names: t.Iterable[str]) -> None:
-    """Write replications anew. After an outage CouchDB waits for up to hours before it tries again; this makes it try at once."""
-    for name in names:
+def kick(client: Client, documents: t.Mapping[str, Json]) -> None:
+    """Make replications anew. After an outage CouchDB waits for up to hours before it tries again; this makes it try at once.
+
+    To write the document again is not enough: CouchDB 3.5 keeps the task, and its patience, where the replication is the same.
+    """
+    for name, document in documents.items():
         found = client.get(path(_REPLICATOR, name), missing=True)
         if found is not None:
-            client.put(path(_REPLICATOR, name), {key: value for key, value in found.items() if not key.startswith("_replication")})
+            client.delete(path(_REPLICATOR, name, rev=found["_rev"]), missing=True)
+        client.put(path(_REPLICATOR, name), document)
 
 
 def states(client: Client) -> t.List[State]:
@@ -93,7 +99,7 @@ def states(client: Client) -> t.List[State]:
 
 def _reason(row: Json) -> t.Optional[str]:
     info = row.get("info")
-    return str(info["error"]) if isinstance(info, dict) and info.get("error") else None
+    return " ".join(str(info["error"]).split()) if isinstance(info, dict) and info.get("error") else None
 
 
 def serial(client: Client, prefix: str = "") -> t.Optional[int]:

@@ -202,6 +202,8 @@ def check(chosen: Settings) -> t.Tuple[int, str]:
     master = _master(chosen.directory)
     if master != chosen.name:
         return _check_standby(chosen, master)
+    if (_said(chosen) or {}).get("state") == "replaced":
+        return _verdict(list(_of_service(chosen)), "", "")
     problems = [*_of_service(chosen), *_of_replications(chosen)]
     here = DiskStorage(chosen.directory).configuration()["serial_no"]
     standing = {name: _serial(server, chosen.prefix) for name, server in {chosen.name: chosen.server, **chosen.standbys}.items()}
@@ -243,16 +245,20 @@ def _said(chosen: Settings) -> t.Optional[Json]:
 
 
 def _of_replications(chosen: Settings) -> t.Iterator[t.Tuple[int, str]]:
+    """A word for each standby, as what is wrong is so with all of its databases as a rule."""
     try:
         with Client(chosen.server) as client:
             running = {each.name: each for each in replication.states(client)}
     except GanetiError as error:
         yield _CRITICAL, error.message
         return
-    for name in replication.wanted((chosen.name, chosen.server), chosen.standbys, chosen.prefix):
-        found = running.get(name)
-        if found is None or found.state not in ("running", "initializing", "pending"):
-            yield _CRITICAL, f"{name} is {found.state if found else 'missing'}: {found.reason if found else 'nobody arranged it'}"
+    for standby, server in chosen.standbys.items():
+        names = replication.wanted((chosen.name, chosen.server), {standby: server}, chosen.prefix)
+        bad = [name for name in names if name not in running or running[name].state not in replication.WORKING]
+        if bad:
+            found = running.get(bad[0])
+            why = f"{found.state} ({found.reason})" if found else "missing: nobody arranged it"
+            yield _CRITICAL, f"{len(bad)} of {len(names)} replications to {standby} do not run, {bad[0]} is {why}"
 
 
 def _serial(server: Server, prefix: str) -> t.Union[int, str]:

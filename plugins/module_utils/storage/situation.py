@@ -65,25 +65,25 @@ def problems(situation: Situation, fenced: bool, accept_loss: bool) -> t.List[st
 def _of_node(situation: Situation) -> t.Iterator[str]:
     survey, node = situation.survey, situation.survey["nodes"].get(situation.new)
     if node is None:
-        yield f"the configuration in {situation.new}'s database knows no node of this name: see what is replicated there"
+        yield f"The configuration in {situation.new}'s database knows no node of this name: see what is replicated there"
         return
     if node["offline"] or node["drained"] or not node["master_capable"]:
-        yield f"{situation.new} is offline, drained or not master capable: choose another node"
+        yield f"The node {situation.new} is offline, drained or not master capable: choose another node"
     if survey["installed"] is None:
         yield f"Ganeti's library is not found on {situation.new}: install ganeti there, in the version of the cluster"
     elif survey["installed"] != survey["version"]:
-        older = "older" if survey["installed"] < survey["version"] else "newer"
-        yield f"{situation.new} has an {older} Ganeti ({survey['installed']}) than the configuration is of ({survey['version']}): choose another node"
+        older = "an older" if survey["installed"] < survey["version"] else "a newer"
+        yield f"The node {situation.new} has {older} Ganeti ({survey['installed']}) than the configuration is of ({survey['version']}): choose another node"
 
 
 def _of_old_master(situation: Situation, fenced: bool) -> t.Iterator[str]:
     if situation.dead and not fenced:
         yield (
-            f"{situation.old}, the master until now, cannot be reached by SSH, so nobody can stop it: were it alive, there would be two masters. "
+            f"The master until now, {situation.old}, cannot be reached by SSH, so nobody can stop it: were it alive, there would be two masters. "
             "Make sure that it is off, then say so with fenced"
         )
     if not situation.voting and not fenced:
-        yield "most nodes cannot be reached, so this may be the smaller part of a cluster that has been cut in two: make sure of the others, then set fenced"
+        yield "Most nodes cannot be reached, so this may be the smaller part of a cluster that has been cut in two: make sure of the others, then set fenced"
 
 
 def _of_copies(situation: Situation) -> t.Iterator[str]:
@@ -92,6 +92,6 @@ def _of_copies(situation: Situation) -> t.Iterator[str]:
     for name, found in sorted(situation.survey["serials"].items()):
         if isinstance(found, int) and found > here and not (name == situation.old and situation.old_survey):
             yield (
-                f"{name} has serial number {found}, {situation.new} only {here}: {found - here} changes would be lost. "
+                f"The standby {name} has serial number {found}, {situation.new} only {here}: {found - here} changes would be lost. "
                 f"Make {name} the master, or set accept_loss"
             )

@@ -13,8 +13,6 @@ from . import conflicts, replication
 from .client import Client, Server
 from .documents import DATABASES
 
-_WORKING = ("running", "initializing", "pending")
-
 
 class Standbys:
     """The standbys of a master; *name* and *client* are the master's."""
@@ -45,10 +43,16 @@ class Standbys:
                 yield error.message
 
     def _arrange(self) -> t.Iterator[str]:
+        """Only replications to a standby that answers are made anew: the others would fail again, and each time leave revisions behind."""
         try:
-            replication.arrange(self._client, replication.wanted((self._name, self._client.server), self._servers, self._prefix))
-            waiting = [each.name for each in replication.states(self._client) if each.state not in _WORKING]
-            replication.kick(self._client, waiting)
-            self._unsettled |= {name for name in self._servers for each in waiting if each.startswith(f"from_{self._name}_to_{name}_")}
+            wanted = {name: replication.wanted((self._name, self._client.server), {name: server}, self._prefix) for name, server in self._servers.items()}
+            replication.arrange(self._client, {name: each for documents in wanted.values() for name, each in documents.items()})
+            waiting = {each.name for each in replication.states(self._client) if each.state not in replication.WORKING}
+            for standby, documents in wanted.items():
+                stuck = {name: each for name, each in documents.items() if name in waiting}
+                if stuck and standby not in self._unsettled:
+                    replication.kick(self._client, stuck)
+                if stuck:
+                    self._unsettled.add(standby)
         except GanetiError as error:
             yield error.message

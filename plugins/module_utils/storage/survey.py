@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import hashlib
 import importlib
 import json
@@ -34,11 +35,12 @@ def survey(name: str, server: Server, others: t.Mapping[str, Server], prefix: st
         "name": name,
         "serial": configuration["serial_no"],
         "contents": contents,
-        "serials": {each: _serial(other, prefix) for each, other in others.items()},
+        "serials": _serials(others, prefix),
         "nodes": nodes,
         "pool_size": configuration["cluster"]["candidate_pool_size"],
         "version": configuration["version"],
         "installed": _installed(),
+        "master_ip": configuration["cluster"]["master_ip"],
         "master": _text(os.path.join(directory, "ssconf_master_node")),
         "files": _files(directory),
     }
@@ -52,6 +54,14 @@ def _content(client: Client, database: str) -> str:
 
 def _node(uuid: str, node: Json) -> Json:
     return {"uuid": uuid, "address": node["primary_ip"], **{key: node[key] for key in ("master_candidate", "master_capable", "offline", "drained")}}
+
+
+def _serials(servers: t.Mapping[str, Server], prefix: str) -> Json:
+    """Of all servers at once: some may be away, and take their time."""
+    if not servers:
+        return {}
+    with concurrent.futures.ThreadPoolExecutor(len(servers)) as executor:
+        return dict(zip(servers, executor.map(lambda server: _serial(server, prefix), servers.values())))
 
 
 def _serial(server: Server, prefix: str) -> t.Union[int, str, None]:

@@ -1,0 +1,93 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""The nodes of a cluster by SSH, from the controller, and this collection's programs on them."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import json
+import types
+import typing as t
+
+from .._errors import ConnectionFailed, GanetiError
+from ..api.master import succeed
+from ..api.ssh import SshHost
+from . import placement
+from .documents import Json
+from .program import program, source
+
+_PYTHON = "/usr/bin/python3"
+_COPY = "/run/ganeti-failover.pyz"
+_PUT = f"umask 077 && cat >{_COPY}"
+"""The program as this collection has it, for the time of a failover; the service's own may be of another version."""
+_SECONDS = 300.0
+"""How long a step may take."""
+
+
+class Hosts:
+    """The nodes by SSH, each connected to once."""
+
+    def __init__(self, options: t.Mapping[str, t.Any]) -> None:
+        self._options = options
+        self._hosts: t.Dict[str, SshHost] = {}
+        self._given: t.Set[SshHost] = set()
+
+    def host(self, name: str, address: t.Optional[str] = None) -> SshHost:
+        """A node; it is connected to when it is used."""
+        if name not in self._hosts:
+            self._hosts[name] = SshHost(name, self._options, address)
+        return self._hosts[name]
+
+    def reach(self, nodes: t.Mapping[str, str]) -> t.Dict[str, str]:
+        """Connect to nodes, given with their addresses, all at once; why it failed, by the names of those that cannot be reached."""
+        if not nodes:
+            return {}
+        with concurrent.futures.ThreadPoolExecutor(len(nodes)) as executor:
+            answers = executor.map(lambda each: self._try(*each), nodes.items())
+        return {name: why for name, why in zip(nodes, answers) if why}
+
+    def _try(self, name: str, address: str) -> t.Optional[str]:
+        try:
+            self.host(name, address).connect()
+        except ConnectionFailed as error:
+            return error.message
+        return None
+
+    def program(self, host: SshHost, step: str, given: t.Optional[Json] = None) -> Json:
+        """A step of the service's program on a node; what it answers."""
+        if host not in self._given:
+            succeed(host, ["sh", "-c", _PUT], f"Giving the program of the failover to {host.name}", program())
+            self._given.add(host)
+        request = None if given is None else json.dumps(given).encode()
+        status, output, said = host.run([_PYTHON, "-I", _COPY, "--config", placement.SETTINGS, f"--{step}"], request, timeout=_SECONDS)
+        text = output.decode("utf-8", "replace").strip()
+        if status:
+            words = text.partition("CRITICAL: ")[2] or said.decode("utf-8", "replace").strip().rpartition("\n")[2]
+            raise GanetiError(f"{host.name} is no standby that could become the master: {words or f'exit status {status}'}")
+        return t.cast(Json, _parsed(host, step, text))
+
+    def text(self, host: SshHost, module: types.ModuleType, given: Json, what: str) -> Json:
+        """Run a module of this collection as a program on a node; what it answers."""
+        status, output, said = host.run([_PYTHON, "-I", "-c", source(module)], json.dumps(given).encode(), timeout=_SECONDS)
+        if status:
+            words = said.decode("utf-8", "replace").strip().rpartition("\n")[2]
+            raise GanetiError(f"{what} failed on {host.name}: {words or f'exit status {status}'}")
+        return t.cast(Json, _parsed(host, what, output.decode("utf-8", "replace")))
+
+    def close(self) -> None:
+        """Close all connections, and leave nothing behind; what a broken one leaves goes with the node's next start."""
+        for host in self._given:
+            with contextlib.suppress(ConnectionFailed):
+                host.run(["rm", "-f", _COPY])
+        for host in self._hosts.values():
+            host.close()
+
+
+def _parsed(host: SshHost, what: str, text: str) -> t.Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise GanetiError(f"{host.name} did not answer as expected ({what}): does a login script of its user print something?") from None
