@@ -52,7 +52,7 @@ def make_certificate(directory: Path) -> None:
 class Installed:
     """One with a directory of its own, which trusts the authority in *ca* if there is one."""
 
-    def __init__(self, directory: Path, ca: t.Optional[Path] = None, admins: str = "admin = a\nganeti = g = 1\n") -> None:
+    def __init__(self, directory: Path, ca: t.Optional[Path] = None, lockout: str = "enforce", admins: str = "admin = a\nganeti = g = 1\n") -> None:
         self.directory = directory
         self.port, self.tls_port = free_port(), free_port()
         (directory / "etc/default.d").mkdir(parents=True)
@@ -64,6 +64,7 @@ class Installed:
             f"; settings\n[chttpd]\nport = {self.port}\nbind_address = 0x7f.0.0.1 ; here\nrequire_valid_user = true\n"
             f'[httpsd]\nserver_options = [{{ip, "127.0.0.1"}}]\n'
             f"[ssl]\nenable = true\nport = {self.tls_port}\ncert_file = {directory}/pem\nkey_file = {directory}/key\n"
+            f"[chttpd_auth_lockout]\nmode = {lockout}\n"
             f"[replicator]\nverify_ssl_certificates = true\nssl_trusted_certificates_file = {ca or directory / 'pem'}\n"
         )
         self.written = directory / "etc/local.d/90.ini"
@@ -131,6 +132,14 @@ def test_nobody_gets_in_without_a_password(install: t.Callable[..., Installed], 
     server = install()
     assert server.ask("GET", path, "", tls=tls) == (401, {"error": "unauthorized", "reason": "Authentication required."})
     assert server.ask("GET", path, tls=tls)[0] == 200
+
+
+@pytest.mark.parametrize("lockout, status", [("enforce", 403), ("warn", 200)])
+def test_wrong_passwords_may_lock(install: t.Callable[..., Installed], lockout: str, status: int) -> None:
+    server = install(lockout=lockout)
+    for _attempt in range(5):
+        assert server.ask("GET", "/", "admin:wrong")[0] == 401
+    assert server.ask("GET", "/")[0] == status
 
 
 def test_without_an_administrator_it_does_not_start(tmp_path: Path) -> None:

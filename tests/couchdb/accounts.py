@@ -83,9 +83,10 @@ def hash_admin(password: str) -> str:
 class Accounts:
     """The administrators, the users of the ``_users`` database and their sessions."""
 
-    def __init__(self, admins: t.Mapping[str, str], users: Database, secret: bytes) -> None:
-        """*admins* holds passwords, or what `hash_admin` makes of them, by name."""
+    def __init__(self, admins: t.Mapping[str, str], users: Database, secret: bytes, locks: bool = True) -> None:
+        """*admins* holds passwords, or what `hash_admin` makes of them, by name; *locks* tells whether wrong passwords lock a user."""
         self._admins = admins
+        self._locks = locks
         self._users = users
         self._secret = secret
         self._lock = threading.Lock()
@@ -113,7 +114,7 @@ class Accounts:
         with self._lock:
             recent = [when for when in self._failures.get((name, address), []) if when > time.monotonic() - LOCK_SECONDS]
             self._failures[name, address] = recent
-        if len(recent) >= LOCK_FAILURES:
+        if self._locks and len(recent) >= LOCK_FAILURES:
             raise Forbidden("Account is temporarily locked due to multiple authentication failures")
         user = self._authenticate(name, password)
         if user is None:

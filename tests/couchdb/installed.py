@@ -47,7 +47,8 @@ def main() -> int:
         signal.signal(number, lambda _number, _frame: ended.set())
     directory = Path(configuration.get("couchdb", "database_dir"))
     store = Store(directory)
-    accounts = Accounts(configuration.section("admins"), store.get("_users"), Accounts.secret(directory / "secret"))
+    locks = configuration.get("chttpd_auth_lockout", "mode", "enforce") == "enforce"
+    accounts = Accounts(configuration.section("admins"), store.get("_users"), Accounts.secret(directory / "secret"), locks)
     replicator = Replicator(store.get("_replicator"), trust(configuration))
     closed = configuration.get("chttpd", "require_valid_user") == "true"
     server = Server(store, accounts, replicator, configuration.get("couchdb", "uuid"), closed)
