@@ -28,6 +28,7 @@ SESSION_SECONDS = 600
 LOCK_FAILURES = 5
 LOCK_SECONDS = 300
 ITERATIONS = 1000  # fewer than in CouchDB: these passwords are of tests
+HASHED = "-pbkdf2:sha256-"
 DERIVED = ("password_scheme", "pbkdf2_prf", "salt", "iterations", "derived_key")
 
 
@@ -39,7 +40,7 @@ class User(t.NamedTuple):
 
     @property
     def is_admin(self) -> bool:
-        """Whether this is the administrator of the server."""
+        """Whether this is an administrator of the server."""
         return "_admin" in self.roles
 
 
@@ -73,11 +74,19 @@ def check_user_document(name: str, body: dict[str, t.Any]) -> None:
         raise Forbidden("No system roles (starting with underscore) in users db.")
 
 
-class Accounts:
-    """The administrator, the users of the ``_users`` database and their sessions."""
+def hash_admin(password: str) -> str:
+    """What CouchDB puts in the place of an administrator's password in its configuration."""
+    salt = os.urandom(16).hex()
+    return f"{HASHED}{_derive(password, salt, ITERATIONS)},{salt},{ITERATIONS}"
 
-    def __init__(self, admin: str, password: str, users: Database, secret: bytes) -> None:
-        self._admin = (admin, password)
+
+class Accounts:
+    """The administrators, the users of the ``_users`` database and their sessions."""
+
+    def __init__(self, admins: t.Mapping[str, str], users: Database, secret: bytes, locks: bool = True) -> None:
+        """*admins* holds passwords, or what `hash_admin` makes of them, by name; *locks* tells whether wrong passwords lock a user."""
+        self._admins = admins
+        self._locks = locks
         self._users = users
         self._secret = secret
         self._lock = threading.Lock()
@@ -105,7 +114,7 @@ class Accounts:
         with self._lock:
             recent = [when for when in self._failures.get((name, address), []) if when > time.monotonic() - LOCK_SECONDS]
             self._failures[name, address] = recent
-        if len(recent) >= LOCK_FAILURES:
+        if self._locks and len(recent) >= LOCK_FAILURES:
             raise Forbidden("Account is temporarily locked due to multiple authentication failures")
         user = self._authenticate(name, password)
         if user is None:
@@ -115,12 +124,19 @@ class Accounts:
         return user
 
     def _authenticate(self, name: str, password: str) -> t.Optional[User]:
-        if name == self._admin[0]:
-            return User(name, ("_admin",)) if hmac.compare_digest(password.encode(), self._admin[1].encode()) else None
+        if name in self._admins:
+            return User(name, ("_admin",)) if self._is_admin(name, password) else None
         body = self._user_document(name)
         if body is None or "derived_key" not in body or not self._matches(name, password, body):
             return None
         return User(name, tuple(body["roles"]))
+
+    def _is_admin(self, name: str, password: str) -> bool:
+        known = self._admins[name]
+        if not known.startswith(HASHED):
+            return hmac.compare_digest(password.encode(), known.encode())
+        derived, salt, iterations = known[len(HASHED) :].split(",")
+        return self._matches(name, password, {"derived_key": derived, "salt": salt, "iterations": int(iterations)})
 
     def _matches(self, name: str, password: str, body: dict[str, t.Any]) -> bool:
         key = (name, password, body["derived_key"])
@@ -152,7 +168,7 @@ class Accounts:
 
     def _sign(self, name: str, stamp: str) -> str:
         document = self._user_document(name)
-        salt = document["salt"] if document and "salt" in document else self._admin[1]
+        salt = document["salt"] if document and "salt" in document else self._admins.get(name, "")
         return hmac.new(self._secret + salt.encode(), f"{name}:{stamp}".encode(), hashlib.sha256).hexdigest()
 
     def cookie(self, user: User) -> str:
@@ -170,7 +186,7 @@ class Accounts:
             raise BadRequest("Malformed AuthSession cookie. Please clear your cookies.") from None
         if age > SESSION_SECONDS or not hmac.compare_digest(signature, self._sign(name, stamp)):
             return NOBODY
-        if name == self._admin[0]:
+        if name in self._admins:
             return User(name, ("_admin",))
         document = self._user_document(name)
         return User(name, tuple(document["roles"])) if document else NOBODY

@@ -10,6 +10,7 @@ import base64
 import contextlib
 import http.client
 import socket
+import ssl
 import typing as t
 import urllib.parse
 
@@ -27,14 +28,15 @@ class EndpointError(Exception):
 
 
 class Endpoint:
-    """One connection, opened when it is needed."""
+    """One connection, opened when it is needed. Certificates are verified where *trust* says how, as in CouchDB."""
 
-    def __init__(self, value: t.Union[str, dict[str, t.Any]]) -> None:
+    def __init__(self, value: t.Union[str, dict[str, t.Any]], trust: t.Optional[ssl.SSLContext] = None) -> None:
         options: dict[str, t.Any] = value if isinstance(value, dict) else {"url": value}
         parts = urllib.parse.urlsplit(options["url"])
-        self._host, self._port = parts.hostname or "", parts.port or 80
+        self._host, self._port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
         self._path = parts.path.rstrip("/")
-        self.url = f"http://{self._host}:{self._port}{self._path}/"
+        self._context = (trust or ssl._create_unverified_context()) if parts.scheme == "https" else None
+        self.url = f"{parts.scheme}://{self._host}:{self._port}{self._path}/"
         self._headers = {"Content-Type": "application/json", "Accept": "application/json", **options.get("headers", {})}
         basic = options.get("auth", {}).get("basic")
         if basic is None and parts.username is not None:
@@ -49,7 +51,7 @@ class Endpoint:
         body = None if value is None else dumps(value).encode()
         try:
             if self._connection is None:
-                self._connection = http.client.HTTPConnection(self._host, self._port, timeout=SECONDS)
+                self._connection = self._open()
             self._connection.request(method, f"{self._path}{path}", body, self._headers)
             response = self._connection.getresponse()
             result = loads(response.read() or b"null")
@@ -59,6 +61,11 @@ class Endpoint:
         if response.status >= 400 and response.status not in accept:
             raise EndpointError(response.status, f"{self.url}: {response.status} {result}")
         return response.status, result
+
+    def _open(self) -> http.client.HTTPConnection:
+        if self._context is not None:
+            return http.client.HTTPSConnection(self._host, self._port, timeout=SECONDS, context=self._context)
+        return http.client.HTTPConnection(self._host, self._port, timeout=SECONDS)
 
     def interrupt(self) -> None:
         """Let a request that another thread waits for fail."""

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import http.server
+import ssl
 import sys
 import traceback
 import typing as t
@@ -28,13 +29,22 @@ class Listener(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], server: Server) -> None:
+    def __init__(self, address: tuple[str, int], server: Server, context: t.Optional[ssl.SSLContext] = None) -> None:
         super().__init__(address, Handler)
         self.api = server
+        self.context = context
+
+    def finish_request(self, request: t.Any, client_address: t.Any) -> None:
+        """Serve a connection, in its own thread, so that a slow handshake keeps nobody waiting."""
+        if self.context is None:
+            super().finish_request(request, client_address)
+            return
+        with self.context.wrap_socket(request, server_side=True) as secured:
+            super().finish_request(secured, client_address)
 
     def handle_error(self, request: t.Any, client_address: t.Any) -> None:
         """Clients that are gone are nothing to tell about."""
-        if not isinstance(sys.exc_info()[1], ConnectionError):
+        if not isinstance(sys.exc_info()[1], (ConnectionError, ssl.SSLError)):
             traceback.print_exc()
 
 
@@ -81,7 +91,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         user, proof = self._identify(address)
         method = "GET" if self.command == "HEAD" else self.command
         host = self.headers.get("Host", "127.0.0.1")
-        return Request(method, parts, parameters, t.cast("t.Mapping[str, str]", self.headers), body, user, proof, f"http://{host}", address)
+        base = f"{'https' if self.server.context else 'http'}://{host}"
+        return Request(method, parts, parameters, t.cast("t.Mapping[str, str]", self.headers), body, user, proof, base, address)
 
     def _identify(self, address: str) -> tuple[User, t.Optional[str]]:
         return self.server.api.accounts.identify(self.headers.get("Authorization"), self.headers.get("Cookie", ""), address)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import ssl
 import threading
 import time
 import typing as t
@@ -37,7 +38,7 @@ def timestamp() -> str:
 class Replication(threading.Thread):
     """Runs until it is stopped, or until all is copied if it is not continuous."""
 
-    def __init__(self, name: str, revision: str, body: dict[str, t.Any], completed: t.Callable[[Replication], None]) -> None:
+    def __init__(self, name: str, revision: str, body: dict[str, t.Any], completed: t.Callable[[Replication], None], trust: t.Optional[ssl.SSLContext]) -> None:
         super().__init__(name=f"replication {name}", daemon=True)
         self.document = name
         self.revision = revision
@@ -47,7 +48,7 @@ class Replication(threading.Thread):
         self.error_count = 0
         self.started = self.updated = timestamp()
         self.statistics = dict.fromkeys(("revisions_checked", "missing_revisions_found", "docs_read", "docs_written", "doc_write_failures"), 0)
-        self.source, self.target = Endpoint(body["source"]), Endpoint(body["target"])
+        self.source, self.target = Endpoint(body["source"], trust), Endpoint(body["target"], trust)
         self._doc_ids: t.Optional[list[str]] = body.get("doc_ids")
         self._create_target = bool(body.get("create_target"))
         self._completed = completed

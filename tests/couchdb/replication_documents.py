@@ -37,9 +37,7 @@ def _check_endpoint(role: str, value: t.Any) -> None:
     if not value:
         raise Forbidden("Missing replicator database")
     url = value.get("url") if isinstance(value, dict) else value
-    if isinstance(url, str) and url.startswith("https://"):
-        raise NotImplementedHere("replication over HTTPS")
-    if not isinstance(url, str) or not url.startswith("http://"):
+    if not isinstance(url, str) or not url.startswith(("http://", "https://")):
         raise Forbidden("local_endpoints_not_supported")
     if isinstance(value, dict):
         for name in value:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import typing as t
 
@@ -21,9 +22,10 @@ from .revisions import parse
 class Replicator(threading.Thread):
     """Follows the database from the beginning, so that replications go on after a restart."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, trust: t.Optional[ssl.SSLContext] = None) -> None:
         super().__init__(name="replicator", daemon=True)
         self._database = database
+        self._trust = trust
         self._jobs: dict[str, Replication] = {}
         self._ending: list[Replication] = []  # told to stop, and perhaps not there yet
         self._lock = threading.Lock()
@@ -51,7 +53,7 @@ class Replicator(threading.Thread):
                     self._ending.append(self._jobs.pop(name))
             for name, body in wanted.items():
                 if name not in self._jobs and body.get("_replication_state") not in ENDED:
-                    self._jobs[name] = Replication(name, body["_rev"], body, self._completed)
+                    self._jobs[name] = Replication(name, body["_rev"], body, self._completed, self._trust)
                     self._jobs[name].start()
 
     def _completed(self, job: Replication) -> None:

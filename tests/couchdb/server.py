@@ -44,7 +44,7 @@ def main() -> None:
     name, _colon, password = arguments.admin_file.read_text().strip().partition(":")
     secret = Accounts.secret(arguments.directory / "secret")
     replicator = Replicator(store.get("_replicator"))
-    accounts = Accounts(name, password, store.get("_users"), secret)
+    accounts = Accounts({name: password}, store.get("_users"), secret)
     server = Server(store, accounts, replicator, hashlib.md5(secret).hexdigest())
     with Listener((arguments.address, arguments.port), server) as listener:
         threading.Thread(target=listener.serve_forever, args=(0.1,), daemon=True).start()

@@ -12,7 +12,7 @@ import uuid
 
 from . import accounts, database_api
 from .accounts import Accounts
-from .errors import BadRequest, NotImplementedHere
+from .errors import BadRequest, NotImplementedHere, Unauthorized
 from .exchange import Answer, Request
 from .replicator import Replicator
 from .store import SYSTEM, Store, check_name
@@ -24,15 +24,19 @@ VENDOR = "ganeti.cluster's stand-in for tests"
 class Server:
     """All that requests can reach."""
 
-    def __init__(self, store: Store, account_list: Accounts, replicator: Replicator, identity: str) -> None:
+    def __init__(self, store: Store, account_list: Accounts, replicator: Replicator, identity: str, closed: bool = False) -> None:
+        """*closed* is ``require_valid_user``."""
         self.store = store
         self.accounts = account_list
         self.replicator = replicator
         self.identity = identity
+        self._closed = closed
 
     def answer(self, request: Request) -> Answer:
         """Answer any request, or raise why not."""
         parts = request.parts
+        if self._closed and request.user.name is None and (request.method, parts) != ("POST", ["_session"]):
+            raise Unauthorized("Authentication required.")
         if not parts:
             request.require_method("GET")
             vendor = {"name": VENDOR}
