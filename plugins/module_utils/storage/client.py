@@ -106,9 +106,9 @@ class Client:
         """Write a document, or make a database."""
         return self._good(self.ask("PUT", where, body), "PUT", where)
 
-    def post(self, where: str, body: t.Any, seconds: float = _SECONDS) -> t.Any:
+    def post(self, where: str, body: t.Any, seconds: float = _SECONDS, attempts: int = _ATTEMPTS) -> t.Any:
         """Send a request that has a body."""
-        return self._good(self.ask("POST", where, body, seconds), "POST", where)
+        return self._good(self.ask("POST", where, body, seconds, attempts), "POST", where)
 
     def delete(self, where: str, missing: bool = False) -> t.Any:
         """Delete a document or database."""
@@ -117,7 +117,7 @@ class Client:
             return None
         return self._good(answer, "DELETE", where)
 
-    def ask(self, method: str, where: str, body: t.Any = None, seconds: float = _SECONDS) -> Answer:
+    def ask(self, method: str, where: str, body: t.Any = None, seconds: float = _SECONDS, attempts: int = _ATTEMPTS) -> Answer:
         """The answer, whatever its status; raise ConnectionFailed where there is none.
 
         Asked again where a kept connection turns out to be closed, or the session's cookie too old. All that this client writes carries
@@ -125,7 +125,7 @@ class Client:
         """
         data = None if body is None else json.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8")
         problem = ""
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(attempts):
             try:
                 answer = self._once(method, where, data, seconds)
             except ssl.SSLCertVerificationError as error:
