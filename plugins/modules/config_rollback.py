@@ -14,10 +14,13 @@ version_added: 0.1.0
 author:
   - the ganeti.cluster authors (@ganeti)
 description:
-  - Brings parameters and tags of an instance, node, node group or network back to how they were at a serial number of the configuration,
+  - Brings parameters and tags of the cluster, an instance, node, node group or network back to how they were at a serial number of the configuration,
     as M(ganeti.cluster.config_history) shows them.
-  - Uses Ganeti's own operations, which check and lock as always. Of instances these are C(beparams), C(hvparams), C(osparams) and C(tags),
-    of nodes C(ndparams) and C(tags), of node groups and networks C(tags).
+  - Uses Ganeti's own operations where there are any, which check and lock as always. Of instances these are C(beparams), C(hvparams), C(os), C(osparams)
+    and C(tags), of nodes C(ndparams) and C(tags), of node groups C(alloc_policy), C(ndparams) and C(tags), of networks C(gateway6), C(mac_prefix),
+    C(network6) and C(tags), of the cluster most parameters.
+  - What no operation sets to what it was, as an empty C(zeroing_image) or an instance policy, and removed filters, networks and node groups can be
+    brought back with O(direct).
   - What says where real things are, as an instance's node and disks, is never written back. Where such a part differs too, the task is refused
     and names it, unless O(parts) says what to bring back.
   - Runs on the master, as root, where M(ganeti.cluster.backend_storage) has set V(couchdb).
@@ -37,13 +40,12 @@ options:
     description:
       - What the object is.
     type: str
-    choices: [instance, node, nodegroup, network]
+    choices: [cluster, instance, node, nodegroup, network, filter]
     required: true
   name:
     description:
-      - The object's name or UUID.
+      - The object's name or UUID; its UUID if it was removed. Not for V(cluster).
     type: str
-    required: true
   serial:
     description:
       - The serial number of the configuration at which the object was as it is to be.
@@ -54,6 +56,15 @@ options:
       - The parts to bring back. All that differ if it is not set.
     type: list
     elements: str
+  direct:
+    description:
+      - Whether parts that no operation of Ganeti's brings back may be written into the configuration itself, and removed filters, networks and
+        node groups be put there again. A table says which parts; they are configuration and nothing else.
+      - Ganeti's queue is drained for that. Where jobs are open ten seconds later, the task is refused. C(ganeti-luxid) and C(ganeti-wconfd) are
+        stopped for a second; instances run on. The new configuration is checked before, with Ganeti's own check too. When Ganeti does not start with it,
+        the old one is put back. Afterwards Ganeti's own job pushes it to all nodes.
+    type: bool
+    default: false
 seealso:
   - module: ganeti.cluster.config_history
 """
@@ -71,11 +82,18 @@ EXAMPLES = r"""
     name: web1.example.com
     serial: "{{ web1.revisions[1].serial }}"
     parts: [beparams]
+
+- name: Bring a network back that was removed by mistake, by the UUID that the history knows it by
+  ganeti.cluster.config_rollback:
+    kind: network
+    name: b6c4f545-a65d-4ac7-b673-a9678b227832
+    serial: 4711
+    direct: true
 """
 
 RETURN = r"""
 id:
-  description: The object's UUID.
+  description: The object's UUID; C(config_data) for the cluster.
   returned: success
   type: str
   sample: 0b7d5c36-0000-0000-0000-000000000000
@@ -85,6 +103,12 @@ left:
   type: list
   elements: str
   sample: [nics]
+direct:
+  description: The parts that were written directly or, in check mode, would be.
+  returned: success
+  type: list
+  elements: str
+  sample: [zeroing_image]
 """
 
 import typing as t
@@ -98,9 +122,10 @@ def main() -> t.NoReturn:
     """Run the module."""
     options = dict(
         kind=dict(type="str", choices=list(OPERATIONS), required=True),
-        name=dict(type="str", required=True),
+        name=dict(type="str"),
         serial=dict(type="int", required=True),
         parts=dict(type="list", elements="str"),
+        direct=dict(type="bool", default=False),
     )
     module = _argspec.ArgumentSpec(options).merge(_argspec.storage_settings()).merge(_argspec.timeouts()).create_module()
     try:

@@ -12,6 +12,7 @@ import typing as t
 
 import pytest
 
+from .databases import databases, followed  # noqa: F401 - fixtures
 from .lab import STORAGE, Lab, Move
 
 # Tests compare what the collection knows with what the lab's Ganeti has.

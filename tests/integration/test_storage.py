@@ -4,123 +4,13 @@
 
 """Configuration and jobs of a real Ganeti in databases: followed, replicated, with history; and back to files alone.
 
-The databases are two stand-ins for CouchDB (tests/couchdb), both on the master; the second one plays the standby's.
+The databases are those of databases.py, both on the master.
 """
 
 from __future__ import annotations
 
-import base64
-import io
-import json
-import secrets
-import tarfile
-
-import pytest
-
-from .lab import ROOT, eventually
-
-PLACE = "/opt/test-couchdb"
-FILES = ("/etc/ganeti/couchdb.json", "/usr/local/lib/ganeti-couchdb/service.pyz", "/etc/systemd/system/ganeti-couchdb.service")
-PARAMETERS = ("/etc/ganeti/extended-parameters.json", "/etc/ganeti/hooks/node-add-post.d/50-extended-parameters")
-PORTS = (5984, 5985)
-# Run on the master: says what of the files is not in each database as it is on disk.
-COMPARE = """
-import json, sys
-sys.path.insert(0, "/usr/local/lib/ganeti-couchdb/service.pyz")
-from ganeti_couchdb.storage import service
-from ganeti_couchdb.storage.client import Client
-from ganeti_couchdb.storage.couchdb import CouchStorage
-from ganeti_couchdb.storage.disk import DiskStorage
-chosen = service.settings("/etc/ganeti/couchdb.json")
-def everything(storage):
-    queue = storage.queue()
-    jobs = {str(archived): dict(storage.jobs(sorted(numbers), archived)) for numbers, archived in ((queue.jobs, False), (queue.archived, True))}
-    numbers = [sorted(queue.jobs), sorted(queue.archived), queue.serial]
-    return {"queue": numbers, "jobs": jobs, "configuration": storage.configuration(), "ssconf": storage.ssconf()}
-disk = everything(DiskStorage())
-found = {}
-for name, server in {chosen.name: chosen.server, **chosen.standbys}.items():
-    other = everything(CouchStorage(Client(server)))
-    found[name] = [part for part in disk if disk[part] != other[part]]
-print(json.dumps({"different": found, "jobs": len(disk["queue"][0]), "serial": disk["configuration"]["serial_no"]}))
-"""
-
-
-class Databases:
-    """Two stand-ins on the master of alpha."""
-
-    def __init__(self, lab):
-        self.lab = lab
-        self.password = secrets.token_hex(16)
-
-    def start(self, *ports):
-        """Start the stand-ins of these ports."""
-        for port in ports:
-            self.lab.run(
-                "a1", "systemd-run", f"--unit=test-couchdb-{port}", "--collect", "/usr/bin/python3", f"{PLACE}/couchdb/server.py",
-                "--directory", f"{PLACE}/{port}", "--port", str(port), "--admin-file", f"{PLACE}/admin",
-            )  # fmt: skip
-        for port in ports:
-            eventually(lambda port=port: self.lab.run("a1", "ss", "-Hltn", f"sport = :{port}").strip(), 20, f"a server listens at {port}")
-
-    def stop(self, *ports):
-        """End them as a power failure would."""
-        for port in ports:
-            self.lab.run("a1", "systemctl", "kill", "--signal=KILL", f"test-couchdb-{port}", check=False)
-            eventually(lambda port=port: not self.lab.run("a1", "ss", "-Hltn", f"sport = :{port}").strip(), 20, f"no server listens at {port}")
-
-    def servers(self, **changes):
-        """What the module takes."""
-        return [
-            {"node": f"{node}.lab.example", "url": f"http://127.0.0.1:{port}", "username": "ganeti", "password": self.password, **changes}
-            for node, port in zip(("a1", "a2"), PORTS)
-        ]
-
-    def same(self):
-        """Whether both hold what Ganeti's files do."""
-        return all(parts == [] for parts in self.compare()["different"].values())
-
-    def compare(self):
-        """What differs."""
-        return json.loads(self.lab.run("a1", "python3", "-I", "-c", COMPARE))
-
-
-@pytest.fixture(scope="module")
-def databases(lab):
-    """The stand-ins, running; all that is left of them and of the service is removed afterwards."""
-    made = Databases(lab)
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        tar.add(ROOT / "tests/couchdb", "couchdb", filter=lambda member: None if "__pycache__" in member.name else member)
-    lab.run("a1", "mkdir", "-p", PLACE)
-    lab.run("a1", "python3", "-c", f"import base64, sys; open('{PLACE}/x.tar', 'wb').write(base64.b64decode(sys.stdin.read()))", given=encoded(archive))
-    lab.run("a1", "tar", "--extract", "--directory", PLACE, "--file", f"{PLACE}/x.tar", "--no-same-owner")
-    lab.run("a1", "sh", "-c", f"umask 077; cat >{PLACE}/admin", given=f"ganeti:{made.password}")
-    made.start(*PORTS)
-    yield made
-    lab.run("a1", "systemctl", "disable", "--now", "ganeti-couchdb", check=False)
-    made.stop(*PORTS)
-    lab.run("a1", "rm", "-rf", PLACE, *FILES)
-    lab.run("a1", "systemctl", "daemon-reload")
-    for node in ("a1", "a2", "a3"):
-        lab.run(node, "rm", "-f", *PARAMETERS)
-
-
-def encoded(stream):
-    """Bytes as a text that goes through ssh."""
-    return base64.b64encode(stream.getvalue()).decode()
-
-
-def switch(lab, *options, **arguments):
-    """Run the module on the master."""
-    return lab.module("backend_storage", arguments, "a1.lab.example", options)
-
-
-def ask(lab, module, **arguments):
-    """Run a module that only tells, on the master."""
-    result = lab.module(module, arguments, "a1.lab.example")
-    assert not result["failed"] and not result["changed"], result
-    return result
+from .databases import FILES, PORTS, ask, switch
+from .lab import eventually
 
 
 def present(lab):
@@ -144,14 +34,6 @@ def test_what_is_refused_leaves_nothing(lab, databases):
     assert not switch(lab, storage="disk")["changed"]
     without = lab.module("config_history", {"kind": "cluster"}, "a1.lab.example")
     assert without["failed"] and "is not there: switch CouchDB on" in without["msg"], without
-
-
-@pytest.fixture
-def followed(lab, databases):
-    """Alpha with its configuration and jobs in the databases."""
-    result = switch(lab, storage="couchdb", servers=databases.servers())
-    assert not result["failed"] and result["check"].startswith("OK: "), result
-    return databases
 
 
 def test_switching_is_shown_before_and_done_once(lab, databases):

@@ -22,6 +22,8 @@ from .master import Runner, succeed
 
 FILE = "/etc/ganeti/extended-parameters.json"
 STORAGES = ("disk", "couchdb")
+SILENT = "did not answer"
+"""The state of a node of which nothing is known."""
 DEFAULTS: Mapping[str, Any] = {"allow_cipher_bypassing": False, "backend_storage": "disk"}
 
 # All commands are constants: no value of a user's reaches a shell. The file appears whole, with its mode, or not at all.
@@ -121,7 +123,7 @@ def judge(name: str, lines: Sequence[str], values: Mapping[str, Any]) -> Node:
     """What a node's answer means."""
     mode, digest = _shape(lines)
     if digest is None and "missing" not in lines:
-        return Node(name, False, "did not answer")
+        return Node(name, False, SILENT)
     if digest is None:
         return Node(name, {**DEFAULTS, **values} == DEFAULTS, "has no file")
     if mode != "600:0:0":

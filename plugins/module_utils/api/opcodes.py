@@ -179,6 +179,15 @@ OPCODES: Mapping[str, Opcode] = {
         " secondary_ip ndparams powered",
         Route("POST", "/2/nodes/{node_name}/modify", body=True),
     ),
+    "OP_GROUP_SET_PARAMS": _opcode(
+        "group_name",
+        "ndparams diskparams alloc_policy ipolicy hv_state disk_state",  # RAPI takes some of these by other names
+    ),
+    "OP_NETWORK_SET_PARAMS": _opcode(
+        "network_name",
+        "gateway network6 gateway6 mac_prefix add_reserved_ips remove_reserved_ips",
+        Route("PUT", "/2/networks/{network_name}/modify", body=True),
+    ),
     "OP_BACKUP_PREPARE": _opcode(
         "instance_name mode", "instance_uuid", Route("PUT", _INSTANCE + "/prepare-export", query={"mode": "mode"})
     ),

@@ -56,9 +56,9 @@ class Settings(t.NamedTuple):
     prefix: str
     lag: int
     """How many serial numbers a standby may be behind before the check warns."""
-    mode: str
+    mode: str = "mirror"
     """"mirror", or "primary" where Ganeti itself keeps no other copies."""
-    pool_size: t.Optional[int]
+    pool_size: t.Optional[int] = None
     """How many master candidates Ganeti wants when it is "mirror" again."""
 
 
