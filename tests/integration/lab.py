@@ -45,6 +45,10 @@ class Lab:
                 subprocess.run(["ssh", *self.ssh, "-O", "exit", node["name"]], capture_output=True, check=False, timeout=20)
         shutil.rmtree(self._sockets)
 
+    def forget(self, node: str) -> None:
+        """Close the connection to a node that has died or started anew."""
+        subprocess.run(["ssh", *self.ssh, "-O", "exit", f"{node}.lab.example"], capture_output=True, check=False, timeout=20)
+
     def cluster(self, name: str) -> Result:
         """The description of a cluster."""
         return t.cast(Result, self.description["clusters"][name])

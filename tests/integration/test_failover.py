@@ -1,0 +1,217 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A cluster whose only copies are CouchDB's: a server on each node, TLS between them, and another node made the master, by plan and after a death.
+
+The tests of this file build on each other. At the end a1 is the master again, and alpha as it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from .lab import ROOT, eventually
+
+NODES = ("a1", "a2", "a3")
+VARIABLES = ROOT / "molecule/backend_storage/variables.yml"
+CHECK = ("python3", "-I", "/usr/local/lib/ganeti-couchdb/service.pyz", "--config", "/etc/ganeti/couchdb.json", "--check")
+# Run on the master: says which parts of its files each server has otherwise.
+COMPARE = """
+import json, sys
+sys.path.insert(0, "/usr/local/lib/ganeti-couchdb/service.pyz")
+from ganeti_couchdb.storage import service
+from ganeti_couchdb.storage.client import Client
+from ganeti_couchdb.storage.couchdb import CouchStorage
+from ganeti_couchdb.storage.disk import DiskStorage
+def everything(storage):
+    queue = storage.queue()
+    return {"queue": queue, "jobs": dict(storage.jobs(sorted(queue.jobs))), "configuration": storage.configuration(), "ssconf": storage.ssconf()}
+chosen, disk = service.settings("/etc/ganeti/couchdb.json"), everything(DiskStorage())
+found = {name: everything(CouchStorage(Client(server))) for name, server in {chosen.name: chosen.server, **chosen.standbys}.items()}
+print(json.dumps({name: [part for part in disk if disk[part] != other[part]] for name, other in found.items()}))
+"""
+
+
+class Alpha:
+    """Alpha with a CouchDB on each node."""
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.password = variables()["ganeti"]
+
+    def switch(self, master, mode="primary", options=(), nodes=NODES):
+        """Run the module on the master."""
+        servers = [
+            {"node": f"{node}.lab.example", "url": f"https://{node}.lab.example:6984", "username": "ganeti", "password": self.password,
+             "ca_path": "/etc/ganeti/couchdb-ca.pem"} for node in nodes
+        ]  # fmt: skip
+        return self.lab.module("backend_storage", {"storage": "couchdb", "couchdb_mode": mode, "servers": servers}, f"{master}.lab.example", options)
+
+    def fail_over(self, to, *options, **arguments):
+        """Run the module on the controller."""
+        ssh = {"config_file": self.lab.description["ssh_config"]}
+        return self.lab.module("master_failover", {"new_master": f"{to}.lab.example", "ssh": ssh, **arguments}, options=options)
+
+    def roles(self, master):
+        """What each node is, by Ganeti's letters."""
+        rows = self.lab.run(master, "gnt-node", "list", "--no-headers", "--separator=|", "-o", "name,role").split()
+        return {row.split(".")[0]: row.split("|")[1] for row in rows}
+
+    def same(self, master):
+        """Whether all databases hold what the master's files do."""
+        return all(parts == [] for parts in json.loads(self.lab.run(master, "python3", "-I", "-c", COMPARE)).values())
+
+    def verified(self, master):
+        """Whether Ganeti finds nothing to complain of; what its nodes lack for being containers is not counted."""
+        return "ERROR" not in self.lab.run(master, "gnt-cluster", "verify", "--error-codes", "--ignore-errors=ENODESETUP", check=False)
+
+    def says(self, node):
+        """What the service's check says on a node."""
+        return self.lab.run(node, *CHECK, check=False).strip()
+
+    def tag(self, master, tag):
+        """Change the configuration."""
+        self.lab.run(master, "gnt-cluster", "add-tags", tag)
+
+    def power(self, node, on):
+        """End a node as a power failure does, or start it again."""
+        engine = os.environ["GANETI_LAB_ENGINE"]
+        command = [engine, "start" if on else "kill", *([] if on else ["--signal=KILL"]), f"{node}.lab.example"]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        self.lab.forget(node)
+
+
+def variables():
+    """The passwords by user, out of the scenario's variables, which are simple enough to be read without a parser of YAML."""
+    lines = [line.split(": ", 1)[1].strip() for line in VARIABLES.read_text().splitlines() if "name: " in line or "password: " in line]
+    return dict(zip(lines[::2], lines[1::2]))
+
+
+def play(playbook, *options):
+    """Run a playbook on alpha; it must succeed."""
+    command = ["ansible-playbook", "-i", "molecule/inventory.yml", playbook, "-e", "nodes=alpha", "-e", f"@{VARIABLES}", *options]
+    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def alpha(lab):
+    """Alpha, switched by the playbook; back to files alone, without CouchDB, at the end."""
+    play("tests/couchdb/lab/place.yml")
+    play("playbooks/backend_storage.yml", "-e", "backend_storage_couchdb_mode=primary", "-e", "backend_storage_snapshot_directory=")
+    yield Alpha(lab)
+    play("playbooks/backend_storage.yml", "-e", "backend_storage_state=disk")
+    play("tests/couchdb/lab/remove.yml")
+    for node in NODES:
+        lab.run(node, "rm", "-rf", "/etc/ganeti/extended-parameters.json", "/etc/ganeti/hooks/node-add-post.d/50-extended-parameters",
+                "/usr/local/lib/ganeti-couchdb")  # fmt: skip
+
+
+def test_copies_are_couchdbs_alone(alpha):
+    assert alpha.roles("a1") == {"a1": "M", "a2": "R", "a3": "R"} and alpha.verified("a1")
+    assert alpha.says("a1").startswith("OK: serial number")
+    assert all(alpha.says(node).startswith("OK: a1.lab.example is the master") for node in ("a2", "a3"))
+    again = alpha.switch("a1", options=["--diff"])
+    assert not again["failed"] and not again["changed"], again
+    eventually(lambda: alpha.same("a1"), 30, "all have the same")
+
+
+def test_refused_before_anything_is_done(alpha):
+    for to, words in (("b1", "/etc/ganeti/couchdb.json is not there"), ("a9", "does not resolve")):
+        result = alpha.fail_over(to)
+        assert result["failed"] and words in result["msg"] and "Traceback" not in result["shown"], result
+    strange = alpha.lab.module("backend_storage", {"storage": "couchdb", "couchdb_mode": "primary", "servers": []}, "a1.lab.example")
+    assert strange["failed"] and "servers does not name the one of the master" in strange["msg"]
+    alone = alpha.switch("a1", nodes=["a1"])
+    assert alone["failed"] and "needs the server of a second node" in alone["msg"], alone
+    assert alpha.roles("a1") == {"a1": "M", "a2": "R", "a3": "R"}
+    assert not alpha.fail_over("a1")["changed"], "it is the master already"
+
+
+def test_by_plan_nothing_is_lost(alpha):
+    """Jobs are running and queued; the instance is not touched."""
+    name = "inst11.lab.example"
+    alpha.lab.run("a1", "gnt-instance", "add", "-t", "diskless", "-o", "noop", "--no-install", "-n", "a3.lab.example", "-B", "memory=64", "--no-ip-check",
+                  "--no-name-check", "--no-nics", name)  # fmt: skip
+    alpha.lab.run("a1", "gnt-instance", "start", name)
+    for _each in range(10):
+        alpha.lab.run("a1", "gnt-debug", "delay", "--submit", "1")
+    jobs = set(alpha.lab.run("a1", "gnt-job", "list", "--no-headers", "-o", "id").split())
+    rehearsed = alpha.fail_over("a2", "--check", "--diff")
+    assert rehearsed["changed"] and alpha.roles("a1")["a1"] == "M", rehearsed
+    result = alpha.fail_over("a2", "--diff")
+    assert result["changed"] and not result["failed"] and result["source"] == "couchdb", result
+    assert (result["old_master"], result["master"]) == ("a1.lab.example", "a2.lab.example")
+    assert alpha.roles("a2") == {"a1": "R", "a2": "M", "a3": "R"} and alpha.verified("a2")
+    assert len(jobs) > 10 and jobs <= set(alpha.lab.run("a2", "gnt-job", "list", "--no-headers", "-o", "id").split())
+    assert alpha.lab.run("a2", "gnt-instance", "list", "--no-headers", "-o", "name,status", name).split() == [name, "running"]
+    eventually(lambda: alpha.says("a2").startswith("OK: serial number"), 60, "the service has moved")
+    eventually(lambda: alpha.says("a1").startswith("OK: a2.lab.example is the master"), 30, "the old one rests")
+    eventually(lambda: alpha.same("a2"), 30, "all have the same")
+    assert alpha.lab.run("a2", "ls", "/run/ganeti-failover.pyz", check=False) == ""
+    assert not alpha.fail_over("a2")["changed"]
+    alpha.lab.run("a2", "gnt-instance", "remove", "--force", "--shutdown-timeout=0", name)
+
+
+@pytest.fixture(scope="module")
+def dead(alpha):
+    """The master, a2, is dead, and a3 has not heard of its last change."""
+    alpha.lab.run("a3", "ip", "route", "add", "blackhole", alpha.lab.cluster("alpha")["nodes"][1]["ip"])
+    alpha.tag("a2", "the-last-words")
+    eventually(lambda: json.loads(alpha.lab.run("a1", *CHECK[:-1], "--survey"))["serial"] >= serial(alpha, "a2"), 30, "a1 has heard")
+    alpha.power("a2", False)
+    yield alpha
+    alpha.lab.run("a3", "ip", "route", "del", "blackhole", alpha.lab.cluster("alpha")["nodes"][1]["ip"], check=False)
+
+
+def serial(alpha, node):
+    """The serial number of a master's file."""
+    return json.loads(alpha.lab.run(node, "cat", "/var/lib/ganeti/config.data"))["serial_no"]
+
+
+def test_a_dead_master_is_replaced_by_who_has_all(dead):
+    unknown = dead.fail_over("a1")
+    assert unknown["failed"] and "The master until now, a2.lab.example, cannot be reached" in unknown["msg"], unknown
+    behind = dead.fail_over("a3", fenced=True)
+    assert behind["failed"] and "The standby a1.lab.example has serial number" in behind["msg"] and "changes would be lost" in behind["msg"], behind
+    result = dead.fail_over("a1", "--diff", fenced=True)
+    assert result["changed"] and not result["failed"] and result["source"] == "couchdb", result
+    assert dead.roles("a1") == {"a1": "M", "a2": "O", "a3": "R"}
+    assert "the-last-words" in dead.lab.run("a1", "gnt-cluster", "list-tags")
+    assert "unreachable" not in dead.lab.run("a1", "ip", "route")
+    dead.lab.run("a1", "gnt-debug", "delay", "0.1")
+    assert dead.lab.run("a1", "gnt-job", "list", "--no-headers", "-o", "status").split()[-1] == "success"
+
+
+def test_who_comes_back_does_no_harm(dead):
+    """The old master takes itself for one until it is added again; what it has is older, and stays where it is."""
+    dead.power("a2", True)
+    eventually(lambda: "this node was replaced as the master" in dead.says("a2"), 90, "the old master notices")
+    key = dead.lab.run("a1", "cat", "/root/.ssh/id_rsa.pub")
+    dead.lab.run("a2", "sh", "-c", "cat >>/root/.ssh/authorized_keys", given=key)
+    dead.lab.run("a1", "gnt-node", "add", "--readd", "--no-ssh-key-check", "a2.lab.example")
+    back = dead.switch("a1")
+    assert not back["failed"] and back["check"].startswith("OK: "), back
+    assert dead.roles("a1") == {"a1": "M", "a2": "R", "a3": "R"} and dead.verified("a1")
+    eventually(lambda: dead.same("a1"), 60, "all have the same")
+    assert dead.says("a2").startswith("OK: a1.lab.example is the master")
+
+
+def test_ganetis_own_copies_come_back(alpha):
+    alpha.lab.run("a1", "gnt-cluster", "remove-tags", "the-last-words")
+    result = alpha.switch("a1", "mirror")
+    assert result["changed"] and not result["failed"], result
+    assert alpha.roles("a1") == {"a1": "M", "a2": "C", "a3": "C"} and alpha.verified("a1")
+    again = alpha.switch("a1", "mirror", ["--diff"])
+    assert not again["changed"], again
+    by_files = alpha.fail_over("a2")
+    assert by_files["changed"] and by_files["source"] == "files", by_files
+    back = alpha.fail_over("a1")
+    assert back["changed"] and back["source"] == "files", back
+    assert alpha.roles("a1") == {"a1": "M", "a2": "C", "a3": "C"} and alpha.verified("a1")

@@ -1,0 +1,225 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether a node may become the master, the files it gets, and what the other nodes are told."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import StorageFailed
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage import admit, promote, takeover
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.base import convert
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.claims import LEAP
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.disk import DiskStorage
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.program import source
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.promote import Request
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.situation import Situation, problems
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.survey import survey
+
+from .samples import configuration, job
+
+
+def node(name, **changes):
+    """A node as the configuration has it."""
+    return {
+        "name": name, "uuid": f"u{name[1:]}", "primary_ip": f"10.0.0.{name[1:]}", "master_candidate": False, "master_capable": True, "offline": False,
+        "drained": False, "serial_no": 3, "mtime": 1.0, **changes,
+    }  # fmt: skip
+
+
+def cluster(serial=20, pool_size=1):
+    """A configuration with three nodes, the master of which is a1."""
+    found = configuration(serial, nodes={"u1": node("a1", master_candidate=True), "u2": node("a2"), "u3": node("a3")})
+    found["cluster"].update(
+        master_node="u1", master_ip="10.0.0.10", candidate_certs={"u1": "AA:01"}, candidate_pool_size=pool_size, serial_no=7, mtime=1.0, modify_ssh_setup=False
+    )
+    return found
+
+
+SURVEY = {
+    "name": "a2", "serial": 20, "serials": {"a1": "away", "a3": 20}, "pool_size": 1, "version": 3000000, "installed": 3000000, "master": "a1",
+    "master_ip": "10.0.0.10", "files": None, "contents": {},
+    "nodes": {each["name"]: {"uuid": each["uuid"], "address": each["primary_ip"], **{key: each[key] for key in
+              ("master_candidate", "master_capable", "offline", "drained")}} for each in cluster()["nodes"].values()},
+}  # fmt: skip
+
+
+def situation(reached=("a1", "a3"), old=None, **changes):
+    """What a controller finds; all is well but for the changes."""
+    found = copy.deepcopy({**SURVEY, **changes})
+    return Situation(found, frozenset(reached), old or ({**SURVEY, "files": {"serial": 20, "job": 7}} if "a1" in reached else None))
+
+
+def test_nothing_speaks_against_it():
+    assert problems(situation(), fenced=False, accept_loss=False) == []
+    assert problems(situation(["a3"]), fenced=True, accept_loss=False) == []
+
+
+def nodes(**changes):
+    """The survey's nodes with changes of a2."""
+    return {**SURVEY["nodes"], "a2": {**SURVEY["nodes"]["a2"], **changes}}
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (situation(["a3"]), "The master until now, a1, cannot be reached by SSH"),
+        (situation([]), "Most nodes cannot be reached"),
+        (situation(nodes=nodes(offline=True)), "a2 is offline, drained or not master capable"),
+        (situation(nodes=nodes(drained=True)), "a2 is offline, drained or not master capable"),
+        (situation(nodes={"a1": SURVEY["nodes"]["a1"]}), "knows no node of this name"),
+        (situation(installed=2160000), "has an older Ganeti"),
+        (situation(installed=3010000), "has a newer Ganeti"),
+        (situation(installed=None), "Ganeti's library is not found on a2"),
+        (situation(serials={"a1": "away", "a3": 27}), "The standby a3 has serial number 27, a2 only 20: 7 changes would be lost. Make a3 the master"),
+        (situation(["a3"], serials={"a1": 22}), "The standby a1 has serial number 22"),
+    ],
+)
+def test_reasons_against_it(found, words):
+    assert words in " ".join(problems(found, fenced=False, accept_loss=False))
+
+
+def test_who_accepts_a_loss_is_not_kept_from_it():
+    assert problems(situation(serials={"a3": 27}), fenced=False, accept_loss=True) == []
+    assert problems(situation(serials={"a1": 27}), fenced=False, accept_loss=False) == [], "a master that can be reached is waited for"
+
+
+def test_what_follows_from_the_situation():
+    alive, dead = situation(), situation(["a3"], serials={"a1": "away", "a3": 31})
+    assert (alive.dead, alive.voting, alive.seen, alive.away) == ([], True, 20, [])
+    assert (dead.dead, dead.voting, dead.seen, dead.away) == (["a1"], True, 31, [])
+    assert situation(["a1"]).away == ["a3"] and not situation([]).voting
+    assert situation(old={**SURVEY, "files": {"serial": 25, "job": 1}}).seen == 25
+    files = {"serial": 20, "job": 7}
+    assert situation(files=files, nodes=nodes(master_candidate=True)).from_files
+    assert not situation(files=files).from_files, "no candidate: nobody keeps them"
+    assert not situation(files={"serial": 19, "job": 7}, nodes=nodes(master_candidate=True)).from_files
+
+
+def test_the_new_configuration_after_a_death():
+    before = cluster()
+    after = promote.promoted(before, Request("a2", ["a1"], 23), "BB:02", 5.0)
+    assert before == cluster(), "what was given is left alone"
+    flags = {each["name"]: (each["master_candidate"], each["offline"], each["serial_no"], each["mtime"]) for each in after["nodes"].values()}
+    assert flags == {"a1": (False, True, 4, 5.0), "a2": (True, False, 4, 5.0), "a3": (False, False, 3, 1.0)}
+    assert after["cluster"]["candidate_certs"] == {"u2": "BB:02"}, "the dead one's certificate is worth nothing any more"
+    assert (after["serial_no"], after["mtime"], after["cluster"]["serial_no"]) == (23 + LEAP, 5.0, 8)
+    assert after["cluster"]["master_node"] == "u1", "Ganeti's own failover changes that"
+    assert after["instances"] == before["instances"]
+
+
+def test_the_new_configuration_when_the_old_master_lives():
+    after = promote.promoted(cluster(), Request("a2", [], 20), "BB:02", 5.0)
+    assert {each["name"]: each["master_candidate"] for each in after["nodes"].values()} == {"a1": True, "a2": True, "a3": False}
+    assert after["cluster"]["candidate_certs"] == {"u1": "AA:01", "u2": "BB:02"}
+    with pytest.raises(StorageFailed, match="knows no node a9: nothing was written"):
+        promote.promoted(cluster(), Request("a9", [], 20), "BB:02", 5.0)
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A file with a key and a certificate, as Ganeti's client.pem; and the certificate's digest."""
+    key, made = tmp_path / "key", tmp_path / "made"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=a2", "-keyout", str(key), "-out", str(made)]
+    subprocess.run(command, check=True, capture_output=True)
+    shown = subprocess.run(["openssl", "x509", "-noout", "-fingerprint", "-sha1", "-in", str(made)], check=True, capture_output=True, text=True).stdout
+    (tmp_path / "client.pem").write_text(key.read_text() + made.read_text())
+    return str(tmp_path / "client.pem"), shown.strip().partition("=")[2]
+
+
+def test_a_nodes_certificate_by_its_digest(certificate, tmp_path):
+    file, digest = certificate
+    assert promote.fingerprint(file) == digest
+    (tmp_path / "key").rename(tmp_path / "only")
+    with pytest.raises(StorageFailed, match="holds no certificate"):
+        promote.fingerprint(str(tmp_path / "only"))
+    with pytest.raises(StorageFailed, match="Cannot read"):
+        promote.fingerprint(str(tmp_path / "none"))
+
+
+def test_a_standby_gets_the_files_of_a_master(couch, master, certificate, tmp_path):
+    """Its queue had old jobs, as that of a node that was a master candidate once."""
+    convert(master, couch)
+    couch.write_configuration(cluster())
+    file, digest = certificate
+    directory = tmp_path / "standby"
+    (directory / "queue/archive").mkdir(parents=True)
+    os.rename(file, directory / "client.pem")
+    files = DiskStorage(str(directory))
+    files.write_jobs({5: job(5), 7: job(7, "running")})
+    done = promote.promote(couch, str(directory), Request("a2", ["a1"], 20))
+    assert done == {"serial": 1020, "jobs": 3, "key": None, "candidates": {
+        "master_candidates": "a2", "master_candidates_ips": "10.0.0.2", "master_candidates_certs": f"u2={digest}"}}  # fmt: skip
+    assert files.configuration()["serial_no"] == 1020 and files.queue() == (master.queue().jobs, frozenset(), 20005)
+    assert dict(files.jobs([7])) == dict(master.jobs([7]))
+    assert promote.archive(couch, str(directory)) == 2 and files.queue() == master.queue()
+    assert promote.promote(couch, str(directory), Request("a2", ["a1"], 20))["jobs"] == 0, "the same again is no harm"
+
+
+def test_nothing_is_touched_where_the_node_cannot_show_who_it_is(couch, master, tmp_path):
+    convert(master, couch)
+    couch.write_configuration(cluster())
+    (tmp_path / "standby/queue").mkdir(parents=True)
+    with pytest.raises(StorageFailed, match="client.pem"):
+        promote.promote(couch, str(tmp_path / "standby"), Request("a2", [], 20))
+    assert os.listdir(tmp_path / "standby") == ["queue"] and os.listdir(tmp_path / "standby/queue") == []
+
+
+def test_a_survey_tells_what_a_failover_is_decided_by(couch, servers, prefix, tmp_path):
+    couch.write_configuration(cluster(31))
+    (tmp_path / "ssconf_master_node").write_text("a1\n")
+    away = type(servers[0])("http://127.0.0.1:9", "ganeti", "secret")
+    found = survey("a2", servers[0], {"a1": away, "a3": servers[0]}, prefix, str(tmp_path))
+    assert found["nodes"] == SURVEY["nodes"] and found["master"] == "a1" and found["files"] is None
+    assert found["serial"] == 31 == found["serials"]["a3"] and "does not answer" in found["serials"]["a1"]
+    assert set(found) == set(SURVEY)
+    DiskStorage(str(tmp_path)).write_configuration(cluster(30))
+    assert survey("a2", servers[0], {}, prefix, str(tmp_path))["files"] == {"serial": 30, "job": 0}
+    couch.write_jobs({1: job(1)})
+    again = survey("a2", servers[0], {}, prefix, str(tmp_path))["contents"]
+    assert [name for name in again if again[name] != found["contents"][name]] == ["queue"]
+
+
+def run(module, given):
+    """Run a module's text as it is run on a node."""
+    done = subprocess.run([sys.executable, "-I", "-c", source(module)], input=json.dumps(given), capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def test_nodes_are_told_once(tmp_path):
+    (tmp_path / "ssconf_master_candidates").write_text("a1\n")
+    (tmp_path / "ssconf_master_candidates").chmod(0o444)
+    (tmp_path / "keys").write_text("ssh-rsa AAA a1")
+    (tmp_path / "keys").chmod(0o600)
+    given = {"directory": str(tmp_path), "lines": {"ssconf_master_candidates": "a2"}, "keys": {str(tmp_path / "keys"): "ssh-rsa BBB a2"}}
+    assert run(admit, given) == [str(tmp_path / "ssconf_master_candidates"), str(tmp_path / "keys")]
+    assert (tmp_path / "ssconf_master_candidates").read_text() == "a1\na2\n" and (tmp_path / "keys").read_text() == "ssh-rsa AAA a1\nssh-rsa BBB a2\n"
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("ssconf_master_candidates", "keys")] == [0o444, 0o600]
+    assert run(admit, given) == [] and sorted(os.listdir(tmp_path)) == ["keys", "ssconf_master_candidates"]
+
+
+def test_what_a_takeover_says():
+    given = {"argv": [sys.executable, "-c", "import sys; print('one'); print(' two ', file=sys.stderr); sys.exit(3)"], "closed": []}
+    assert run(takeover, given) == {"status": 3, "lines": ["one", "two"]}
+
+
+def test_the_way_to_the_dead_is_opened_again(monkeypatch):
+    """Also where the command cannot be run at all, and only what was closed."""
+    asked = []
+
+    def route(action, address):
+        asked.append((action, address))
+        return address != "10.0.0.9"
+
+    monkeypatch.setattr(takeover, "_route", route)
+    with pytest.raises(FileNotFoundError):
+        takeover.take_over(["/nowhere/gnt-cluster"], ["10.0.0.1", "10.0.0.9"])
+    assert asked == [("add", "10.0.0.1"), ("add", "10.0.0.9"), ("del", "10.0.0.1")]
