@@ -191,6 +191,7 @@ def test_a_dead_master_is_replaced_by_who_has_all(dead):
 
 def test_who_comes_back_does_no_harm(dead):
     """The old master takes itself for one until it is added again; what it has is older, and stays where it is."""
+    dead.lab.run("a3", "ip", "route", "del", "blackhole", dead.lab.cluster("alpha")["nodes"][1]["ip"])
     dead.power("a2", True)
     eventually(lambda: "this node was replaced as the master" in dead.says("a2"), 90, "the old master notices")
     key = dead.lab.run("a1", "cat", "/root/.ssh/id_rsa.pub")

@@ -13,13 +13,11 @@ from __future__ import annotations
 import typing as t
 
 from .._errors import GanetiError
-from .client import Client, Server, path
+from .client import Client, Server, brief, path
 from .documents import CONFIG, Json
 
 LEAP = 1000
 """By how much a failover raises the serial number."""
-_SECONDS = 5.0
-"""For a server that may be away."""
 
 
 class Claim(t.NamedTuple):
@@ -40,7 +38,7 @@ def claims(servers: t.Iterable[Server], prefix: str) -> t.List[Claim]:
     found = []
     for server in servers:
         try:
-            with Client(server, _SECONDS, attempts=1) as client:
+            with brief(server) as client:
                 claim = read(client, prefix)
         except GanetiError:  # one that is away is another's business: nothing is written to it either
             continue

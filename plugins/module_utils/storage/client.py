@@ -18,6 +18,7 @@ import urllib.parse
 from .._errors import AuthenticationFailed, ConnectionFailed, InvalidInput, StorageConflict, StorageFailed
 
 _SECONDS = 60.0
+_BRIEF_SECONDS = 5.0
 _ATTEMPTS = 3
 _KEYS = ("key", "startkey", "endkey")
 _HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
@@ -191,3 +192,8 @@ def _parse(text: bytes) -> t.Any:
         return json.loads(text) if text.strip() else None
     except ValueError:
         return None
+
+
+def brief(server: Server) -> Client:
+    """A client for a server that may be away, and whose answer can be done without: it asks once, and waits for seconds alone."""
+    return Client(server, _BRIEF_SECONDS, attempts=1)

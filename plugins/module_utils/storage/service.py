@@ -25,7 +25,7 @@ import typing as t
 
 from .._errors import GanetiError, InvalidInput
 from . import claims, promote, replication, snapshot
-from .client import Client, Server
+from .client import Client, Server, brief
 from .couchdb import CouchStorage
 from .disk import DIRECTORY, DiskStorage
 from .documents import Json
@@ -264,7 +264,7 @@ def _of_replications(chosen: Settings) -> t.Iterator[t.Tuple[int, str]]:
 def _serial(server: Server, prefix: str) -> t.Union[int, str]:
     """The serial number on a server, or what is wrong with it."""
     try:
-        with Client(server) as client:
+        with brief(server) as client:
             found = replication.serial(client, prefix)
     except GanetiError as error:
         return error.message

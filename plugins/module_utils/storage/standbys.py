@@ -10,7 +10,7 @@ import typing as t
 
 from .._errors import GanetiError
 from . import conflicts, replication
-from .client import Client, Server
+from .client import Client, Server, brief
 from .documents import DATABASES
 
 
@@ -34,6 +34,8 @@ class Standbys:
         """A standby that was a master keeps its own replications, which would write into our database, and what nobody else has seen."""
         for name in sorted(self._unsettled):
             try:
+                with brief(self._servers[name]) as standby:
+                    standby.get("/")  # whether it is there at all
                 with Client(self._servers[name]) as standby:
                     replication.arrange(standby, {})
                     for database in DATABASES:

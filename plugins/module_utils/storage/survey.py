@@ -16,7 +16,7 @@ import typing as t
 
 from .._errors import GanetiError
 from . import claims
-from .client import Client, Server, path
+from .client import Client, Server, brief, path
 from .couchdb import CouchStorage
 from .disk import DiskStorage
 from .documents import ARCHIVE, DATABASES, Json
@@ -67,7 +67,7 @@ def _serials(servers: t.Mapping[str, Server], prefix: str) -> Json:
 def _serial(server: Server, prefix: str) -> t.Union[int, str, None]:
     """The serial number on a server, None where it has none, or in words why that is not known."""
     try:
-        with Client(server, 5.0, attempts=1) as client:
+        with brief(server) as client:
             claim = claims.read(client, prefix)
     except GanetiError as error:
         return error.message
