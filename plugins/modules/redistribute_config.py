@@ -88,6 +88,8 @@ def main() -> t.NoReturn:
     try:
         result = redistribute(module.params, module.check_mode)
     except GanetiError as error:
+        for text in error.details.pop("warnings", []):
+            module.warn(text)
         module.fail_json(msg=error.message, **error.details)
     for text in result.pop("warnings"):
         module.warn(text)

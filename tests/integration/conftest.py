@@ -6,14 +6,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+import tarfile
 import typing as t
 
 import pytest
 
-from .databases import databases, followed  # noqa: F401 - fixtures
-from .lab import STORAGE, Lab, Move
+from .databases import FILES, PARAMETERS, PLACE, PORTS, Databases, encoded, switch
+from .lab import ROOT, STORAGE, Lab, Move
 
 # Tests compare what the collection knows with what the lab's Ganeti has.
 sys.path.insert(0, os.environ.get("ANSIBLE_COLLECTIONS_PATH", ""))
@@ -100,3 +102,32 @@ def untouched(lab: Lab, name: str) -> t.Callable[[], None]:
         assert lab.endpoints("a2", "b1", "b2") == []
 
     return check
+
+
+@pytest.fixture(scope="module")
+def databases(lab: Lab) -> t.Iterator[Databases]:
+    """The stand-ins, running; all that is left of them and of the service is removed afterwards."""
+    made = Databases(lab)
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.add(ROOT / "tests/couchdb", "couchdb", filter=lambda member: None if "__pycache__" in member.name else member)
+    lab.run("a1", "mkdir", "-p", PLACE)
+    lab.run("a1", "python3", "-c", f"import base64, sys; open('{PLACE}/x.tar', 'wb').write(base64.b64decode(sys.stdin.read()))", given=encoded(archive))
+    lab.run("a1", "tar", "--extract", "--directory", PLACE, "--file", f"{PLACE}/x.tar", "--no-same-owner")
+    lab.run("a1", "sh", "-c", f"umask 077; cat >{PLACE}/admin", given=f"ganeti:{made.password}")
+    made.start(*PORTS)
+    yield made
+    lab.run("a1", "systemctl", "disable", "--now", "ganeti-couchdb", check=False)
+    made.stop(*PORTS)
+    lab.run("a1", "rm", "-rf", PLACE, *FILES)
+    lab.run("a1", "systemctl", "daemon-reload")
+    for node in ("a1", "a2", "a3"):
+        lab.run(node, "rm", "-f", *PARAMETERS)
+
+
+@pytest.fixture
+def followed(lab: Lab, databases: Databases) -> Databases:
+    """Alpha with its configuration and jobs in the databases."""
+    result = switch(lab, storage="couchdb", servers=databases.servers())
+    assert not result["failed"] and result["check"].startswith("OK: "), result
+    return databases

@@ -7,14 +7,10 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import secrets
-import tarfile
 
-import pytest
-
-from .lab import ROOT, eventually
+from .lab import eventually
 
 PLACE = "/opt/test-couchdb"
 FILES = ("/etc/ganeti/couchdb.json", "/usr/local/lib/ganeti-couchdb/service.pyz", "/etc/systemd/system/ganeti-couchdb.service")
@@ -82,27 +78,6 @@ class Databases:
         return json.loads(self.lab.run("a1", "python3", "-I", "-c", COMPARE))
 
 
-@pytest.fixture(scope="module")
-def databases(lab):
-    """The stand-ins, running; all that is left of them and of the service is removed afterwards."""
-    made = Databases(lab)
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        tar.add(ROOT / "tests/couchdb", "couchdb", filter=lambda member: None if "__pycache__" in member.name else member)
-    lab.run("a1", "mkdir", "-p", PLACE)
-    lab.run("a1", "python3", "-c", f"import base64, sys; open('{PLACE}/x.tar', 'wb').write(base64.b64decode(sys.stdin.read()))", given=encoded(archive))
-    lab.run("a1", "tar", "--extract", "--directory", PLACE, "--file", f"{PLACE}/x.tar", "--no-same-owner")
-    lab.run("a1", "sh", "-c", f"umask 077; cat >{PLACE}/admin", given=f"ganeti:{made.password}")
-    made.start(*PORTS)
-    yield made
-    lab.run("a1", "systemctl", "disable", "--now", "ganeti-couchdb", check=False)
-    made.stop(*PORTS)
-    lab.run("a1", "rm", "-rf", PLACE, *FILES)
-    lab.run("a1", "systemctl", "daemon-reload")
-    for node in ("a1", "a2", "a3"):
-        lab.run(node, "rm", "-f", *PARAMETERS)
-
-
 def encoded(stream):
     """Bytes as a text that goes through ssh."""
     return base64.b64encode(stream.getvalue()).decode()
@@ -118,11 +93,3 @@ def ask(lab, module, **arguments):
     result = lab.module(module, arguments, "a1.lab.example")
     assert not result["failed"] and not result["changed"], result
     return result
-
-
-@pytest.fixture
-def followed(lab, databases):
-    """Alpha with its configuration and jobs in the databases."""
-    result = switch(lab, storage="couchdb", servers=databases.servers())
-    assert not result["failed"] and result["check"].startswith("OK: "), result
-    return databases

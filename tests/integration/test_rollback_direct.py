@@ -158,6 +158,38 @@ def test_a_node_groups_policy(lab, followed, back):
     lab.master("alpha", "gnt-group", "modify", "--ipolicy-vcpu-ratio=default", group)
 
 
+def test_what_operations_take_away(lab, followed, back):
+    """A node group's and a network's parameters, and a cluster's of an operating system: no daemon is stopped for these."""
+    lab.master("alpha", "gnt-group", "add", "group1")
+    lab.master("alpha", "gnt-network", "add", "--network=10.99.0.0/28", "net1")
+    try:
+        born = serial(lab, followed)
+        group = lab.master("alpha", "gnt-group", "list", "--no-headers", "-o", "uuid", "group1").strip()
+        lab.master("alpha", "gnt-group", "modify", "--alloc-policy=unallocable", "--node-parameters=spindle_count=7", "group1")
+        lab.master("alpha", "gnt-network", "modify", "--mac-prefix=aa:00:01", "net1")
+        lab.master("alpha", "gnt-cluster", "modify", "--max-running-jobs=7", "-B", "vcpus=2")
+        lab.master("alpha", "gnt-cluster", "add-tags", "temporary")
+        serial(lab, followed)
+        for options in ({"kind": "nodegroup", "name": "group1"}, {"kind": "network", "name": "net1"}, {"kind": "cluster"}):
+            result = back(serial=born, **options)
+            assert result["changed"] and not result["failed"] and result["direct"] == [], result
+            assert not back(serial=born, **options)["changed"]
+        found = configuration(lab)
+        assert (found["nodegroups"][group]["alloc_policy"], found["nodegroups"][group]["ndparams"]) == ("preferred", {})
+        assert (found["cluster"]["max_running_jobs"], found["cluster"]["beparams"]["default"]["vcpus"], found["cluster"]["tags"]) == (20, 1, [])
+
+        lab.master("alpha", "gnt-group", "remove", "group1")
+        serial(lab, followed)
+        result = back(kind="nodegroup", name=group, serial=born, direct=True)
+        assert result["changed"] and not result["failed"], result
+        assert "group1" in lab.master("alpha", "gnt-group", "list", "--no-headers", "-o", "name").split()
+    finally:
+        lab.master("alpha", "gnt-group", "remove", "group1", check=False)
+        lab.master("alpha", "gnt-network", "remove", "net1", check=False)
+        lab.master("alpha", "gnt-cluster", "modify", "--max-running-jobs=20", "-B", "vcpus=1")
+        lab.master("alpha", "gnt-cluster", "remove-tags", "temporary", check=False)
+
+
 def test_nothing_is_stopped_beside_a_job(lab, followed, back, request):
     born = serial(lab, followed)
     request.getfixturevalue("image")

@@ -46,14 +46,15 @@ def find(configuration: Json, kind: str, identity: str) -> t.Optional[Json]:
 def amend(configuration: Json, kind: str, identity: str, then: Json, parts: t.Collection[str], now: float) -> Json:
     """The configuration with *parts* of an object as they were *then*; a part that was not there then is taken away. *now* is in seconds.
 
-    Raises ValueError for a part that may not be written, whoever asks for it.
+    Raises ValueError for a part that may not be written, whoever asks for it, and for an object that is not there.
     """
     forbidden = sorted(set(parts) - DIRECT[kind])
     if forbidden:
         raise ValueError(f"{', '.join(forbidden)} of a {kind} is never written directly")
     result = copy.deepcopy(configuration)
     target = find(result, kind, identity)
-    assert target is not None, "the caller has looked"
+    if target is None:
+        raise ValueError(f"there is no {kind} {identity}")
     for part in parts:
         if part in then:
             target[part] = copy.deepcopy(then[part])

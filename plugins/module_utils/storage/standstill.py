@@ -18,7 +18,7 @@ import tempfile
 import time
 import typing as t
 
-from .._errors import GanetiError, PreflightFailed, RequestRefused
+from .._errors import GanetiError, PreflightFailed, RequestRefused, StorageFailed
 from ..api import Cluster, connect, jobs
 from ..api.master import Runner, succeed
 from ..api.opcodes import opcode
@@ -30,7 +30,7 @@ _DAEMON_UTIL = "/usr/lib/ganeti/daemon-util"
 _DAEMONS = ("ganeti-wconfd", "ganeti-luxid")
 """In the order in which they start: wconfd writes the configuration, luxid takes jobs."""
 _KEPT = "config.data.before-rollback"
-"""The old file, beside the new one until all is well: for whoever finds the master after a power failure."""
+"""The old file, beside the new one until all is well: for whoever finds the master after a power failure, and a sign that the queue is still drained."""
 _OPEN = ("queued", "waiting", "canceling", "running")
 _PATIENCE = 10.0
 """Seconds that jobs have to end, as those of the watcher, which take one. Nobody can submit any meanwhile."""
@@ -83,7 +83,9 @@ class Standstill:
         self._runner = runner
         self._directory = directory
         self._path = os.path.join(directory, "config.data")
+        self._kept = os.path.join(directory, _KEPT)
         self._connect = open_cluster
+        self._broken = False
 
     def write(self, before: Json, after: Json, timeout: float, lock_timeout: float) -> None:
         """Replace the configuration *before* by *after*, and have Ganeti push it to all nodes; the timeouts are those of its job, in seconds.
@@ -91,7 +93,8 @@ class Standstill:
         Raises RequestRefused where jobs are open or the configuration is another one by now, with nothing done; GanetiError where Ganeti does not
         start with the new one, with the old one put back.
         """
-        with _uninterrupted(), self._drained(), self._watcher_paused():
+        died = os.path.exists(self._kept)  # an earlier run, so that it is ours if the queue is drained
+        with _uninterrupted(), self._keeping(), self._drained(died), self._watcher_paused():
             with self._connect() as cluster:
                 self._wait_for_jobs(cluster)
             self._replace(before, after)
@@ -100,10 +103,20 @@ class Standstill:
             jobs.run(cluster, [opcode("OP_CLUSTER_REDIST_CONF")], timeout=timeout, lock_timeout=lock_timeout, label=label)
 
     @contextlib.contextmanager
-    def _drained(self) -> t.Iterator[None]:
-        """The queue takes no new jobs; unless it was drained before, it does so again afterwards."""
+    def _keeping(self) -> t.Iterator[None]:
+        """A copy of the file lies beside it, for root alone, until Ganeti runs again."""
+        _File.read(self._path)._replace(uid=os.geteuid(), gid=os.getegid(), mode=0o600).write(self._kept)
+        try:
+            yield
+        finally:
+            if not self._broken:
+                os.unlink(self._kept)
+
+    @contextlib.contextmanager
+    def _drained(self, ours: bool) -> t.Iterator[None]:
+        """The queue takes no new jobs; unless somebody else had drained it before, it does so again afterwards."""
         drained = b"is set" in succeed(self._runner, ["gnt-cluster", "queue", "info"], "Asking for the queue's drain flag")
-        with contextlib.nullcontext() if drained else self._between(["queue", "drain"], ["queue", "undrain"]):
+        with contextlib.nullcontext() if drained and not ours else self._between(["queue", "drain"], ["queue", "undrain"]):
             yield
 
     @contextlib.contextmanager
@@ -142,37 +155,30 @@ class Standstill:
     def _replace(self, before: Json, after: Json) -> None:
         try:
             self._stop()
+            old = _File.read(self._path)
+            if DiskStorage(self._directory).configuration() != before:
+                raise RequestRefused("The configuration was changed by somebody else meanwhile: nothing was written, run this again.")
         except GanetiError:
             self._start()
             raise
-        old = _File.read(self._path)
-        if DiskStorage(self._directory).configuration() != before:
-            self._start()
-            raise RequestRefused("The configuration was changed by somebody else meanwhile: nothing was written, run this again.")
-        kept = os.path.join(self._directory, _KEPT)
         try:
-            old._replace(uid=os.geteuid(), gid=os.getegid(), mode=0o600).write(kept)
             old._replace(content=json.dumps(after, separators=(",", ":")).encode()).write(self._path)
             self._start()
-        except (GanetiError, OSError) as error:
+        except GanetiError as error:
             self._put_back(old, error)
-        os.unlink(kept)
 
-    def _put_back(self, old: _File, error: Exception) -> t.NoReturn:
-        words = error.message if isinstance(error, GanetiError) else str(error)
-        kept = os.path.join(self._directory, _KEPT)
+    def _put_back(self, old: _File, error: GanetiError) -> t.NoReturn:
         try:
             self._stop()
             old.write(self._path)
             self._start()
-        except (GanetiError, OSError) as another:
+        except GanetiError as another:
+            self._broken = True
             raise GanetiError(
-                f"Ganeti did not start with the new configuration ({words}), and not with the old one either ({another}). "
-                f"The old one is in {kept} and, if it could be written, in {self._path}: see Ganeti's logs, then start {' and '.join(_DAEMONS)}."
+                f"Ganeti did not start with the new configuration ({error.message}), and not with the old one either ({another.message}). "
+                f"The old one is in {self._kept} and, if it could be written, in {self._path}: see Ganeti's logs, then start {' and '.join(_DAEMONS)}."
             ) from error
-        with contextlib.suppress(FileNotFoundError):  # the disk may have been full before it was there
-            os.unlink(kept)
-        raise GanetiError(f"Ganeti did not start with the new configuration ({words}): the old one was put back, and Ganeti runs with it.") from error
+        raise GanetiError(f"Ganeti did not start with the new configuration ({error.message}): the old one was put back, and Ganeti runs with it.") from error
 
     def _stop(self) -> None:
         for name in reversed(_DAEMONS):
@@ -207,29 +213,40 @@ class _File(t.NamedTuple):
 
     @classmethod
     def read(cls, path: str) -> _File:
-        with open(path, "rb") as stream:
-            state = os.fstat(stream.fileno())
-            return cls(stream.read(), state.st_uid, state.st_gid, state.st_mode & 0o7777)
+        """Raises StorageFailed."""
+        try:
+            with open(path, "rb") as stream:
+                state = os.fstat(stream.fileno())
+                return cls(stream.read(), state.st_uid, state.st_gid, state.st_mode & 0o7777)
+        except OSError as error:
+            raise StorageFailed(f"Cannot read {path}: {error.strerror}.") from error
 
     def write(self, path: str) -> None:
-        """Put it in its place, whole and durable."""
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=os.path.dirname(path))
+        """Put it in its place, whole and durable; raises StorageFailed where the old one stays."""
         try:
-            with open(descriptor, "wb") as stream:
-                stream.write(self.content)
-                stream.flush()
-                os.fchown(descriptor, self.uid, self.gid)
-                os.fchmod(descriptor, self.mode)
-                os.fsync(descriptor)
-            os.rename(temporary, path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-        directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+            descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=os.path.dirname(path))
+            try:
+                with open(descriptor, "wb") as stream:
+                    stream.write(self.content)
+                    stream.flush()
+                    os.fchown(descriptor, self.uid, self.gid)
+                    os.fchmod(descriptor, self.mode)
+                    os.fsync(descriptor)
+                os.rename(temporary, path)
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(temporary)
+            _sync(os.path.dirname(path))
+        except OSError as error:
+            raise StorageFailed(f"Cannot write {path}: {error.strerror}.") from error
+
+
+def _sync(directory: str) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -66,6 +66,8 @@ def test_nothing_but_the_parts_and_the_counts_change(data):
 def test_other_parts_are_never_written(part):
     with pytest.raises(ValueError, match=f"{part} of a instance is never written directly"):
         direct.amend(whole(), "instance", INSTANCE, {part: 1}, [part], 1.0)
+    with pytest.raises(ValueError, match="there is no node n9"):
+        direct.amend(whole(), "node", "n9", {}, [], 1.0)
 
 
 def test_a_removed_network_comes_back_without_what_instances_had_of_it():

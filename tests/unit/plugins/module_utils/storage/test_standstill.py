@@ -12,7 +12,14 @@ import signal
 
 import pytest
 
-from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, GanetiError, PreflightFailed, RequestRefused
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import (
+    ConnectionFailed,
+    GanetiError,
+    PreflightFailed,
+    RequestRefused,
+    StorageFailed,
+    StorageIncomplete,
+)
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage import standstill
 
 from .samples import NODE, configuration
@@ -38,7 +45,6 @@ class Ganeti:
         self.fails = lambda argv: False
         """Whether a command fails."""
         self.at_stop = lambda: None
-        self.written_while_running = False
 
     def run(self, argv, input=None, timeout=1):
         if self.fails(argv):
@@ -124,12 +130,42 @@ def test_what_was_drained_or_paused_stays_so(ganeti):
     assert ganeti.drained and ganeti.paused
 
 
+def test_a_run_that_died_left_the_queue_drained(ganeti):
+    ganeti.drained = True
+    (ganeti.directory / "config.data.before-rollback").write_bytes(b"older")
+    write(ganeti)
+    assert all_runs(ganeti) and os.listdir(ganeti.directory) == ["config.data"]
+
+
+def test_a_damaged_file_is_not_replaced(ganeti):
+    ganeti.at_stop = lambda: ganeti.file.write_text("{")
+    with pytest.raises(StorageIncomplete, match="does not hold complete JSON"):
+        write(ganeti)
+    assert all_runs(ganeti) and ganeti.file.read_text() == "{"
+    ganeti.file.unlink()
+    with pytest.raises(StorageFailed, match="Cannot read .*config.data: No such file"):
+        write(ganeti)
+    assert all_runs(ganeti) and os.listdir(ganeti.directory) == []
+
+
+def test_a_full_disk_changes_nothing(ganeti, monkeypatch):
+    def full(descriptor):
+        if os.fstat(descriptor).st_size == len(json.dumps(AFTER, separators=(",", ":"))):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(standstill.os, "fsync", full)
+    with pytest.raises(GanetiError, match=r"\(Cannot write .*config.data: No space left on device.\): the old one was put back"):
+        write(ganeti)
+    assert all_runs(ganeti) and ganeti.file.read_bytes() == ganeti.old and os.listdir(ganeti.directory) == ["config.data"]
+
+
 def test_open_jobs_are_not_disturbed(ganeti):
     ganeti.open_jobs = [{"id": 7, "summary": ["INSTANCE_CREATE(web1)"]}]
-    ganeti.at_stop = lambda: pytest.fail("stopped beside a job")
+    stops = []
+    ganeti.at_stop = lambda: stops.append(1)
     with pytest.raises(RequestRefused, match=r"Jobs are running or queued, .*: 7 \(INSTANCE_CREATE\(web1\)\)\. Run this again"):
         write(ganeti)
-    assert all_runs(ganeti) and ganeti.file.read_bytes() == ganeti.old
+    assert all_runs(ganeti) and ganeti.file.read_bytes() == ganeti.old and stops == [] and os.listdir(ganeti.directory) == ["config.data"]
 
 
 def test_a_change_in_the_last_moment_is_not_lost(ganeti):
