@@ -20,11 +20,11 @@ PORTS = (5984, 5985)
 COMPARE = """
 import json, sys
 sys.path.insert(0, "/usr/local/lib/ganeti-couchdb/service.pyz")
-from ganeti_couchdb.storage import service
+from ganeti_couchdb.storage import settings
 from ganeti_couchdb.storage.client import Client
 from ganeti_couchdb.storage.couchdb import CouchStorage
 from ganeti_couchdb.storage.disk import DiskStorage
-chosen = service.settings("/etc/ganeti/couchdb.json")
+chosen = settings.read("/etc/ganeti/couchdb.json")
 def everything(storage):
     queue = storage.queue()
     jobs = {str(archived): dict(storage.jobs(sorted(numbers), archived)) for numbers, archived in ((queue.jobs, False), (queue.archived, True))}

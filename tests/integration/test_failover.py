@@ -24,14 +24,14 @@ CHECK = ("python3", "-I", "/usr/local/lib/ganeti-couchdb/service.pyz", "--config
 COMPARE = """
 import json, sys
 sys.path.insert(0, "/usr/local/lib/ganeti-couchdb/service.pyz")
-from ganeti_couchdb.storage import service
+from ganeti_couchdb.storage import settings
 from ganeti_couchdb.storage.client import Client
 from ganeti_couchdb.storage.couchdb import CouchStorage
 from ganeti_couchdb.storage.disk import DiskStorage
 def everything(storage):
     queue = storage.queue()
     return {"queue": queue, "jobs": dict(storage.jobs(sorted(queue.jobs))), "configuration": storage.configuration(), "ssconf": storage.ssconf()}
-chosen, disk = service.settings("/etc/ganeti/couchdb.json"), everything(DiskStorage())
+chosen, disk = settings.read("/etc/ganeti/couchdb.json"), everything(DiskStorage())
 found = {name: everything(CouchStorage(Client(server))) for name, server in {chosen.name: chosen.server, **chosen.standbys}.items()}
 print(json.dumps({name: [part for part in disk if disk[part] != other[part]] for name, other in found.items()}))
 """

@@ -18,9 +18,9 @@ KEY = f"{DIRECTORY}/hmac.key"
 REPLICATIONS = """
 import json, sys
 sys.path.insert(0, "/usr/local/lib/ganeti-couchdb/service.pyz")
-from ganeti_couchdb.storage import replication, service
+from ganeti_couchdb.storage import replication, settings
 from ganeti_couchdb.storage.client import Client, path
-chosen = service.settings("/etc/ganeti/couchdb.json")
+chosen = settings.read("/etc/ganeti/couchdb.json")
 (name, standby), = chosen.standbys.items()
 with Client(standby) as client:
     if sys.argv[1] == "leave":

@@ -106,6 +106,13 @@ class DiskStorage(Storage):
     def resolve(self) -> None:
         """There are no two of a file."""
 
+    def master(self) -> t.Optional[str]:
+        """The name of the master as this node knows it; None where it knows none. Every node has that file."""
+        try:
+            return _read(os.path.join(self._directory, "ssconf_master_node")).strip()
+        except FileNotFoundError:
+            return None
+
     def forget(self) -> None:
         """Nothing is remembered."""
 

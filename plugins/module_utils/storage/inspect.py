@@ -12,7 +12,7 @@ import typing as t
 from .._errors import GanetiError
 from ..api import extended
 from ..api.master import LocalRunner
-from . import conflicts, replication, service
+from . import conflicts, health, replication, settings
 from .client import Client, Server, path
 from .disk import DiskStorage
 from .documents import DATABASES, Json
@@ -23,9 +23,9 @@ def describe(settings_file: str) -> Json:
     result: Json = {"storage": extended.read(LocalRunner())["backend_storage"], "servers": {}, "replications": [], "check": None, "healthy": None}
     if not os.path.exists(settings_file):
         return result
-    chosen = service.settings(settings_file)
+    chosen = settings.read(settings_file)
     serial = DiskStorage(chosen.directory).configuration()["serial_no"]
-    status, line = service.check(chosen)
+    status, line = health.check(chosen)
     servers = {chosen.name: chosen.server, **chosen.standbys}
     result.update(serial=serial, check=line, healthy=status == 0, master=chosen.name)
     result["servers"] = {name: _server(server, chosen.prefix, serial) for name, server in servers.items()}

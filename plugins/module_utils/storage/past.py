@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from .._errors import InvalidInput
-from . import history, service
+from . import history, settings
 from .client import Client, path
 from .documents import CONFIG, Json
 
@@ -26,7 +26,7 @@ def tell(params: t.Mapping[str, t.Any]) -> Json:
     """What the module config_history returns. Raises GanetiError."""
     if (params["kind"] == "cluster") == (params["name"] is not None):
         raise InvalidInput("name is needed for every kind but cluster, and not allowed there: there is one cluster.")
-    identity, found = look_up(service.settings(params["settings_file"]), params["kind"], params["name"])
+    identity, found = look_up(settings.read(params["settings_file"]), params["kind"], params["name"])
     result: Json = {"id": identity, "revisions": listing(found), "object": None, "difference": {"before": {}, "after": {}}}
     if params["serial"] is not None:
         result["object"] = masked(at(found, params["serial"]))
@@ -37,7 +37,7 @@ def tell(params: t.Mapping[str, t.Any]) -> Json:
     return result
 
 
-def look_up(chosen: service.Settings, kind: str, name: str) -> t.Tuple[str, t.List[history.Revision]]:
+def look_up(chosen: settings.Settings, kind: str, name: str) -> t.Tuple[str, t.List[history.Revision]]:
     """The UUID of an object, and its revisions, the newest first. The cluster needs no name."""
     database = chosen.prefix + KINDS[kind]
     with Client(chosen.server) as client:

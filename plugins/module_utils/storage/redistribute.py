@@ -24,7 +24,7 @@ from .._errors import ConnectionFailed, GanetiError, InvalidInput, StorageFailed
 from ..api import Cluster, connect, extended, jobs
 from ..api.master import LocalRunner, Runner, succeed
 from ..api.opcodes import opcode
-from . import replication, service
+from . import replication, settings
 from .client import Client
 from .disk import DIRECTORY, DiskStorage
 from .documents import Json
@@ -93,7 +93,7 @@ class Replications(t.NamedTuple):
     away: t.Dict[str, str]
 
 
-def look_at_replications(chosen: service.Settings, change: bool) -> Replications:
+def look_at_replications(chosen: settings.Settings, change: bool) -> Replications:
     """How the replications of all servers are; with *change*, the stray ones are removed."""
     stray, away = {}, {}
     wrong: t.List[str] = []
@@ -153,7 +153,7 @@ class Redistribution:
         file = self._params["settings_file"]
         if storage == "disk" and not os.path.exists(file):
             return
-        chosen = service.settings(file)
+        chosen = settings.read(file)
         if chosen.name != self._master:
             raise InvalidInput(f"{file} is of the master {chosen.name}, and {self._master} is the master now: run backend_storage here first.")
         found = look_at_replications(chosen, not self._check_mode)

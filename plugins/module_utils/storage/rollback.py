@@ -19,7 +19,7 @@ from .._errors import GanetiError, InvalidInput, PreflightFailed
 from ..api import Cluster, connect, jobs
 from ..api.master import LocalRunner
 from ..api.opcodes import opcode
-from . import direct, past, service, standstill
+from . import direct, past, settings, standstill
 from .disk import DiskStorage
 from .documents import Json
 
@@ -159,7 +159,7 @@ def roll_back(params: t.Mapping[str, t.Any], check_mode: bool) -> Json:
     kind, name, serial = params["kind"], params["name"], params["serial"]
     if (kind == "cluster") == (name is not None):
         raise InvalidInput("name is needed for every kind but cluster, and not allowed there: there is one cluster.")
-    chosen = service.settings(params["settings_file"])
+    chosen = settings.read(params["settings_file"])
     identity, revisions = past.look_up(chosen, kind, name)
     then = past.at(revisions, serial)
     if kind == "cluster" and then is not None:

@@ -15,84 +15,25 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
-import socket
 import sys
 import threading
 import time
 import typing as t
 
 from .._errors import GanetiError, InvalidInput
-from . import claims, promote, replication, snapshot
-from .client import Client, Server, brief
+from . import claims, promote, replication, settings, snapshot
+from .client import Client
 from .couchdb import CouchStorage
-from .disk import DIRECTORY, DiskStorage
-from .documents import Json
-from .files import replace
+from .disk import DiskStorage
 from .follow import Follower, Status
+from .health import CRITICAL, OK, check, said, tell
+from .settings import Settings
 from .standbys import Standbys
 from .survey import survey
 
-STATUS = "/run/ganeti-couchdb/status.json"
 _STEP = 5.0
 """Seconds between two looks at the replications."""
-_LATE = 60.0
-"""Seconds without a sign of life after which the service is taken for dead."""
-_OK, _WARNING, _CRITICAL = 0, 1, 2
-
-
-class Settings(t.NamedTuple):
-    """What the service has to know. The file is the same on every node that has a server; it is for root only, as it holds passwords."""
-
-    name: str
-    """Of the node that this is, as Ganeti has it."""
-    server: Server
-    """The node's own."""
-    standbys: t.Mapping[str, Server]
-    """The servers of all other nodes; standbys they are where this node is the master."""
-    directory: str
-    status: str
-    prefix: str
-    lag: int
-    """How many serial numbers a standby may be behind before the check warns."""
-    mode: str = "mirror"
-    """"mirror", or "primary" where Ganeti itself keeps no other copies."""
-    pool_size: t.Optional[int] = None
-    """How many master candidates Ganeti wants when it is "mirror" again."""
-
-
-def settings(file: str) -> Settings:
-    """Read the settings; raise InvalidInput where they are not safe or not complete."""
-    try:
-        with open(file, encoding="utf-8") as stream:
-            state = os.fstat(stream.fileno())
-            given = json.load(stream)
-        if state.st_mode & 0o077 or state.st_uid != os.geteuid():
-            raise InvalidInput(f"{file} holds passwords and can be read by others: give it to root alone, with mode 0600.")
-        servers = {name: Server(**values) for name, values in given["servers"].items()}
-        name = given.get("name") or _own_name(servers, file)
-        options = {"directory": DIRECTORY, "status": STATUS, "prefix": "", "lag": 10, "mode": "mirror", "pool_size": None}
-        return Settings(name, servers.pop(name), servers, **{key: given.get(key, value) for key, value in options.items()})
-    except FileNotFoundError:
-        raise InvalidInput(f"{file} is not there: switch CouchDB on with ganeti.cluster.backend_storage first, or run this on the master.") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InvalidInput(f"{file} is no configuration of this service: {error}.") from error
-
-
-def _own_name(servers: t.Mapping[str, t.Any], file: str) -> str:
-    """The name of this node: its host name, which Ganeti takes for it too (netutils.Hostname.GetSysName)."""
-    names = {socket.gethostname(), socket.getfqdn()}
-    found = sorted(names & servers.keys())
-    if len(found) != 1:
-        raise InvalidInput(f"{file} names no server of this node, which calls itself {' or '.join(sorted(names))}: it names {', '.join(sorted(servers))}.")
-    return found[0]
-
-
-def tell(path: str, status: Status) -> None:
-    """Write the status where --check and monitoring find it."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    replace(path, json.dumps({**status._asdict(), "alive": time.time()}).encode(), 0o644, durable=False)
 
 
 def run(chosen: Settings) -> None:
@@ -111,31 +52,23 @@ def run(chosen: Settings) -> None:
 
 def idle(chosen: Settings, serial: t.Optional[int]) -> t.Optional[Status]:
     """How a service is that is not to write; None where this node is the master. *serial* is what it has written last."""
-    master = _master(chosen.directory)
+    files = DiskStorage(chosen.directory)
+    master = files.master()
     if master is None:
         return Status("resting", problem="this node knows of no master: see what became of Ganeti here")
     if master != chosen.name:
         return Status("resting")
-    problem = _usurped(chosen, serial)
+    problem = _usurped(chosen, files, serial)
     return Status("replaced", problem=problem) if problem else None
 
 
-def _usurped(chosen: Settings, serial: t.Optional[int]) -> t.Optional[str]:
+def _usurped(chosen: Settings, files: DiskStorage, serial: t.Optional[int]) -> t.Optional[str]:
     found = claims.claims([chosen.server, *chosen.standbys.values()], chosen.prefix)
     if serial is not None and all(claim.serial <= serial for claim in found):
         return None
     try:
-        return claims.usurped(DiskStorage(chosen.directory).configuration(), found)
+        return claims.usurped(files.configuration(), found)
     except GanetiError:  # whoever follows tells of it, and waits
-        return None
-
-
-def _master(directory: str) -> t.Optional[str]:
-    """The master as this node knows it; None where it knows none."""
-    try:
-        with open(os.path.join(directory, "ssconf_master_node"), encoding="utf-8") as stream:
-            return stream.read().strip()
-    except FileNotFoundError:
         return None
 
 
@@ -173,11 +106,12 @@ def _follow(client: Client, chosen: Settings, ended: t.Sequence[int]) -> None:
     def say(status: Status) -> None:
         tell(chosen.status, status._replace(problem=status.problem or tender.problem))
 
+    files = DiskStorage(chosen.directory)
     follower = Follower(chosen.directory, CouchStorage(client, chosen.prefix), say)
     tender = _Tender(chosen, follower)
     tender.start()
     try:
-        while not ended and tender.is_alive() and not tender.replaced and _master(chosen.directory) == chosen.name:
+        while not ended and tender.is_alive() and not tender.replaced and files.master() == chosen.name:
             follower.step(1.0)
             say(follower.status)
     finally:
@@ -192,83 +126,10 @@ def _rest(client: Client, chosen: Settings, status: Status, ended: t.Sequence[in
     except GanetiError as error:
         status = status._replace(problem="; ".join([*filter(None, [status.problem]), f"replications from here could not be removed: {error.message}"]))
     tell(chosen.status, status)
-    master, until = _master(chosen.directory), time.monotonic() + _STEP
-    while not ended and time.monotonic() < until and _master(chosen.directory) == master:
+    files = DiskStorage(chosen.directory)
+    master, until = files.master(), time.monotonic() + _STEP
+    while not ended and time.monotonic() < until and files.master() == master:
         time.sleep(0.5)
-
-
-def check(chosen: Settings) -> t.Tuple[int, str]:
-    """The exit status for monitoring, and a line that says why. On a standby it tells of its own service and server alone."""
-    master = _master(chosen.directory)
-    if master != chosen.name:
-        return _check_standby(chosen, master)
-    if (_said(chosen) or {}).get("state") == "replaced":
-        return _verdict(list(_of_service(chosen)), "", "")
-    problems = [*_of_service(chosen), *_of_replications(chosen)]
-    here = DiskStorage(chosen.directory).configuration()["serial_no"]
-    standing = {name: _serial(server, chosen.prefix) for name, server in {chosen.name: chosen.server, **chosen.standbys}.items()}
-    problems += [(_CRITICAL, f"{name}: {found}") for name, found in standing.items() if isinstance(found, str)]
-    behind = {name: here - found for name, found in standing.items() if isinstance(found, int)}
-    problems += [(_WARNING, f"{name} is {count} serial numbers behind") for name, count in behind.items() if count > chosen.lag]
-    told = ", ".join(f"{name} has {found}" for name, found in standing.items())
-    return _verdict(problems, f"serial number {here}; ", told)
-
-
-def _check_standby(chosen: Settings, master: t.Optional[str]) -> t.Tuple[int, str]:
-    found = _serial(chosen.server, chosen.prefix)
-    problems = [*_of_service(chosen, "resting"), *([(_CRITICAL, found)] if isinstance(found, str) else [])]
-    return _verdict(problems, f"{master} is the master; ", f"{chosen.name} has {found}")
-
-
-def _verdict(problems: t.Sequence[t.Tuple[int, str]], head: str, otherwise: str) -> t.Tuple[int, str]:
-    status = max((each[0] for each in problems), default=_OK)
-    word = ("OK", "WARNING", "CRITICAL")[status]
-    return status, f"{word}: {head}{'; '.join(text for _status, text in problems) or otherwise}"
-
-
-def _of_service(chosen: Settings, state: str = "following") -> t.Iterator[t.Tuple[int, str]]:
-    said = _said(chosen)
-    if said is None:
-        yield _CRITICAL, "the service gives no sign of life: see whether it runs"
-    elif said["state"] != state or said["problem"]:
-        yield _CRITICAL, f"the service is {said['state']}: {said['problem']}"
-
-
-def _said(chosen: Settings) -> t.Optional[Json]:
-    """What the service has told of itself not long ago."""
-    try:
-        with open(chosen.status, encoding="utf-8") as stream:
-            said: Json = json.load(stream)
-    except (OSError, ValueError):
-        return None
-    return said if time.time() - said["alive"] <= _LATE else None
-
-
-def _of_replications(chosen: Settings) -> t.Iterator[t.Tuple[int, str]]:
-    """A word for each standby, as what is wrong is so with all of its databases as a rule."""
-    try:
-        with Client(chosen.server) as client:
-            running = {each.name: each for each in replication.states(client)}
-    except GanetiError as error:
-        yield _CRITICAL, error.message
-        return
-    for standby, server in chosen.standbys.items():
-        names = replication.wanted((chosen.name, chosen.server), {standby: server}, chosen.prefix)
-        bad = [name for name in names if name not in running or running[name].state not in replication.WORKING]
-        if bad:
-            found = running.get(bad[0])
-            why = f"{found.state} ({found.reason})" if found else "missing: nobody arranged it"
-            yield _CRITICAL, f"{len(bad)} of {len(names)} replications to {standby} do not run, {bad[0]} is {why}"
-
-
-def _serial(server: Server, prefix: str) -> t.Union[int, str]:
-    """The serial number on a server, or what is wrong with it."""
-    try:
-        with brief(server) as client:
-            found = replication.serial(client, prefix)
-    except GanetiError as error:
-        return error.message
-    return "has no configuration yet" if found is None else found
 
 
 def main() -> int:
@@ -284,14 +145,14 @@ def main() -> int:
         instead.add_argument(f"--{name}", action="store_true", help=words)
     asked = parser.parse_args()
     try:
-        chosen = settings(asked.config)
+        chosen = settings.read(asked.config)
         step = next((name for name in _FAILOVER if getattr(asked, name)), None)
         if not (asked.check or asked.snapshot or asked.restore or step):
             run(chosen)
             return 0
-        status, line = check(chosen) if asked.check else (_OK, fail_over(chosen, step) if step else copy(chosen, asked))
+        status, line = check(chosen) if asked.check else (OK, fail_over(chosen, step) if step else copy(chosen, asked))
     except GanetiError as error:
-        status, line = _CRITICAL, f"CRITICAL: {error.message}"
+        status, line = CRITICAL, f"CRITICAL: {error.message}"
     sys.stdout.write(line + "\n")
     return status
 
@@ -320,7 +181,7 @@ def copy(chosen: Settings, asked: argparse.Namespace) -> str:
         storage = CouchStorage(client, chosen.prefix)
         if asked.snapshot:
             return snapshot.take(storage, asked.snapshot, asked.keep, time.time())
-        if _said(chosen) is not None:
+        if said(chosen) is not None:
             raise InvalidInput("The service runs and would undo a restore at once: stop it first.")
         copied = snapshot.restore(asked.restore, storage)
         return f"The database holds serial number {copied.serial}; {copied.jobs} jobs were written or removed"

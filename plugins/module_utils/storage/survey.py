@@ -10,7 +10,6 @@ import concurrent.futures
 import hashlib
 import importlib
 import json
-import os
 import sys
 import typing as t
 
@@ -41,8 +40,8 @@ def survey(name: str, server: Server, others: t.Mapping[str, Server], prefix: st
         "version": configuration["version"],
         "installed": _installed(),
         "master_ip": configuration["cluster"]["master_ip"],
-        "master": _text(os.path.join(directory, "ssconf_master_node")),
-        "files": _files(directory),
+        "master": DiskStorage(directory).master(),
+        "files": _files(DiskStorage(directory)),
     }
 
 
@@ -85,17 +84,8 @@ def _installed() -> t.Optional[int]:
         del sys.path[: len(_LIBRARIES)]
 
 
-def _text(file: str) -> t.Optional[str]:
-    try:
-        with open(file, encoding="utf-8") as stream:
-            return stream.read().strip()
-    except FileNotFoundError:
-        return None
-
-
-def _files(directory: str) -> t.Optional[Json]:
+def _files(files: DiskStorage) -> t.Optional[Json]:
     """The serial number and the last job of Ganeti's own files; None on a node that has none, as it is no master candidate."""
-    files = DiskStorage(directory)
     try:
         return {"serial": files.configuration()["serial_no"], "job": files.queue_serial()}
     except GanetiError:

@@ -17,7 +17,7 @@ from .._difference import Difference
 from .._errors import GanetiError, InvalidInput, StorageFailed
 from ..api import Cluster, connect, extended
 from ..api.master import LocalRunner, Runner
-from . import placement, pool, replication, service
+from . import health, placement, pool, replication, settings
 from .client import Client, Server
 from .couchdb import CouchStorage
 from .program import program
@@ -120,8 +120,8 @@ def _stale(server: Server) -> t.List[str]:
 def _settings(params: t.Mapping[str, t.Any], names: t.Collection[str], pool_size: t.Optional[int]) -> bytes:
     keys = ("url", "username", "password", "ca_path")
     described = {each["node"]: {key: each[key] for key in keys} for each in params["servers"] if each["node"] in names}
-    settings = {"servers": described, "status": service.STATUS, "lag": params["lag"], "mode": params["couchdb_mode"], "pool_size": pool_size}
-    return (json.dumps(settings, indent=2, sort_keys=True) + "\n").encode()
+    content = {"servers": described, "status": settings.STATUS, "lag": params["lag"], "mode": params["couchdb_mode"], "pool_size": pool_size}
+    return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
 
 
 def _note(todo: placement.Placement, change: Difference) -> None:
@@ -146,15 +146,15 @@ def _to_disk(params: t.Mapping[str, t.Any], cluster: Cluster, runner: Runner, ch
     return {"warnings": _stop_replications(present) if present else []}
 
 
-def _present() -> t.Optional[service.Settings]:
+def _present() -> t.Optional[settings.Settings]:
     """The settings that there are; None where there are none yet, or none that can be used and so are to be written anew."""
     try:
-        return service.settings(placement.SETTINGS)
+        return settings.read(placement.SETTINGS)
     except InvalidInput:
         return None
 
 
-def _stop_replications(chosen: service.Settings) -> t.List[str]:
+def _stop_replications(chosen: settings.Settings) -> t.List[str]:
     """Remove the replications. A server that is away must not keep anybody from switching back; what to do then is returned."""
     try:
         with Client(chosen.server) as client:
@@ -166,10 +166,10 @@ def _stop_replications(chosen: service.Settings) -> t.List[str]:
 
 def _wait(seconds: int) -> str:
     """Wait until the service has written everything and every standby has it; what the check says then."""
-    chosen = service.settings(placement.SETTINGS)
+    chosen = settings.read(placement.SETTINGS)
     deadline = time.monotonic() + seconds
     while True:
-        status, line = service.check(chosen)
+        status, line = health.check(chosen)
         if status == 0:
             return line
         if time.monotonic() > deadline:

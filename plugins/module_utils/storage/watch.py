@@ -18,7 +18,7 @@ from .._errors import AuthenticationFailed, ConnectionFailed, InvalidInput, JobF
 from ..api import opcodes
 from ..api.answers import fault
 from ..api.cluster import FINAL_STATUS
-from . import documents, service
+from . import documents, settings
 from .client import Client, Server, path
 from .documents import ARCHIVE, QUEUE, Documents, Json
 
@@ -229,7 +229,7 @@ def wait(params: t.Mapping[str, t.Any]) -> Json:
     if given is not None:
         server, prefix = Server(given["url"], given["username"], given["password"], given["ca_path"]), ""
     else:
-        chosen = service.settings(params["settings_file"])
+        chosen = settings.read(params["settings_file"])
         server, prefix = chosen.server, chosen.prefix
     with Client(server, attempts=1) as client:
         jobs = JobWatcher(client, numbers, prefix).wait(params["state"], params["timeout"])

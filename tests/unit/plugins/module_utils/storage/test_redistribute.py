@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, GanetiError, InvalidInput
 from ansible_collections.ganeti.cluster.plugins.module_utils.api import extended
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage import redistribute, replication, service
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage import redistribute, replication, settings
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.client import Client, Server, path
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.couchdb import CouchStorage
 
@@ -79,7 +79,7 @@ def chosen(servers, prefix):
     for server in servers:
         with Client(server) as client:
             CouchStorage(client, prefix).prepare()
-    yield service.Settings(name="a1", server=servers[0], standbys={"a2": servers[1]}, directory="/nowhere", status="/nowhere", prefix=prefix, lag=1)
+    yield settings.Settings(name="a1", server=servers[0], standbys={"a2": servers[1]}, directory="/nowhere", status="/nowhere", prefix=prefix, lag=1)
     for server in servers:
         with Client(server) as client:
             replication.arrange(client, {})

@@ -18,7 +18,7 @@ import pytest
 from couchdb.launch import StandIn
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import InvalidInput
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage import replication, service
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage import health, replication, settings
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.base import convert
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.client import Client, path
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.couchdb import CouchStorage
@@ -186,7 +186,7 @@ def test_a_node_knows_its_server_by_its_own_name(tmp_path, servers):
     assert "names no server of this node" in made.check()[1]
     values["servers"][socket.gethostname()] = values["servers"].pop("a2")
     made.config.write_text(json.dumps(values))
-    chosen = service.settings(str(made.config))
+    chosen = settings.read(str(made.config))
     assert (chosen.name, chosen.server.url, list(chosen.standbys)) == (socket.gethostname(), servers[1].url, ["a1"])
 
 
@@ -212,7 +212,7 @@ def test_the_check_warns_of_a_standby_that_lags(tmp_path, master, servers, prefi
     assert made.check()[0] == 2 and "the service gives no sign of life" in made.check()[1]
     convert(master, databases[0])
     convert(master, databases[1])
-    service.tell(str(tmp_path / "run/status.json"), service.Status("following", 20))
+    health.tell(str(tmp_path / "run/status.json"), health.Status("following", 20))
     files.put("config.data", json.dumps(configuration(25)))
     databases[0].write_configuration(configuration(25))
     status, line = made.check()
@@ -255,9 +255,9 @@ def test_settings_that_others_can_read_are_refused(tmp_path, servers):
     made = Service(tmp_path, servers, "")
     made.config.chmod(0o644)
     with pytest.raises(InvalidInput, match="can be read by others"):
-        service.settings(str(made.config))
+        settings.read(str(made.config))
     made.config.chmod(0o600)
-    assert service.settings(str(made.config)).standbys.keys() == {"a2"}
+    assert settings.read(str(made.config)).standbys.keys() == {"a2"}
     made.config.write_text('{"name": "a9", "servers": {}}')
     status, line = made.check()
     assert status == 2 and line.startswith("CRITICAL:") and "is no configuration of this service" in line
@@ -273,7 +273,7 @@ def test_snapshots_by_the_program(tmp_path, master, servers, prefix, databases):
     archive = taken.stdout.strip()
     assert os.listdir(tmp_path / "backups") == [os.path.basename(archive)]
     databases[0].remove_jobs([7])
-    service.tell(str(tmp_path / "run/status.json"), service.Status("following", 20))
+    health.tell(str(tmp_path / "run/status.json"), health.Status("following", 20))
     refused = subprocess.run([*command, "--restore", archive], capture_output=True, text=True, check=False, timeout=60)
     assert refused.returncode == 2 and "stop it first" in refused.stdout and 7 not in databases[0].queue().jobs
     os.unlink(tmp_path / "run/status.json")
