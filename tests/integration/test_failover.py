@@ -15,26 +15,12 @@ import subprocess
 
 import pytest
 
+from .databases import COMPARE
 from .lab import ROOT, eventually
 
 NODES = ("a1", "a2", "a3")
 VARIABLES = ROOT / "molecule/backend_storage/variables.yml"
 CHECK = ("python3", "-I", "/usr/local/lib/ganeti-couchdb/service.pyz", "--config", "/etc/ganeti/couchdb.json", "--check")
-# Run on the master: says which parts of its files each server has otherwise.
-COMPARE = """
-import json, sys
-sys.path.insert(0, "/usr/local/lib/ganeti-couchdb/service.pyz")
-from ganeti_couchdb.storage import settings
-from ganeti_couchdb.storage.client import Client
-from ganeti_couchdb.storage.couchdb import CouchStorage
-from ganeti_couchdb.storage.disk import DiskStorage
-def everything(storage):
-    queue = storage.queue()
-    return {"queue": queue, "jobs": dict(storage.jobs(sorted(queue.jobs))), "configuration": storage.configuration(), "ssconf": storage.ssconf()}
-chosen, disk = settings.read("/etc/ganeti/couchdb.json"), everything(DiskStorage())
-found = {name: everything(CouchStorage(Client(server))) for name, server in {chosen.name: chosen.server, **chosen.standbys}.items()}
-print(json.dumps({name: [part for part in disk if disk[part] != other[part]] for name, other in found.items()}))
-"""
 
 
 class Alpha:
@@ -64,7 +50,7 @@ class Alpha:
 
     def same(self, master):
         """Whether all databases hold what the master's files do."""
-        return all(parts == [] for parts in json.loads(self.lab.run(master, "python3", "-I", "-c", COMPARE)).values())
+        return all(parts == [] for parts in json.loads(self.lab.run(master, "python3", "-I", "-c", COMPARE))["different"].values())
 
     def verified(self, master):
         """Whether Ganeti finds nothing to complain of; what its nodes lack for being containers is not counted."""
