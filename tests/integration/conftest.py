@@ -117,12 +117,12 @@ def databases(lab: Lab) -> t.Iterator[Databases]:
     lab.run("a1", "sh", "-c", f"umask 077; cat >{PLACE}/admin", given=f"ganeti:{made.password}")
     made.start(*PORTS)
     yield made
-    lab.run("a1", "systemctl", "disable", "--now", "ganeti-couchdb", check=False)
-    made.stop(*PORTS)
-    lab.run("a1", "rm", "-rf", PLACE, *FILES)
-    lab.run("a1", "systemctl", "daemon-reload")
     for node in ("a1", "a2", "a3"):
-        lab.run(node, "rm", "-f", *PARAMETERS)
+        lab.run(node, "systemctl", "disable", "--now", "ganeti-couchdb", check=False)
+        lab.run(node, "rm", "-f", *FILES, *PARAMETERS)
+        lab.run(node, "systemctl", "daemon-reload")
+    made.stop(*PORTS)
+    lab.run("a1", "rm", "-rf", PLACE)
 
 
 @pytest.fixture
