@@ -38,13 +38,19 @@ def _route(action: str, address: str) -> bool:
     """Where it cannot be done, the failover takes longer, and that is all."""
     family, bits = ("-6", 128) if ":" in address else ("-4", 32)
     command = ["ip", family, "route", action, "unreachable", f"{address}/{bits}"]
-    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
+    return _run(command).returncode == 0
+
+
+def _run(argv: t.Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # pylint: disable=ansible-bad-function  # there is no module object in here
+        list(argv), stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+    )
 
 
 def take_over(argv: t.Sequence[str], addresses: t.Sequence[str]) -> t.Dict[str, t.Any]:
     """Run the command; its exit status, and the lines that it said."""
     with closed(addresses):
-        done = subprocess.run(list(argv), stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False)
+        done = _run(argv)
     return {"status": done.returncode, "lines": [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]}
 
 
