@@ -184,7 +184,8 @@ class Client:
             raise StorageConflict(f"{at} has another revision of {where} than was expected: somebody else writes it too.")
         if answer.status == 413:
             raise StorageFailed(f"{at} does not take {where}, which is too large for it: raise max_document_size in its configuration.")
-        raise StorageFailed(f"{at} answered {method} {where} with {answer.status} ({reason}).")
+        hint = ": see its log, and whether its disk is full" if answer.status >= 500 else ""
+        raise StorageFailed(f"{at} answered {method} {where} with {answer.status} ({reason}){hint}.")
 
 
 def _parse(text: bytes) -> t.Any:

@@ -84,3 +84,39 @@ def couch(servers, prefix):
     storage.prepare()
     yield storage
     storage.close()
+
+
+class Master:
+    """A master's files, changed as Ganeti does: a new file that takes the place of the old one."""
+
+    def __init__(self, directory):
+        self.directory = directory
+
+    def put(self, name, text):
+        """Write a file."""
+        path = self.directory / name
+        path.with_name(path.name + ".new").write_text(text)
+        os.rename(path.with_name(path.name + ".new"), path)
+
+    def job(self, number, status="success"):
+        """Write a job."""
+        self.put(f"queue/job-{number}", json.dumps(job(number, status)))
+
+    def archive(self, number):
+        """Archive a job."""
+        place = self.directory / f"queue/archive/{number // 10000}"
+        place.mkdir(exist_ok=True)
+        os.rename(self.directory / f"queue/job-{number}", place / f"job-{number}")
+
+
+@pytest.fixture
+def files(master, tmp_path):
+    """The master's files, to be changed."""
+    return Master(tmp_path / "master")
+
+
+def everything(storage):
+    """All that a storage holds."""
+    queue = storage.queue()
+    jobs = [dict(storage.jobs(numbers, archived)) for numbers, archived in ((queue.jobs, False), (queue.archived, True))]
+    return queue, jobs, storage.configuration(), storage.ssconf()

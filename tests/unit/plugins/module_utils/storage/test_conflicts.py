@@ -14,8 +14,8 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.client impo
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.couchdb import CouchStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.documents import DATABASES
 
+from .conftest import everything
 from .samples import INSTANCE, configuration, job
-from .test_follow import everything
 
 
 @pytest.fixture

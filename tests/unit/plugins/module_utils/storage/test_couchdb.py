@@ -13,11 +13,12 @@ from ansible_collections.ganeti.cluster.plugins.module_utils._errors import (
     ConnectionFailed,
     InvalidInput,
     StorageConflict,
+    StorageFailed,
     StorageIncomplete,
 )  # fmt: skip
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage import documents, history
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.base import convert
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.client import Client, Server, path
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.client import Answer, Client, Server, path
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.couchdb import CouchStorage
 
 from .samples import CONFIGURATION, DISK, INSTANCE, configuration, job
@@ -165,6 +166,13 @@ def test_a_wrong_password_is_told_and_not_shown(servers):
 def test_a_server_that_is_not_there_is_told():
     with pytest.raises(ConnectionFailed, match="does not answer"):
         Client(Server("http://127.0.0.1:9", "a", "b")).get("/")
+
+
+def test_a_server_whose_disk_is_full_is_told(couch, monkeypatch):
+    """What CouchDB 3.5 answers then says nothing of the reason."""
+    monkeypatch.setattr(Client, "ask", lambda *_arguments, **_options: Answer(500, None))
+    with pytest.raises(StorageFailed, match="see its log, and whether its disk is full"):
+        couch.write_jobs({7: job(7)})
 
 
 @pytest.mark.parametrize(

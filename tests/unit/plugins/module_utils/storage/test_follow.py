@@ -18,6 +18,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.disk import
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.follow import Changed, Follower, sort
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.inotify import Event
 
+from .conftest import everything
 from .samples import configuration, job
 
 TOP = "/var/lib/ganeti"
@@ -44,35 +45,6 @@ def test_lost_events_mean_that_everything_may_have_changed():
     assert sort([Event("", "", lost=True)], TOP).everything
 
 
-class Master:
-    """A master's files, changed as Ganeti does: a new file that takes the place of the old one."""
-
-    def __init__(self, directory):
-        self.directory = directory
-
-    def put(self, name, text):
-        """Write a file."""
-        path = self.directory / name
-        path.with_name(path.name + ".new").write_text(text)
-        os.rename(path.with_name(path.name + ".new"), path)
-
-    def job(self, number, status="success"):
-        """Write a job."""
-        self.put(f"queue/job-{number}", json.dumps(job(number, status)))
-
-    def archive(self, number):
-        """Archive a job."""
-        place = self.directory / f"queue/archive/{number // 10000}"
-        place.mkdir(exist_ok=True)
-        os.rename(self.directory / f"queue/job-{number}", place / f"job-{number}")
-
-
-@pytest.fixture
-def files(master, tmp_path):
-    """The master's files, to be changed."""
-    return Master(tmp_path / "master")
-
-
 @pytest.fixture
 def following(files, empty):
     """A follower that has caught up, and what it has told."""
@@ -91,13 +63,6 @@ def settle(follower, condition):
     while not condition():
         assert time.monotonic() < deadline, follower.status
         follower.step(0.1)
-
-
-def everything(storage):
-    """All that a storage holds."""
-    queue = storage.queue()
-    jobs = [dict(storage.jobs(numbers, archived)) for numbers, archived in ((queue.jobs, False), (queue.archived, True))]
-    return queue, jobs, storage.configuration(), storage.ssconf()
 
 
 def same(files, empty):

@@ -26,10 +26,9 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.disk import
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.documents import DATABASES
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.program import program
 
-from .conftest import ganeti
+from .conftest import Master, everything, ganeti
 from .samples import configuration, job
 from .servers import of_url
-from .test_follow import Master, everything
 
 
 class Service:
@@ -87,12 +86,6 @@ def running(tmp_path, master, servers, prefix, databases):
     yield made
     if made.process.poll() is None:
         made.stop(signal.SIGKILL)
-
-
-@pytest.fixture
-def files(master, tmp_path):
-    """The master's files, to be changed."""
-    return Master(tmp_path / "master")
 
 
 def eventually(condition, seconds=30):

@@ -15,8 +15,8 @@ from ansible_collections.ganeti.cluster.plugins.module_utils._errors import Inva
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage import snapshot
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.base import convert
 
+from .conftest import everything
 from .samples import configuration, job
-from .test_follow import everything
 
 NOW = 1795250042.7
 
