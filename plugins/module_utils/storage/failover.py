@@ -15,8 +15,9 @@ import typing as t
 
 from .._difference import Difference
 from .._errors import GanetiError, PreflightFailed
-from ..api import Cluster
+from ..api import Cluster, jobs
 from ..api.master import succeed
+from ..api.opcodes import opcode
 from ..api.ssh import SshHost, luxi_over_ssh
 from . import admit, pool, takeover
 from .disk import DIRECTORY
@@ -106,8 +107,7 @@ class _Failover:
         with self._timed("accept jobs"):
             self._wait("accepts jobs", self._accepts_jobs)
         seconds = round(sum(self._steps.values()), 1)
-        if promoted:
-            self._tidy_up(situation)
+        self._tidy_up(situation, bool(promoted))
         serial = promoted["serial"] if promoted else situation.survey["serial"]
         self._wait("writes to its database", lambda: bool(self._hosts.program(self._new, "survey")["serial"] >= serial))
         source = "couchdb" if promoted else "files"
@@ -145,12 +145,15 @@ class _Failover:
         for name in sorted({*situation.reached, situation.new}):
             self._hosts.text(self._hosts.host(name), admit, given, f"Telling {name} of the new master")
 
-    def _tidy_up(self, situation: Situation) -> None:
-        """What no client waits for: archived jobs, and an old master that is a candidate still where the pool has room for one."""
-        self._hosts.program(self._new, "archive")
-        succeed(self._new, [_ENSURE, "--full-run"], "Giving archived jobs to their users")
-        if situation.survey["pool_size"] == 1:
-            with self._luxi() as cluster:
+    def _tidy_up(self, situation: Situation, promoted: bool) -> None:
+        """What no client waits for: archived jobs; a dead node that Ganeti still counts on; a candidate too many where the pool has room for one."""
+        if promoted:
+            self._hosts.program(self._new, "archive")
+            succeed(self._new, [_ENSURE, "--full-run"], "Giving archived jobs to their users")
+        with self._luxi() as cluster:
+            for name in [] if promoted else situation.dead:
+                jobs.run(cluster, [opcode("OP_NODE_SET_PARAMS", node_name=name, offline=True, auto_promote=True)], label=f"mark {name} offline")
+            if situation.survey["pool_size"] == 1:
                 pool.shrink(cluster, pool.read(cluster, situation.new))
 
     def _ganetis_failover(self, situation: Situation) -> None:
