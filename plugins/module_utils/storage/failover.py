@@ -81,8 +81,8 @@ class _Failover:
         others = {name: node["address"] for name, node in survey["nodes"].items() if name != survey["name"] and not node["offline"]}
         unreached = self._hosts.reach(others)
         reached = frozenset(others.keys() - unreached.keys())
-        old = self._hosts.program(self._hosts.host(survey["master"]), "survey") if survey["master"] in reached else None
-        situation = Situation(survey, reached, old)
+        old, why = self._ask_old_master(survey["master"]) if survey["master"] in reached else (None, None)
+        situation = Situation(survey, reached, old, why)
         found = problems(situation, self._params["fenced"], self._params["accept_loss"])
         if found:
             raise PreflightFailed(found, unreached=unreached)
@@ -90,6 +90,13 @@ class _Failover:
             f"{name} could not be told of the new master ({unreached[name]}): when it is back, add it again (gnt-node add --readd)" for name in situation.away
         ]
         return situation
+
+    def _ask_old_master(self, name: str) -> t.Tuple[t.Optional[Json], t.Optional[str]]:
+        """Its survey; or why there is none, as where its database does not answer."""
+        try:
+            return self._hosts.program(self._hosts.host(name), "survey"), None
+        except GanetiError as error:
+            return None, error.message
 
     def _carry_out(self, situation: Situation) -> Json:
         if not situation.dead:
@@ -120,9 +127,11 @@ class _Failover:
         self._steps[step] = round(time.monotonic() - started, 1)
 
     def _stop(self, situation: Situation) -> Situation:
-        """Stop the old master's daemons, and wait until all that it has written is at the new one."""
+        """Stop the old master's daemons, and wait until all that it has written is at the new one, if that depends on the databases."""
         old = self._hosts.host(situation.old)
         succeed(old, [_DAEMONS, "stop-master"], f"Stopping the master's daemons on {situation.old}")
+        if situation.from_files or situation.old_survey is None:
+            return situation
         surveys: t.List[Json] = []
 
         def same() -> bool:

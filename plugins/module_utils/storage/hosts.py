@@ -23,6 +23,12 @@ _PYTHON = "/usr/bin/python3"
 _COPY = "/run/ganeti-failover.pyz"
 _PUT = f"umask 077 && cat >{_COPY}"
 """The program as this collection has it, for the time of a failover; the service's own may be of another version."""
+_FAILED = {
+    "survey": "cannot tell what it has",
+    "promote": "could not be given the files of a master",
+    "archive": "could not be given the archived jobs",
+}
+"""What to say where a step of the program fails."""
 _SECONDS = 300.0
 """How long a step may take."""
 
@@ -66,7 +72,7 @@ class Hosts:
         text = output.decode("utf-8", "replace").strip()
         if status:
             words = text.partition("CRITICAL: ")[2] or said.decode("utf-8", "replace").strip().rpartition("\n")[2]
-            raise GanetiError(f"{host.name} is no standby that could become the master: {words or f'exit status {status}'}")
+            raise GanetiError(f"{host.name} {_FAILED[step]}: {words or f'exit status {status}'}")
         return t.cast(Json, _parsed(host, step, text))
 
     def text(self, host: SshHost, module: types.ModuleType, given: Json, what: str) -> Json:

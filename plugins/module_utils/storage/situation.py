@@ -12,11 +12,13 @@ from .documents import Json
 
 
 class Situation(t.NamedTuple):
-    """What is known before a failover: the new master's survey, which nodes can be reached by SSH, and the old master's survey if it can be."""
+    """What is known before a failover: the new master's survey, which nodes can be reached by SSH, and of an old master among them its survey or why it
+    has none."""
 
     survey: Json
     reached: t.FrozenSet[str]
     old_survey: t.Optional[Json]
+    old_problem: t.Optional[str] = None
 
     @property
     def new(self) -> str:
@@ -88,6 +90,8 @@ def _of_old_master(situation: Situation, fenced: bool) -> t.Iterator[str]:
 
 def _of_copies(situation: Situation) -> t.Iterator[str]:
     """A reachable old master is waited for, so what its server has is no loss."""
+    if situation.old_problem:
+        yield f"Nobody knows what the master until now, {situation.old}, has that others have not ({situation.old_problem}). Repair that, or set accept_loss"
     here = int(situation.survey["serial"])
     for name, found in sorted(situation.survey["serials"].items()):
         if isinstance(found, int) and found > here and not (name == situation.old and situation.old_survey):

@@ -52,10 +52,11 @@ SURVEY = {
 }  # fmt: skip
 
 
-def situation(reached=("a1", "a3"), old=None, **changes):
+def situation(reached=("a1", "a3"), old=None, why=None, **changes):
     """What a controller finds; all is well but for the changes."""
     found = copy.deepcopy({**SURVEY, **changes})
-    return Situation(found, frozenset(reached), old or ({**SURVEY, "files": {"serial": 20, "job": 7}} if "a1" in reached else None))
+    there = {**SURVEY, "files": {"serial": 20, "job": 7}} if "a1" in reached and not why else None
+    return Situation(found, frozenset(reached), old or there, why)
 
 
 def test_nothing_speaks_against_it():
@@ -80,6 +81,7 @@ def nodes(**changes):
         (situation(installed=3010000), "has a newer Ganeti"),
         (situation(installed=None), "Ganeti's library is not found on a2"),
         (situation(serials={"a1": "away", "a3": 27}), "The standby a3 has serial number 27, a2 only 20: 7 changes would be lost. Make a3 the master"),
+        (situation(why="a1 cannot tell what it has: CouchDB does not answer"), "Nobody knows what the master until now, a1, has"),
         (situation(["a3"], serials={"a1": 22}), "The standby a1 has serial number 22"),
     ],
 )
@@ -88,7 +90,9 @@ def test_reasons_against_it(found, words):
 
 
 def test_who_accepts_a_loss_is_not_kept_from_it():
-    assert problems(situation(serials={"a3": 27}), fenced=False, accept_loss=True) == []
+    assert problems(situation(serials={"a3": 27}, why="away"), fenced=False, accept_loss=True) == []
+    own = situation(files={"serial": 20, "job": 7}, nodes=nodes(master_candidate=True), why="away")
+    assert problems(own, fenced=False, accept_loss=False) == [], "the databases do not matter where Ganeti has kept the files"
     assert problems(situation(serials={"a1": 27}), fenced=False, accept_loss=False) == [], "a master that can be reached is waited for"
 
 
