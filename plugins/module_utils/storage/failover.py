@@ -127,10 +127,10 @@ class _Failover:
         self._steps[step] = round(time.monotonic() - started, 1)
 
     def _stop(self, situation: Situation) -> Situation:
-        """Stop the old master's daemons, and wait until all that it has written is at the new one, if that depends on the databases."""
+        """Stop the old master's daemons, and wait until all that it has written is at the new one, where it can tell what that is."""
         old = self._hosts.host(situation.old)
         succeed(old, [_DAEMONS, "stop-master"], f"Stopping the master's daemons on {situation.old}")
-        if situation.from_files or situation.old_survey is None:
+        if situation.old_survey is None:
             return situation
         surveys: t.List[Json] = []
 
