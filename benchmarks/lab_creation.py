@@ -17,7 +17,6 @@ def measure(cluster: Cluster, storage: str, copies: int, count: int) -> Creation
     """Create so many instances at once, spread over the nodes in turn; means of the phases, as in the thesis, and the whole from first to last."""
     nodes = [full(name) for name in cluster.members()]
     jobs = json.loads(cluster.program("create_instances", str(count), json.dumps(nodes)))
-    cluster.clear()
 
     def mean(begin: str, end: str) -> float:
         return statistics.fmean(job[end] - job[begin] for job in jobs)
