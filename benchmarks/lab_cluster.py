@@ -119,12 +119,7 @@ class Cluster:
             raise RuntimeError(f"backend_storage failed: {result['msg']}")
 
     def _candidates(self, count: int) -> None:
-        """Have as many; Ganeti neither promotes nor demotes because the size has changed."""
-        rows = dict(line.split("|") for line in self.run("gnt-node", "list", "--no-headers", "--separator=|", "-o", "name,role").split())
-        self.run("gnt-cluster", "modify", f"--candidate-pool-size={count + 1}")
-        for place, name in enumerate(self.standbys()):
-            if (wanted := place < count) != (rows[full(name)] == "C"):
-                self.run("gnt-node", "modify", "-C", "yes" if wanted else "no", full(name))
+        self.program("set_candidates", str(count), json.dumps([full(name) for name in self.standbys()]))
 
     # --- Rest ------------------------------------------------------------------------------------------------------
 
