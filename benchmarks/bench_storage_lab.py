@@ -31,9 +31,13 @@ from storage_lab_report import Found, Head, write_json
 from storage_lab_targets import verdicts
 
 SIZES = [10, 25, 50, 100, 150, 200]
+SLOW_SIZES = [10, 25, 50, 100, 200]
+"""For `disk` with candidates, whose rate hardly depends on the size: a batch of 150 takes a minute."""
 COPIES = [0, 1, 2, 4]
 CREATIONS = [1, 10, 25, 50, 100]
-PARTS = ("submission", "creation", "failover")
+RUNS = 3
+"""Of short batches in a row, before storage is switched."""
+PARTS = ("submission", "failover", "creation")
 
 
 class Bench:
@@ -68,15 +72,16 @@ class Bench:
         for copies in self._asked.copies:
             for storage in ("disk", "couchdb"):
                 began = time.monotonic()
+                sizes = self._asked.slow_sizes if storage == "disk" and copies else self._asked.sizes
                 if not first and began + self._took[storage, copies] > self._ends:
                     continue
                 (self._cluster.disk if storage == "disk" else self._cluster.couchdb)(copies)
-                self.found.batches.extend(lab_submission.measure(self._cluster, storage, copies, self._asked.sizes))
+                self.found.batches.extend(lab_submission.measure(self._cluster, storage, copies, sizes, RUNS))
                 if first and storage == "couchdb" and copies:
                     self.found.behind.append(lab_submission.behind(self._cluster, copies, self._asked.sizes[-1]))
                     self._say(self.found.behind[-1])
                 self._took[storage, copies] = time.monotonic() - began
-                done = self.found.batches[-len(self._asked.sizes) :]
+                done = self.found.batches[-len(sizes) :]  # of the last run
                 self._say(storage, copies, " ".join(f"{each.jobs}:{each.jobs / each.seconds:.1f}/s" for each in done), f"took {time.monotonic() - began:.0f} s")
 
     def _creation(self) -> None:
@@ -118,11 +123,12 @@ class Bench:
 def arguments() -> argparse.Namespace:
     """What the user asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=17, help="when to begin nothing more that can be left out (17)")
+    parser.add_argument("--minutes", type=float, default=19, help="when to begin nothing more that can be left out (19)")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="parts to measure")
     parser.add_argument("--copies", nargs="+", type=int, choices=COPIES, default=COPIES, help="numbers of candidates and of standbys")
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, help="of batches of jobs")
-    parser.add_argument("--runs", type=int, default=5, help="of the batches, if there is time (5)")
+    parser.add_argument("--slow-sizes", nargs="+", type=int, default=SLOW_SIZES, help="of batches for disk with candidates")
+    parser.add_argument("--runs", type=int, default=5, help="passes of the batches, if there is time (5); short ones have 3 runs in each")
     parser.add_argument("--creations", nargs="+", type=int, default=CREATIONS, help="sizes of batches of creations")
     parser.add_argument("--failovers", type=int, default=3, help="how many (3)")
     parser.add_argument("--load", type=float, default=20, help="jobs a second before a failover (20)")

@@ -19,18 +19,26 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh import SshP
 
 ARRIVAL = 60.0
 """Seconds that the last job may take to the standby."""
+SHORT = 10.0
+"""Seconds of a run of batches that is made more than once; who has candidates hardly varies, and has a run a pass."""
 
 
-def measure(cluster: Cluster, storage: str, copies: int, sizes: list[int]) -> list[Batch]:
-    """One pass of batches on a cluster that stores so. The jobs of a pass stay in the queue, on either side; then it is emptied."""
+def measure(cluster: Cluster, storage: str, copies: int, sizes: list[int], runs: int) -> list[Batch]:
+    """Runs of all batches on a cluster that stores so; one alone where it takes long. A run's jobs stay in the queue, on either side; then it is emptied."""
+    found: list[Batch] = []
     cluster.pause(True)
     try:
-        found = json.loads(cluster.program("submit_jobs", json.dumps(sizes)))
+        for _each in range(runs):
+            rows = json.loads(cluster.program("submit_jobs", json.dumps(sizes)))
+            found += [Batch(storage, copies, each["jobs"], each["seconds"]) for each in rows]
+            if sum(each["seconds"] for each in rows) > SHORT:
+                break
+            cluster.clear()
     finally:
         cluster.alone()
         cluster.clear()
         cluster.pause(False)
-    return [Batch(storage, copies, each["jobs"], each["seconds"]) for each in found]
+    return found
 
 
 def behind(cluster: Cluster, standbys: int, jobs: int) -> Behind:
