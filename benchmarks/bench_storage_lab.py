@@ -35,9 +35,11 @@ LEFT_OUT = 150
 """A size that `disk` with candidates is not measured at, whose rate hardly depends on the size: it takes a minute."""
 COPIES = [0, 1, 2, 4]
 CREATIONS = [1, 10, 25, 50, 100]
+FAILOVER = 60.0
+"""Seconds for each failover that creations leave."""
 RUNS = 3
 """Of short batches in a row, before storage is switched."""
-PARTS = ("submission", "failover", "creation")
+PARTS = ("submission", "creation", "failover")
 
 
 class Bench:
@@ -52,14 +54,20 @@ class Bench:
         self._took: dict[tuple[str, int], float] = {}
         self.found = Found([], [], [], [])
         self.notes: list[str] = []
+        self.failures: list[str] = []
 
     def run(self) -> None:
         """Measure each part once, then batches again while there is time."""
         parts = {"submission": self._submission, "creation": self._creation, "failover": self._failover}
         for name in self._asked.only:
-            parts[name]()
+            try:
+                parts[name]()
+            except Exception as error:  # noqa: BLE001  # the other parts are to be measured all the same; told at the end
+                self.failures.append(f"{name}: {type(error).__name__}: {error}")
+                self.notes.append(f"What came after an error in the part {name}: {type(error).__name__}")
+                self._say("FAILED", self.failures[-1])
             self._keep(self.found, self.notes)
-        if "submission" in self._asked.only:
+        if "submission" in self._asked.only and not self.failures:
             for _each in range(1, self._asked.runs):
                 self._passes(False)
                 self._keep(self.found, self.notes)
@@ -90,7 +98,7 @@ class Bench:
             (self._cluster.disk if storage == "disk" else self._cluster.couchdb)(2)
             slowest = 0.0
             for count in self._asked.creations:
-                if time.monotonic() + slowest > self._ends:
+                if time.monotonic() + slowest > self._ends - FAILOVER * self._asked.failovers:
                     self.notes.append(f"{count} creations on {storage}: no time was left.")
                     continue
                 began = time.monotonic()
@@ -110,9 +118,10 @@ class Bench:
                 continue
             began = time.monotonic()
             self.found.failovers.append(lab_failover.measure(self._cluster, number, self._asked.load, self._asked.seconds))
-            took = time.monotonic() - began
             self._say(self.found.failovers[-1])
             self._keep(self.found, self.notes)
+            lab_failover.restore(self._cluster, self.found.failovers[-1].old)
+            took = time.monotonic() - began
         self._cluster.run("gnt-cluster", "modify", "--max-running-jobs=20")
 
     @staticmethod
@@ -166,11 +175,14 @@ def main() -> int:
                 storage_lab_plot.plot(found, asked.output / "bench-storage-lab.svg")
 
             asked.minutes -= (time.monotonic() - begun) / 60
-            Bench(cluster, asked, keep).run()
+            bench = Bench(cluster, asked, keep)
+            bench.run()
         finally:
             cluster.close()
     print(f"Results are in {asked.output}/bench-storage-lab.*; alpha has all of the lab's nodes now: `make lab-destroy lab` makes the lab anew.")
-    return 0
+    for failure in bench.failures:
+        print(f"FAILED: {failure}", file=sys.stderr)
+    return 1 if bench.failures else 0
 
 
 if __name__ == "__main__":

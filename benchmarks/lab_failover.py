@@ -23,8 +23,8 @@ KEPT = 'cd /var/lib/ganeti/queue; { ls job-* archive/*/job-* | xargs --no-run-if
 
 
 def measure(cluster: Cluster, number: int, rate: float, seconds: float) -> Failover:
-    """Load the master, kill it, fail over to the next standby; then bring the dead node back and have all stand by again."""
-    old, new = cluster.master, cluster.standbys()[0] if cluster.master == "a1" else NEXT[cluster.master]
+    """Load the master, kill it, and fail over to the next standby."""
+    old, new = cluster.master, NEXT[cluster.master]
     load = Load(cluster, f"load{number}x{int(time.time())}", rate)
     time.sleep(seconds)
     acceptance = Acceptance(cluster, new)
@@ -37,13 +37,17 @@ def measure(cluster: Cluster, number: int, rate: float, seconds: float) -> Failo
     kept = set(must(cluster.host(new), "sh", "-c", KEPT, "sh", load.name).decode().split())
     # What was acknowledged after the command to kill was given, but before it took effect, counts too.
     lost = [Lost(token, killed - when) for token, when in load.acknowledged.items() if token not in kept]
-    cluster.bring_back(old)
-    cluster.clear()
-    cluster.couchdb(len(cluster.standbys()))
     return Failover(old, new, accepted["accepted"] - killed, result["seconds"], result["steps"], len(load.acknowledged), lost)
 
 
-NEXT = {"a2": "a3", "a3": "a1"}
+def restore(cluster: Cluster, dead: str) -> None:
+    """Bring the dead node back, and have all stand by again."""
+    cluster.bring_back(dead)
+    cluster.clear()
+    cluster.couchdb(len(cluster.standbys()))
+
+
+NEXT = {"a1": "a2", "a2": "a3", "a3": "a1"}
 """Who is the master after whom, so that three rounds end where they began."""
 
 
