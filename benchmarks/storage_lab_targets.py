@@ -40,18 +40,18 @@ def _ceiling(none: float | None, two: float) -> str:
         return ""
     if none / two < TIMES:
         return (
-            f" No storage could meet it here: `disk` that copies nothing takes {none / two:.0f} times as many, {none:.0f} a second, which is what luxid alone "
-            f"needs for {1000 / none:.1f} ms a job, beside {1000 / two:.0f} ms with two candidates."
+            f" No storage could meet it here: `disk` that copies nothing takes {none / two:.0f} times as many, {1000 / none:.1f} ms a job beside "
+            f"{1000 / two:.0f} ms with two candidates."
         )
-    return f" `disk` that copies nothing takes {none / two:.0f} times as many: what is missing to that is what service, database and replication take."
+    return f" `disk` that copies nothing takes {none / two:.0f} times as many, so it is not Ganeti's own rate that limits this."
 
 
 def _without_standby(alone: float | None, none: float, couch: float) -> str:
     if alone is None:
         return ""
     return (
-        f" With no standby it is {alone / none:.0%}: that much is left when the service and its own database run on the same processors as the master; "
-        f"the standbys' servers and the replication, on them too, take it from there to {couch / none:.0%}."
+        f" With no standby it is {alone / none:.0%}, with two {couch / none:.0%}. All servers share the master's processors here; what each of them "
+        "takes was not measured."
     )
 
 
@@ -66,7 +66,7 @@ def failover(found: Found) -> t.Iterator[str]:
         step = max(worst.steps, key=lambda each: worst.steps[each])
         text += (
             f" Of that the module took {worst.module:.1f} s, the longest step \"{step}\", {worst.steps[step]:.1f} s; the other "
-            f"{worst.seconds - worst.module:.1f} s are Ansible's start and finding out which nodes are there."
+            f"{worst.seconds - worst.module:.1f} s are before the module's own count begins: the kill, Ansible's start, the checks. They were not told apart."
         )
     yield text
 
