@@ -12,7 +12,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(BUILD)
 export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: help venv stage lab lab-destroy demo test test-unit test-couchdb test-sanity test-lint test-types test-integration \
-  bench-move bench-ciphers bench-storage dist clean
+  bench-move bench-ciphers bench-storage bench-storage-lab dist clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
@@ -72,6 +72,9 @@ bench-ciphers: lab ## Measure the stream by cipher and compression tool, beside 
 
 bench-storage: venv ## Measure the storage in CouchDB; COUCHDB_URLS names two real servers
 	$(BIN)/python benchmarks/bench_storage.py $(BENCH)
+
+bench-storage-lab: lab stage ## Measure it on real Ganeti (20 minutes; takes the lab's clusters apart); COUCHDB_RELEASE is a real CouchDB's directory
+	$(LAB) $(BIN)/python benchmarks/bench_storage_lab.py $(BENCH)
 
 dist: stage ## Build the collection's archive
 	$(BIN)/ansible-galaxy collection build --force --output-path dist $(BUILD)/ansible_collections/ganeti/cluster
