@@ -83,7 +83,7 @@ def test_what_is_refused(lab, followed, wait):
     assert unknown["failed"] and re.search(r"There is no job 999999 .*it never was, or was removed; the last id given out is \d+", unknown["msg"]), unknown
     senseless = wait(0)
     assert senseless["failed"] and "0 is no job's id" in senseless["msg"]
-    bare = lab.module("job_wait", {"jobs": [1]}, "a2.lab.example")
+    bare = lab.module("job_wait", {"jobs": [1]}, "a3.lab.example")
     assert bare["failed"] and "/etc/ganeti/couchdb.json is not there" in bare["msg"], bare
     own = lab.module("job_wait", {"jobs": [999999], "timeout": 1}, "a1.lab.example", ["--check"])
     assert own["failed"] and f":{PORTS[0]}" in own["msg"] and followed.password not in own["shown"], own
