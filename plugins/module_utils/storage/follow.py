@@ -21,10 +21,8 @@ from .disk import DiskStorage
 from .inotify import Event, Watcher
 
 _JOB = re.compile(r"job-([1-9][0-9]*)\Z")
-_GATHER = (0.005, 0.1)
-"""Seconds to wait for more after an event, at least and at most, so that a burst becomes few requests."""
-_SHARE = 3
-"""For how many times as long as the last write took to wait, within these bounds: of a busy master, the writing takes a fourth at most."""
+_GATHER = 0.005
+"""Seconds to wait for more after an event, so that a burst becomes one request."""
 _RETRY = (1.0, 30.0)
 """Seconds until another try after an error: at first, and at most."""
 _LOCKED = 300.0
@@ -94,7 +92,6 @@ class Follower:
         self._behind = True
         self._delay = _RETRY[0]
         self._next = 0.0
-        self._gather = _GATHER[0]
         self.status = Status("starting")
 
     def step(self, seconds: float) -> None:
@@ -102,7 +99,7 @@ class Follower:
         self._watch()
         events = self._watcher.events(max(0.0, min(seconds, self._next - time.monotonic())) if self._behind else seconds)
         if events and not self._behind:
-            time.sleep(self._gather)
+            time.sleep(_GATHER)
             events += self._watcher.events(0)
         changed = sort(events, self._directory)
         if self._behind and time.monotonic() < self._next:
@@ -112,9 +109,7 @@ class Follower:
                 self._watch()
                 self._catch_up()
             elif changed:
-                began = time.monotonic()
                 self._write(changed)
-                self._gather = min(max(_SHARE * (time.monotonic() - began), _GATHER[0]), _GATHER[1])
         except (GanetiError, OSError) as error:
             self._fail(error)
 
