@@ -20,7 +20,7 @@ from ganeti import cli, errors, opcodes  # type: ignore[import-not-found]  # noq
 
 def main() -> None:
     """Try. Until the node is the master, Ganeti's client refuses to connect or is not answered."""
-    deadline, tried = time.monotonic() + float(sys.argv[1]), 0
+    deadline, tried, last = time.monotonic() + float(sys.argv[1]), 0, "there was no time to try"
     while time.monotonic() < deadline:
         tried += 1
         try:

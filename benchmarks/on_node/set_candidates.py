@@ -22,7 +22,7 @@ def main() -> None:
     """Compare, and change."""
     count, names = int(sys.argv[1]), json.loads(sys.argv[2])
     client = cli.GetClient()
-    now = {name: candidate for name, candidate in client.QueryNodes(names, ["name", "master_candidate"], False)}
+    now = dict(client.QueryNodes(names, ["name", "master_candidate"], False))
     steps = [
         opcodes.OpNodeSetParams(node_name=name, master_candidate=place < count)
         for place, name in enumerate(names) if now[name] != (place < count)
