@@ -48,7 +48,7 @@ def take(storage: Storage, directory: str, keep: int, now: float) -> str:
 def _fill(storage: Storage, directory: str) -> None:
     for each in ("", *_DIRECTORIES):
         os.mkdir(os.path.join(directory, each), 0o700)
-    convert(storage, DiskStorage(directory))
+    convert(storage, DiskStorage(directory, durable=False))  # what has to last is the archive
 
 
 def snapshots(directory: str) -> t.List[str]:
