@@ -9,21 +9,27 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+import typing as t
 
 
-def replace(path: str, content: bytes, mode: int, durable: bool = True) -> None:
-    """Put a file in its place; raise OSError, and leave the old one. Without *durable* it may be lost with the power, but never torn."""
+def replace(path: str, content: bytes, mode: int, durable: bool = True, owner: t.Optional[t.Tuple[int, int]] = None) -> None:
+    """Put a file in its place; raise OSError, and leave the old one. Without *durable* it may be lost with the power, but never torn.
+
+    It belongs to whoever writes it, or to *owner*, the ids of a user and a group.
+    """
     directory = os.path.dirname(path)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=directory)
     try:
         with open(descriptor, "wb") as stream:
             stream.write(content)
             stream.flush()
+            if owner is not None:
+                os.fchown(descriptor, *owner)
             os.fchmod(descriptor, mode)
             if durable:
                 os.fsync(descriptor)
         os.rename(temporary, path)
-    except OSError:
+    except BaseException:
         os.unlink(temporary)
         raise
     if durable:

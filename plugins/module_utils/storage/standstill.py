@@ -25,6 +25,7 @@ from ..api.opcodes import opcode
 from . import direct
 from .disk import DIRECTORY, DiskStorage
 from .documents import Json
+from .files import replace
 
 _DAEMON_UTIL = "/usr/lib/ganeti/daemon-util"
 _DAEMONS = ("ganeti-wconfd", "ganeti-luxid")
@@ -224,29 +225,9 @@ class _File(t.NamedTuple):
     def write(self, path: str) -> None:
         """Put it in its place, whole and durable; raises StorageFailed where the old one stays."""
         try:
-            descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=os.path.dirname(path))
-            try:
-                with open(descriptor, "wb") as stream:
-                    stream.write(self.content)
-                    stream.flush()
-                    os.fchown(descriptor, self.uid, self.gid)
-                    os.fchmod(descriptor, self.mode)
-                    os.fsync(descriptor)
-                os.rename(temporary, path)
-            finally:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(temporary)
-            _sync(os.path.dirname(path))
+            replace(path, self.content, self.mode, owner=(self.uid, self.gid))
         except OSError as error:
             raise StorageFailed(f"Cannot write {path}: {error.strerror}.") from error
-
-
-def _sync(directory: str) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager
