@@ -13,7 +13,7 @@ import typing as t
 
 from .._errors import GanetiError
 from . import replication
-from .client import Client, Server, brief
+from .client import Client, Server
 from .disk import DiskStorage
 from .documents import Json
 from .files import replace
@@ -99,9 +99,5 @@ def _of_replications(chosen: Settings) -> t.Iterator[t.Tuple[int, str]]:
 
 def _serial(server: Server, prefix: str) -> t.Union[int, str]:
     """The serial number on a server, or what is wrong with it."""
-    try:
-        with brief(server) as client:
-            found = replication.serial(client, prefix)
-    except GanetiError as error:
-        return error.message
+    found = replication.glance(server, prefix)
     return "has no configuration yet" if found is None else found

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import typing as t
 
-from .client import Client, Server, path
+from .._errors import GanetiError
+from .client import Client, Server, brief, path
 from .documents import CONFIG, DATABASES, Json
 
 _REPLICATOR = "_replicator"
@@ -106,3 +107,12 @@ def serial(client: Client, prefix: str = "") -> t.Optional[int]:
     """The serial number of the configuration that a server has; None where it has none yet."""
     head = client.get(path(prefix + CONFIG, CONFIG), missing=True)
     return head["serial"] if head else None
+
+
+def glance(server: Server, prefix: str = "") -> t.Union[int, str, None]:
+    """The same of a server that may be away; in words why it is not known, where the server does not tell it soon."""
+    try:
+        with brief(server) as client:
+            return serial(client, prefix)
+    except GanetiError as error:
+        return error.message

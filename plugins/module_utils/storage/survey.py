@@ -14,8 +14,8 @@ import sys
 import typing as t
 
 from .._errors import GanetiError
-from . import claims
-from .client import Client, Server, brief, path
+from . import replication
+from .client import Client, Server, path
 from .couchdb import CouchStorage
 from .disk import DiskStorage
 from .documents import ARCHIVE, DATABASES, Json
@@ -56,21 +56,11 @@ def _node(uuid: str, node: Json) -> Json:
 
 
 def _serials(servers: t.Mapping[str, Server], prefix: str) -> Json:
-    """Of all servers at once: some may be away, and take their time."""
+    """The serial numbers on all servers, asked at once: some may be away, and take their time."""
     if not servers:
         return {}
     with concurrent.futures.ThreadPoolExecutor(len(servers)) as executor:
-        return dict(zip(servers, executor.map(lambda server: _serial(server, prefix), servers.values())))
-
-
-def _serial(server: Server, prefix: str) -> t.Union[int, str, None]:
-    """The serial number on a server, None where it has none, or in words why that is not known."""
-    try:
-        with brief(server) as client:
-            claim = claims.read(client, prefix)
-    except GanetiError as error:
-        return error.message
-    return claim.serial if claim else None
+        return dict(zip(servers, executor.map(lambda server: replication.glance(server, prefix), servers.values())))
 
 
 def _installed() -> t.Optional[int]:
