@@ -54,6 +54,13 @@ class Storage(abc.ABC):
     def write_serial(self, serial: int) -> None:
         """Note the last job id that was given out."""
 
+    def write_queue(self, jobs: t.Mapping[int, Json], serial: t.Optional[int]) -> None:
+        """Write jobs of the queue, and the last job id that was given out where it is a new one; a driver may do both at once."""
+        if jobs:
+            self.write_jobs(jobs)
+        if serial is not None:
+            self.write_serial(serial)
+
     @abc.abstractmethod
     def ssconf(self) -> t.Dict[str, str]:
         """The simple configuration, as texts by name."""

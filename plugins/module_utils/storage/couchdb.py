@@ -130,7 +130,13 @@ class CouchStorage(Storage):
             self._known.get(database, {}).pop(name, None)
 
     def write_serial(self, serial: int) -> None:
-        self._write_by_id(QUEUE, [{"_id": SERIAL, "value": serial}])
+        self.write_queue({}, serial)
+
+    def write_queue(self, jobs: t.Mapping[int, Json], serial: t.Optional[int]) -> None:
+        wanted = [documents.of_job(number, job, False) for number, job in jobs.items()]
+        if serial is not None:
+            wanted.append({"_id": SERIAL, "value": serial})
+        self._write_by_id(QUEUE, wanted)
 
     def ssconf(self) -> t.Dict[str, str]:
         return {each["_id"]: each["value"] for each in self._all(SSCONF)}
@@ -197,28 +203,35 @@ class CouchStorage(Storage):
         return {row["id"]: row["value"]["rev"] for row in rows}
 
     def _write_by_id(self, database: str, wanted: t.Sequence[Json]) -> None:
-        """Write documents over whatever has their ids."""
+        """Write documents over whatever has their ids. Those that are not known are taken for new ones, as jobs mostly are; the others are looked up then."""
         known = self._known.setdefault(database, {})
-        strange = [each["_id"] for each in wanted if each["_id"] not in known]
-        revs = {**self._revs(database, strange), **{name: known[name].rev for name in (each["_id"] for each in wanted) if name in known}}
-        try:
-            made = self._bulk(database, _over(wanted, revs))
-        except StorageConflict:
-            made = self._bulk(database, _over(wanted, self._revs(database, [each["_id"] for each in wanted])))
-        known.update({name: Written(rev, 0) for name, rev in made.items()})
+        revs = {name: known[name].rev for name in (each["_id"] for each in wanted) if name in known}
+        made, refused = self._send(database, _over(wanted, revs))
+        if refused:
+            made.update(self._bulk(database, _over([each for each in wanted if each["_id"] in refused], self._revs(database, sorted(refused)))))
+        if database != ARCHIVE:  # what is archived changes no more
+            known.update({name: Written(rev, 0) for name, rev in made.items()})
 
     def _bulk(self, database: str, batch: t.Sequence[Json]) -> t.Dict[str, str]:
         """Write documents in one request; their new revisions. Raises StorageConflict, after all that could be written is."""
+        made, refused = self._send(database, batch)
+        if refused:
+            names = ", ".join(sorted(refused)[:5])
+            raise StorageConflict(f"Somebody else than this service writes to {database} at {self._client.server.url} ({names}): find out who.")
+        return made
+
+    def _send(self, database: str, batch: t.Sequence[Json]) -> t.Tuple[t.Dict[str, str], t.Set[str]]:
+        """Write documents in one request; the new revisions of those that were written, and the ids of those that have another revision there."""
         if not batch:
-            return {}
+            return {}, set()
         answers = self._client.post(path(self.database(database), "_bulk_docs"), {"docs": list(batch)})
         bad = [each for each in answers if "error" in each]
-        if any(each["error"] == "conflict" for each in bad):
-            names = ", ".join(sorted(each["id"] for each in bad)[:5])
-            raise StorageConflict(f"Somebody else than this service writes to {database} at {self._client.server.url} ({names}): find out who.")
-        if bad:
-            raise StorageFailed(f"CouchDB at {self._client.server.url} did not take {bad[0]['id']} in {database}: {bad[0].get('reason', bad[0]['error'])}.")
-        return {each["id"]: each["rev"] for each in answers}
+        refused = {each["id"] for each in bad if each["error"] == "conflict"}
+        wrong = [each for each in bad if each["id"] not in refused]
+        if wrong:
+            why = wrong[0].get("reason", wrong[0]["error"])
+            raise StorageFailed(f"CouchDB at {self._client.server.url} did not take {wrong[0]['id']} in {database}: {why}.")
+        return {each["id"]: each["rev"] for each in answers if "error" not in each}, refused
 
 
 def _over(wanted: t.Iterable[Json], revs: t.Mapping[str, str]) -> t.List[Json]:

@@ -118,6 +118,25 @@ def test_jobs_come_and_go(couch, other):
     assert dict(other.jobs([1, 2], archived=True)) == {1: job(1)}
 
 
+def test_a_queue_is_written_at_once(couch, other, monkeypatch):
+    """One request for jobs and serial number; only jobs that somebody else has written are looked up, and written again."""
+    couch.write_jobs({3: job(3)})
+    asked, ask = [], Client.ask
+
+    def noted(self, method, where, *rest, **more):
+        asked.append(where.rsplit("/", 1)[1])
+        return ask(self, method, where, *rest, **more)
+
+    monkeypatch.setattr(Client, "ask", noted)
+    other.write_queue({4: job(4, "queued"), 5: job(5)}, 5)
+    other.write_queue({4: job(4)}, None)
+    assert asked == ["_bulk_docs", "_bulk_docs"]
+    other.write_queue({3: job(3, "error"), 6: job(6)}, 6)
+    assert asked[2:] == ["_bulk_docs", "_all_docs", "_bulk_docs"]
+    assert [name for database, name in other._client.written if database.endswith("queue")] == ["4", "5", "serial", "4", "3", "6", "serial", "3"]
+    assert couch.queue().serial == 6 and dict(couch.jobs([3, 4, 5, 6])) == {3: job(3, "error"), 4: job(4), 5: job(5), 6: job(6)}
+
+
 def test_a_foreign_change_is_a_conflict_and_stays(couch, other, monkeypatch):
     couch.write_configuration(CONFIGURATION)
     other.write_configuration(configuration(21, instances={INSTANCE: {"name": "theirs"}}))
