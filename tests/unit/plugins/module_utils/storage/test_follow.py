@@ -174,3 +174,21 @@ def test_a_burst_is_followed(following, files, empty):
         files.job(number)
     settle(following, lambda: len(empty.queue().jobs) == 202)
     assert same(files, empty)
+
+
+def test_a_change_after_a_while_is_written_at_once_and_those_of_a_busy_master_together(following, files, empty, monkeypatch):
+    slept, wrote = [], []
+    write = empty.write_queue
+
+    def sleep(seconds):
+        slept.append(seconds)
+        files.job(20020 + len(slept))
+
+    monkeypatch.setattr(follow.time, "monotonic", lambda: following._wrote + 60.0 if not slept else following._wrote)
+    monkeypatch.setattr(follow.time, "sleep", sleep)
+    monkeypatch.setattr(empty, "write_queue", lambda jobs, serial: wrote.append(sorted(jobs)) or write(jobs, serial))
+    for number in (20010, 20011):
+        files.job(number)
+        following.step(1.0)
+    assert slept == [follow._GATHER, follow._APART]
+    assert wrote == [[20010, 20021], [20011, 20022]], "what came meanwhile is in the same request"
