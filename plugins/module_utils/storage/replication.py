@@ -14,6 +14,8 @@ from .documents import CONFIG, DATABASES, Json
 
 _REPLICATOR = "_replicator"
 _OURS = "from_"
+_WORKERS = 1
+"""By default CouchDB shares what has changed among four workers, each with requests of its own; here all of it fits in one request."""
 WORKING = ("running", "initializing", "pending")
 """The states of a replication with which all is well."""
 
@@ -48,7 +50,8 @@ class State(t.NamedTuple):
 
 def document(link: Link, source: Server, target: Server, prefix: str = "") -> Json:
     """The document of a replication. The credentials in it can be read by administrators of the server alone."""
-    return {"_id": link.name, "source": _end(source, prefix + link.database), "target": _end(target, prefix + link.database), "continuous": True}
+    ends = {"source": _end(source, prefix + link.database), "target": _end(target, prefix + link.database)}
+    return {"_id": link.name, **ends, "continuous": True, "worker_processes": _WORKERS}
 
 
 def _end(server: Server, database: str) -> Json:
