@@ -52,7 +52,7 @@ class Bench:
         """Writes the results so far, so that a run that is ended early has not been for nothing."""
         self._ends = time.monotonic() + asked.minutes * 60
         self._took: dict[tuple[str, int], float] = {}
-        self.found = Found([], [], [], [])
+        self.found = Found([], [], [], [], [])
         self.notes: list[str] = []
         self.failures: list[str] = []
 
@@ -88,6 +88,9 @@ class Bench:
                 if first and storage == "couchdb" and copies:
                     self.found.behind.append(lab_submission.behind(self._cluster, copies, self._asked.sizes[-1]))
                     self._say(self.found.behind[-1])
+                if first and (storage == "couchdb" or not copies):
+                    self.found.processors.append(lab_submission.processors(self._cluster, storage, copies, self._asked.sizes[-1]))
+                    self._say(self.found.processors[-1])
                 self._took[storage, copies] = time.monotonic() - began
                 done = self.found.batches[-len(sizes) :]  # of the last run
                 self._say(storage, copies, " ".join(f"{each.jobs}:{each.jobs / each.seconds:.1f}/s" for each in done), f"took {time.monotonic() - began:.0f} s")

@@ -11,14 +11,17 @@ import statistics
 import threading
 import time
 
+import lab_processors
 from lab_cluster import LOCAL, Cluster
 from nodes import on_node
-from storage_lab_report import Batch, Behind
+from storage_lab_report import Batch, Behind, Processors
 
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh import SshProcess
 
 ARRIVAL = 60.0
 """Seconds that the last job may take to the standby."""
+REST = 1.5
+"""Seconds after a batch in which its last jobs come to the standbys; what servers take without work is in the figures, too."""
 SHORT = 10.0
 """Seconds of a run of batches that is made more than once; who has candidates hardly varies, and has a run a pass."""
 
@@ -59,6 +62,20 @@ def behind(cluster: Cluster, standbys: int, jobs: int) -> Behind:
     if not lags:
         raise RuntimeError("No job arrived on the standby.")
     return Behind(standbys, jobs, jobs / batch["seconds"], jobs - len(lags), statistics.median(lags), lags[min(len(lags) - 1, int(0.99 * len(lags)))], lags[-1])
+
+
+def processors(cluster: Cluster, storage: str, copies: int, jobs: int) -> Processors:
+    """Submit jobs; what that took of the processors, with what came after them until standbys were at rest again."""
+    cluster.pause(True)
+    try:
+        before = lab_processors.times()
+        (batch,) = json.loads(cluster.program("submit_jobs", json.dumps([jobs])))
+        time.sleep(REST)
+        programs = lab_processors.spent(before, lab_processors.times(), cluster.master)
+    finally:
+        cluster.clear()
+        cluster.pause(False)
+    return Processors(storage, copies, jobs, {"client, master": batch["processor"], **programs})
 
 
 class Arrivals:

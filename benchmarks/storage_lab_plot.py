@@ -28,7 +28,8 @@ def plot(found: Found, path: Path) -> None:
     rates(candidates, found, [each for each in found.contenders() if each[0] == "disk"])
     candidates.set_title("disk: jobs a second, by candidates (figure 5.2)", fontsize=10)
     rates(compared, found, [each for each in found.contenders() if each[0] == "couchdb" or each in (("disk", 0), ("disk", 2))])
-    compared.set_yscale("log")
+    if found.batches:
+        compared.set_yscale("log")
     compared.set_title("jobs a second, by storage and copies (figure 5.5)", fontsize=10)
     stacked(phases, found)
     phases.set_title("seconds in each phase of a creation, mean (figure 5.10)", fontsize=10)

@@ -35,6 +35,19 @@ class Behind(t.NamedTuple):
     most: float
 
 
+class Processors(t.NamedTuple):
+    """The processors' time that submitting a batch took, until all was on the standbys: seconds by program."""
+
+    storage: str
+    copies: int
+    jobs: int
+    programs: dict[str, float]
+
+    def each(self) -> float:
+        """Milliseconds a job, in all."""
+        return 1000 * sum(self.programs.values()) / self.jobs
+
+
 class Creation(t.NamedTuple):
     """A batch of instance creations: means of the phases of a job, and the whole; all in seconds."""
 
@@ -81,6 +94,7 @@ class Found(t.NamedTuple):
 
     batches: list[Batch]
     behind: list[Behind]
+    processors: list[Processors]
     creations: list[Creation]
     failovers: list[Failover]
 
@@ -110,6 +124,7 @@ def write_json(directory: Path, found: Found, head: Head, verdicts: list[str]) -
         "targets": verdicts,
         "batches": [each._asdict() for each in found.batches],
         "behind": [each._asdict() for each in found.behind],
+        "processors": [each._asdict() for each in found.processors],
         "creations": [each._asdict() for each in found.creations],
         "failovers": [{**each._asdict(), "lost": [lost._asdict() for lost in each.lost]} for each in found.failovers],
     }

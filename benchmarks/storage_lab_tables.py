@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from storage_lab_report import Behind, Creation, Failover, Found, Head
+from storage_lab_report import Behind, Creation, Failover, Found, Head, Processors
 
 THESIS = {
     "5.2": 'thesis: "a drop in the throughput of about 8 times" from none to one candidate; more candidates: "no significant performance drop"',
@@ -33,7 +33,7 @@ def markdown(found: Found, head: Head, verdicts: list[str]) -> str:
         lines += ["## Targets", "", *(f"* {verdict}" for verdict in verdicts), ""]
     if head.notes:
         lines += ["## Left out", "", *(f"* {note}" for note in head.notes), ""]
-    lines += [*submission(found), *behind(found.behind), *creations(found.creations), *failovers(found.failovers)]
+    lines += [*submission(found), *behind(found.behind), *processors(found.processors), *creations(found.creations), *failovers(found.failovers)]
     return "\n".join([line.rstrip() for line in lines]).rstrip() + "\n"
 
 
@@ -81,6 +81,23 @@ def behind(rows: list[Behind]) -> list[str]:
         "| standbys | jobs | jobs a second | never arrived | median | 99th percentile | most |", "|---:|---:|---:|---:|---:|---:|---:|",
     ]  # fmt: skip
     lines += [f"| {e.standbys} | {e.jobs} | {e.rate:.0f} | {e.missing} | {e.median:.3f} | {e.most99:.3f} | {e.most:.3f} |" for e in rows]
+    return [*lines, ""]
+
+
+def processors(rows: list[Processors]) -> list[str]:
+    """Who takes how much of the processors for a job."""
+    if not rows:
+        return []
+    names = sorted({name for row in rows for name in row.programs}, key=lambda name: (name.endswith("others"), name))
+    lines = [
+        "## What a job takes of the processors", "",
+        f"Milliseconds a job, in a batch of {rows[-1].jobs}, as the kernel counts them. All nodes share this machine's processors; on real machines,",
+        "what is under `others` is not for the master to pay.", "",
+        "| storage, copies | " + " | ".join(names) + " | in all |", "|---|" + "---:|" * (len(names) + 1),
+    ]  # fmt: skip
+    for row in rows:
+        values = [f"{1000 * row.programs.get(name, 0.0) / row.jobs:.2f}" for name in names]
+        lines.append(f"| {row.storage}, {row.copies} | " + " | ".join(values) + f" | {row.each():.2f} |")
     return [*lines, ""]
 
 

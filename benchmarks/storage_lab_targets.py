@@ -32,7 +32,7 @@ def submission(found: Found) -> t.Iterator[str]:
     if couch and none:
         share = couch / none
         text = f"{_met(share >= SHARE)}: `couchdb` with two standbys takes {share:.0%} of the jobs of `disk` with no candidates; target {SHARE:.0%}."
-        yield text + ("" if share >= SHARE else _without_standby(found.rate("couchdb", 0, jobs), none, couch))
+        yield text + ("" if share >= SHARE else _shares(found, jobs, none) + _processors(found))
 
 
 def _ceiling(none: float | None, two: float) -> str:
@@ -46,12 +46,22 @@ def _ceiling(none: float | None, two: float) -> str:
     return f" `disk` that copies nothing takes {none / two:.0f} times as many, so it is not Ganeti's own rate that limits this."
 
 
-def _without_standby(alone: float | None, none: float, couch: float) -> str:
-    if alone is None:
+def _shares(found: Found, jobs: int, none: float) -> str:
+    """The shares with other numbers of standbys."""
+    rates = {copies: found.rate("couchdb", copies, jobs) for copies in (0, 1)}
+    words = [f"{rate / none:.0%} with {'no standby' if not copies else 'one'}" for copies, rate in rates.items() if rate]
+    return f" It is {' and '.join(words)}." if words else ""
+
+
+def _processors(found: Found) -> str:
+    """What the nodes take of the machine that they share."""
+    rows = {(row.storage, row.copies): row.each() for row in found.processors}
+    none, couch = rows.get(("disk", 0)), rows.get(("couchdb", 2))
+    if none is None or couch is None:
         return ""
     return (
-        f" With no standby it is {alone / none:.0%}, with two {couch / none:.0%}. All servers share the master's processors here; what each of them "
-        "takes was not measured."
+        f" Master, standbys and their servers share this machine's processors: a job takes {couch:.1f} ms of them, with `disk` {none:.1f} ms "
+        "(the table below tells whose they are)."
     )
 
 
