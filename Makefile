@@ -62,7 +62,7 @@ test-types: stage ## Run mypy, strictly
 
 test-integration: lab stage ## Run the tests on the lab
 	@rm -f $(BUILD)/integration.xml
-	$(LAB) $(BIN)/pytest -q --junit-xml=$(BUILD)/integration.xml tests/integration
+	$(LAB) $(BIN)/pytest -q --durations=15 --junit-xml=$(BUILD)/integration.xml tests/integration
 
 bench-move: lab ## Measure the stream against Ganeti's pipeline, nbdcopy and cp (half an hour; BENCH=--help lists options)
 	$(LAB) $(BIN)/python benchmarks/bench_move.py $(BENCH)
