@@ -44,7 +44,7 @@ options:
     description:
       - That the old master is known to be off, or cut off, for good. Needed where it cannot be reached by SSH, since a master that
         lives on would be a second one.
-      - It is marked offline then. When it is back, add it again with C(gnt-node add --readd).
+      - It is not waited for longer than five seconds then, and is marked offline. When it is back, add it again with C(gnt-node add --readd).
     type: bool
     default: false
   accept_loss:

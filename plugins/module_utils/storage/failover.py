@@ -82,11 +82,17 @@ class _Failover:
 
     def _look_around(self) -> t.Tuple[Json, t.Dict[str, str]]:
         """The new master's survey, and why nodes cannot be reached; both at once, as a dead node costs either of them seconds."""
-        text = succeed(self._new, ["cat", f"{DIRECTORY}/ssconf_node_primary_ips"], f"Asking {self._new.name} for the cluster's nodes")
-        pairs = [line.split() for line in text.decode("utf-8", "replace").splitlines()]
+        nodes: t.Dict[str, str] = dict(t.cast("t.Tuple[str, str]", line.split()) for line in self._ssconf("node_primary_ips"))
+        nodes.pop(self._new.name, None)
+        off = self._ssconf("master_node") if self._params["fenced"] else []
         with concurrent.futures.ThreadPoolExecutor(1) as executor:
-            reaching = executor.submit(self._hosts.reach, {name: address for name, address in pairs if name != self._new.name})
+            reaching = executor.submit(self._hosts.reach, nodes, off)
             return self._hosts.program(self._new, "survey"), reaching.result()
+
+    def _ssconf(self, name: str) -> t.List[str]:
+        """The lines of a file of the simple configuration, which every node has."""
+        text = succeed(self._new, ["cat", f"{DIRECTORY}/ssconf_{name}"], f"Asking {self._new.name} for the cluster's {name.replace('_', ' ')}")
+        return text.decode("utf-8", "replace").splitlines()
 
     def _judge(self, survey: Json, unreached: t.Mapping[str, str]) -> Situation:
         """What is known; raise PreflightFailed where it speaks against a failover."""

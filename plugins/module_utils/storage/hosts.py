@@ -31,6 +31,8 @@ _FAILED = {
 """What to say where a step of the program fails."""
 _SECONDS = 300.0
 """How long a step may take."""
+_OFF_SECONDS = 5
+"""How long to wait for a connection to a node that is said to be off."""
 
 
 class Hosts:
@@ -41,23 +43,24 @@ class Hosts:
         self._hosts: t.Dict[str, SshHost] = {}
         self._given: t.Set[SshHost] = set()
 
-    def host(self, name: str, address: t.Optional[str] = None) -> SshHost:
-        """A node; it is connected to when it is used."""
+    def host(self, name: str, address: t.Optional[str] = None, off: bool = False) -> SshHost:
+        """A node; it is connected to when it is used. One that is said to be *off* is not waited for as long as others."""
         if name not in self._hosts:
-            self._hosts[name] = SshHost(name, self._options, address)
+            brief = {"connect_timeout": min(_OFF_SECONDS, self._options.get("connect_timeout") or _OFF_SECONDS)} if off else {}
+            self._hosts[name] = SshHost(name, {**self._options, **brief}, address)
         return self._hosts[name]
 
-    def reach(self, nodes: t.Mapping[str, str]) -> t.Dict[str, str]:
+    def reach(self, nodes: t.Mapping[str, str], off: t.Collection[str] = ()) -> t.Dict[str, str]:
         """Connect to nodes, given with their addresses, all at once; why it failed, by the names of those that cannot be reached."""
         if not nodes:
             return {}
         with concurrent.futures.ThreadPoolExecutor(len(nodes)) as executor:
-            answers = executor.map(lambda each: self._try(*each), nodes.items())
+            answers = executor.map(lambda name: self._try(name, nodes[name], name in off), nodes)
         return {name: why for name, why in zip(nodes, answers) if why}
 
-    def _try(self, name: str, address: str) -> t.Optional[str]:
+    def _try(self, name: str, address: str, off: bool) -> t.Optional[str]:
         try:
-            self.host(name, address).connect()
+            self.host(name, address, off).connect()
         except ConnectionFailed as error:
             return error.message
         return None

@@ -14,8 +14,8 @@ import sys
 
 import pytest
 
-from ansible_collections.ganeti.cluster.plugins.module_utils._errors import StorageFailed
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage import admit, promote, takeover
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, StorageFailed
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage import admit, hosts, promote, takeover
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.base import convert
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.claims import LEAP
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.disk import DiskStorage
@@ -227,3 +227,22 @@ def test_the_way_to_the_dead_is_opened_again(monkeypatch):
     with pytest.raises(FileNotFoundError):
         takeover.take_over(["/nowhere/gnt-cluster"], ["10.0.0.1", "10.0.0.9"])
     assert asked == [("add", "10.0.0.1"), ("add", "10.0.0.9"), ("del", "10.0.0.1")]
+
+
+def test_a_node_that_is_off_is_not_waited_for_long(monkeypatch):
+    tried = {}
+
+    class Away:
+        def __init__(self, name, options, address):
+            self.seen = (name, options["connect_timeout"], address)
+
+        def connect(self):
+            name, seconds, address = self.seen
+            tried[name] = (seconds, address)
+            raise ConnectionFailed(f"{name} is away")
+
+    monkeypatch.setattr(hosts, "SshHost", Away)
+    why = hosts.Hosts({"connect_timeout": 20}).reach({"a1": "192.0.2.1", "a3": "192.0.2.3"}, off=["a1"])
+    assert why == {"a1": "a1 is away", "a3": "a3 is away"}
+    assert tried == {"a1": (5, "192.0.2.1"), "a3": (20, "192.0.2.3")}
+    assert hosts.Hosts({"connect_timeout": 3}).host("a1", off=True).seen == ("a1", 3, None)
