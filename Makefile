@@ -6,7 +6,7 @@ SHELL := /bin/bash
 VENV := $(CURDIR)/.venv
 BIN := $(VENV)/bin
 export BUILD := $(shell tests/tools/stage --where)
-LAB := PATH=$(BIN):$$PATH molecule/lab/engine in
+LAB := PATH=$(BIN):$$PATH ANSIBLE_PIPELINING=true molecule/lab/engine in
 export VENV
 export ANSIBLE_COLLECTIONS_PATH := $(BUILD)
 export PYTHONDONTWRITEBYTECODE := 1

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import statistics
-import time
 import typing as t
 from pathlib import Path
 
@@ -133,7 +132,7 @@ def markdown(rows: list[Row], alone: list[Alone], head: Head) -> str:
     if head.quick:
         lines += ["**Made with --quick: the disk is small, and the figures mean nothing.**", ""]
     lines += [
-        f"Made by `{head.command}` on {time.strftime('%d %B %Y', time.gmtime())} in {head.seconds / 60:.0f} minutes.",
+        report.made(head.command, head.seconds),
         head.machine.line(), "",
         "MiB of disk a second that the stream of `instance_move` copies, from the start of the first process, over SSH, to the copy in memory: medians of",
         "up to three runs, all combinations in turns, on a disk of 1 GiB that is full of files, over a network that is not limited. In brackets: times the",

@@ -16,7 +16,9 @@ PROGRAMS = {"luxid": "/usr/sbin/ganeti-luxid", "service": "ganeti-couchdb/servic
 _TICK = os.sysconf("SC_CLK_TCK")
 
 Times = t.Mapping[tuple[str, str], float]
-"""Seconds, by the node's name and the program's."""
+"""Seconds, by the node's namespace and the program's name."""
+NODE = ("readlink", "/proc/self/ns/uts")
+"""Prints a node's namespace where it is run there."""
 
 
 def times() -> Times:
@@ -28,7 +30,7 @@ def times() -> Times:
             name = next((name for name, words in PROGRAMS.items() if words in command), None)
             if name is None:
                 continue
-            node = (process / "root/etc/hostname").read_text().strip().split(".")[0]
+            node = os.readlink(process / "ns/uts")
             fields = (process / "stat").read_text().rpartition(")")[2].split()
         except OSError:  # it has ended, or is none of a node's
             continue
@@ -37,7 +39,7 @@ def times() -> Times:
 
 
 def spent(before: Times, after: Times, master: str) -> dict[str, float]:
-    """Seconds from one look to another, by program; those of the master apart from those of all other nodes together."""
+    """Seconds from one look to another, by program; those of the node *master* apart from those of all other nodes together."""
     found: collections.Counter[str] = collections.Counter()
     for (node, name), seconds in after.items():
         found[f"{name}, {'master' if node == master else 'others'}"] += seconds - before.get((node, name), 0.0)

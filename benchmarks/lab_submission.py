@@ -71,7 +71,7 @@ def processors(cluster: Cluster, storage: str, copies: int, jobs: int) -> Proces
         before = lab_processors.times()
         (batch,) = json.loads(cluster.program("submit_jobs", json.dumps([jobs])))
         time.sleep(REST)
-        programs = lab_processors.spent(before, lab_processors.times(), cluster.master)
+        programs = lab_processors.spent(before, lab_processors.times(), cluster.run(*lab_processors.NODE).strip())
     finally:
         cluster.clear()
         cluster.pause(False)

@@ -103,13 +103,19 @@ def table(rows: list[Row]) -> list[str]:
     return lines
 
 
+def made(command: str, seconds: float) -> str:
+    """The sentence that says by what results were made, when, and how long it took."""
+    minutes = max(1, round(seconds / 60))
+    return f"Made by `{command}` on {time.strftime('%d %B %Y', time.gmtime())} in {minutes} minute{'s' if minutes > 1 else ''}."
+
+
 def markdown(rows: list[Row], machine: Machine, command: str, quick: bool, seconds: float) -> str:
     """All tables."""
     lines = ["# Moving a disk: this stream, Ganeti's pipeline, nbdcopy and cp", ""]
     if quick:
         lines += ["**Made with --quick: the disks are a small part of what is said here, and the figures mean nothing.**", ""]
     lines += [
-        f"Made by `{command}` on {time.strftime('%d %B %Y', time.gmtime())} in {seconds / 60:.0f} minutes.",
+        made(command, seconds),
         machine.line(), "",
         "Seconds from the start of the first process, over SSH, to the copy on stable storage. Contenders took turns; copies were compared",
         "with their sources. `stream` is this collection's, with mutual TLS 1.3 and checksums. `ganeti` is the pipeline that the installed",

@@ -6,8 +6,7 @@
 
 from __future__ import annotations
 
-import time
-
+from nodes import report
 from storage_lab_report import Behind, Creation, Failover, Found, Head, Processors
 
 THESIS = {
@@ -23,7 +22,7 @@ def markdown(found: Found, head: Head, verdicts: list[str]) -> str:
     """All tables."""
     lines = [
         "# Storage in CouchDB, on real Ganeti", "",
-        f"Made by `{head.command}` on {time.strftime('%d %B %Y', time.gmtime())} in {head.seconds / 60:.0f} minutes.",
+        report.made(head.command, head.seconds),
         head.machine.line("All five nodes of the cluster, each with its Ganeti and CouchDB, are containers on it"),
         "Both sides were measured in turn in one run, on the same cluster; the idle CouchDB servers run on either side. `disk` has so many master candidates",
         "beside the master. `couchdb` has as many standbys and no candidate (`couchdb_mode: primary`; with none, `mirror` with a pool of one).", "",

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import time
 import typing as t
 from pathlib import Path
 
@@ -49,7 +48,7 @@ def markdown(recorded: list[Recorded], lags: list[Lag], head: Head) -> str:
     pairs = [(one, next(each for each in recorded if each.way == "couchdb" and each.size == one.size)) for one in recorded if one.way == "disk"]
     lines = [
         "# Configuration and jobs in CouchDB", "",
-        f"Made by `{head.command}` on {time.strftime('%d %B %Y', time.gmtime())} in {head.seconds / 60:.0f} minutes.",
+        report.made(head.command, head.seconds),
         head.machine.line("Two servers, the service and what writes the files are on it"), "",
         "![The figures as a plot](bench-storage.svg)", "",
         "## Recording the change of one instance", "",
