@@ -73,7 +73,7 @@ bench-ciphers: lab ## Measure the stream by cipher and compression tool, beside 
 bench-storage: venv ## Measure the storage in CouchDB; COUCHDB_URLS names two real servers
 	$(BIN)/python benchmarks/bench_storage.py $(BENCH)
 
-bench-storage-lab: lab stage ## Measure it on real Ganeti (20 minutes; takes the lab's clusters apart); COUCHDB_RELEASE is a real CouchDB's directory
+bench-storage-lab: lab stage ## Measure it on real Ganeti (40 minutes; takes the lab's clusters apart); COUCHDB_RELEASE is a real CouchDB's directory
 	$(LAB) $(BIN)/python benchmarks/bench_storage_lab.py $(BENCH)
 
 dist: stage ## Build the collection's archive

@@ -27,7 +27,7 @@ import storage_lab_plot
 import storage_lab_tables
 from lab_cluster import Cluster
 from nodes import ROOT, alone, machine
-from storage_lab_report import Found, Head, write_json
+from storage_lab_report import PARTS, Found, Head, read_json, write_json
 from storage_lab_targets import verdicts
 
 SIZES = [10, 25, 50, 100, 150, 200]
@@ -39,21 +39,20 @@ FAILOVER = 60.0
 """Seconds for each failover that creations leave."""
 RUNS = 3
 """Of short batches in a row, before storage is switched."""
-PARTS = ("submission", "creation", "failover")
 
 
 class Bench:
     """The measuring itself."""
 
-    def __init__(self, cluster: Cluster, asked: argparse.Namespace, keep: t.Callable[[Found, list[str]], None]) -> None:
+    def __init__(self, cluster: Cluster, asked: argparse.Namespace, begin: Found, keep: t.Callable[[Found, dict[str, list[str]]], None]) -> None:
         self._cluster = cluster
         self._asked = asked
         self._keep = keep
         """Writes the results so far, so that a run that is ended early has not been for nothing."""
         self._ends = time.monotonic() + asked.minutes * 60
         self._took: dict[tuple[str, int], float] = {}
-        self.found = Found([], [], [], [], [])
-        self.notes: list[str] = []
+        self.found = begin
+        self.notes: dict[str, list[str]] = {}
         self.failures: list[str] = []
 
     def run(self) -> None:
@@ -64,7 +63,7 @@ class Bench:
                 parts[name]()
             except Exception as error:  # noqa: BLE001  # the other parts are to be measured all the same; told at the end
                 self.failures.append(f"{name}: {type(error).__name__}: {error}")
-                self.notes.append(f"What came after an error in the part {name}: {type(error).__name__}")
+                self._note(name, f"What came after an error in the part {name}: {type(error).__name__}")
                 self._say("FAILED", self.failures[-1])
             self._keep(self.found, self.notes)
         if "submission" in self._asked.only and not self.failures:
@@ -100,9 +99,10 @@ class Bench:
         for storage in ("disk", "couchdb"):
             (self._cluster.disk if storage == "disk" else self._cluster.couchdb)(2)
             slowest = 0.0
+            kept = FAILOVER * self._asked.failovers if "failover" in self._asked.only else 0.0
             for count in self._asked.creations:
-                if time.monotonic() + slowest > self._ends - FAILOVER * self._asked.failovers:
-                    self.notes.append(f"{count} creations on {storage}: no time was left.")
+                if time.monotonic() + slowest > self._ends - kept:
+                    self._note("creation", f"{count} creations on {storage}: no time was left.")
                     continue
                 began = time.monotonic()
                 self.found.creations.append(lab_creation.measure(self._cluster, storage, 2, count))
@@ -117,7 +117,7 @@ class Bench:
         took = 0.0
         for number in range(self._asked.failovers):
             if time.monotonic() + took > self._ends:
-                self.notes.append(f"Failover {number + 1}: no time was left.")
+                self._note("failover", f"Failover {number + 1}: no time was left.")
                 continue
             began = time.monotonic()
             self.found.failovers.append(lab_failover.measure(self._cluster, number, self._asked.load, self._asked.seconds))
@@ -127,6 +127,9 @@ class Bench:
             took = time.monotonic() - began
         self._cluster.run("gnt-cluster", "modify", "--max-running-jobs=20")
 
+    def _note(self, part: str, words: str) -> None:
+        self.notes.setdefault(part, []).append(words)
+
     @staticmethod
     def _say(*what: object) -> None:
         print(time.strftime("%H:%M:%S"), *what, flush=True)
@@ -135,8 +138,9 @@ class Bench:
 def arguments() -> argparse.Namespace:
     """What the user asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=19, help="when to begin nothing more that can be left out (19)")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="parts to measure")
+    parser.add_argument("--minutes", type=float, default=40, help="when to begin nothing more that can be left out (40)")
+    parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS), help="parts to measure")
+    parser.add_argument("--add", action="store_true", help="keep the results that there are of the other parts")
     parser.add_argument("--copies", nargs="+", type=int, choices=COPIES, default=COPIES, help="numbers of candidates and of standbys")
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, help="of batches of jobs")
     parser.add_argument("--runs", type=int, default=5, help="passes of the batches, if there is time (5); short ones have 3 runs in each")
@@ -170,15 +174,18 @@ def main() -> int:
             where = machine(cluster.versions())._replace(load=load)
             print(f"The cluster is ready after {time.monotonic() - begun:.0f} s.", flush=True)
 
-            def keep(found: Found, notes: list[str]) -> None:
-                head, words = Head(command, time.monotonic() - begun, where, notes), verdicts(found)
+            before, old = read_json(asked.output, asked.only) if asked.add else (Found([], [], [], [], []), Head("", 0.0, where, {}))
+            commands = "` and `".join(filter(None, [old.command, command]))
+
+            def keep(found: Found, notes: dict[str, list[str]]) -> None:
+                head, words = Head(commands, old.seconds + time.monotonic() - begun, where, {**old.notes, **notes}), verdicts(found)
                 asked.output.mkdir(parents=True, exist_ok=True)
                 write_json(asked.output, found, head, words)
                 (asked.output / "bench-storage-lab.md").write_text(storage_lab_tables.markdown(found, head, words))
                 storage_lab_plot.plot(found, asked.output / "bench-storage-lab.svg")
 
             asked.minutes -= (time.monotonic() - begun) / 60
-            bench = Bench(cluster, asked, keep)
+            bench = Bench(cluster, asked, before, keep)
             bench.run()
         finally:
             cluster.close()

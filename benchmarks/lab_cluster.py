@@ -47,7 +47,7 @@ class Cluster:
         self._lab = json.loads((Path(os.environ["GANETI_LAB_DIR"]) / "run/lab.json").read_text())
         self._hosts = {name: SshHost(full(name), {"config_file": self._lab["ssh_config"]}) for name in NODES}
         self.password = re.findall(r"name: ganeti\n\s+password: (\S+)", (ROOT / VARIABLES).read_text())[0]
-        self.master = "a1"
+        self.master = must(self._hosts["a1"], "cat", "/var/lib/ganeti/ssconf_master_node").decode().split(".")[0]
         """Which node is the master; a failover changes it."""
 
     def host(self, name: str) -> SshHost:

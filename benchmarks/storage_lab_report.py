@@ -13,6 +13,10 @@ from pathlib import Path
 
 from nodes import report
 
+PARTS = {"submission": ("batches", "behind", "processors"), "creation": ("creations",), "failover": ("failovers",)}
+"""The parts of the measurement, and what each of them finds."""
+FILE = "bench-storage-lab.json"
+
 
 class Batch(t.NamedTuple):
     """One batch of jobs: where they are stored, how many candidates or standbys there are, and the seconds of submitting."""
@@ -86,7 +90,8 @@ class Head(t.NamedTuple):
     command: str
     seconds: float
     machine: report.Machine
-    notes: list[str]
+    notes: dict[str, list[str]]
+    """What was left out, by part."""
 
 
 class Found(t.NamedTuple):
@@ -128,4 +133,20 @@ def write_json(directory: Path, found: Found, head: Head, verdicts: list[str]) -
         "creations": [each._asdict() for each in found.creations],
         "failovers": [{**each._asdict(), "lost": [lost._asdict() for lost in each.lost]} for each in found.failovers],
     }
-    (directory / "bench-storage-lab.json").write_text(json.dumps(data, indent=1) + "\n")
+    (directory / FILE).write_text(json.dumps(data, indent=1) + "\n")
+
+
+def read_json(directory: Path, without: t.Collection[str]) -> tuple[Found, Head]:
+    """Results of before, without those of some parts."""
+    data = json.loads((directory / FILE).read_text())
+    rows = {kind: [] if part in without else data[kind] for part, kinds in PARTS.items() for kind in kinds}
+    failovers = [Failover(**{**each, "lost": [Lost(**lost) for lost in each["lost"]]}) for each in rows["failovers"]]
+    found = Found(
+        [Batch(**each) for each in rows["batches"]],
+        [Behind(**each) for each in rows["behind"]],
+        [Processors(**each) for each in rows["processors"]],
+        [Creation(**each) for each in rows["creations"]],
+        failovers,
+    )
+    notes = {part: lines for part, lines in data["notes"].items() if part not in without}
+    return found, Head(data["command"], data["seconds"], report.Machine(**data["machine"]), notes)

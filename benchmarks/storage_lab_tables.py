@@ -31,7 +31,7 @@ def markdown(found: Found, head: Head, verdicts: list[str]) -> str:
     if verdicts:
         lines += ["## Targets", "", *(f"* {verdict}" for verdict in verdicts), ""]
     if head.notes:
-        lines += ["## Left out", "", *(f"* {note}" for note in head.notes), ""]
+        lines += ["## Left out", "", *(f"* {note}" for notes in head.notes.values() for note in notes), ""]
     lines += [*submission(found), *behind(found.behind), *processors(found.processors), *creations(found.creations), *failovers(found.failovers)]
     return "\n".join([line.rstrip() for line in lines]).rstrip() + "\n"
 
@@ -128,7 +128,8 @@ def failovers(rows: list[Failover]) -> list[str]:
     lines = [
         "## The master dies", "",
         "Jobs are submitted on the master and run; its container is killed (SIGKILL to all that runs in it), and `master_failover` is run at once with",
-        "`fenced: true`, as Ansible's command on the controller. Seconds from the kill to the first job that a client on the new master gets accepted.", "",
+        "`fenced: true`, as Ansible's command on the controller. Seconds from the kill to the first job that a client on the new master gets accepted. The kill",
+        "takes a while to come about: jobs that were acknowledged after it was ordered have a time below zero.", "",
         "| master | seconds | the module's own | its steps | jobs acknowledged | of these lost | the oldest, acknowledged before the kill |",
         "|---|---:|---:|---|---:|---:|---:|",
     ]  # fmt: skip

@@ -93,7 +93,9 @@ def losses(found: Found) -> t.Iterator[str]:
     lag = max(each.most for each in found.behind)
     met = _met(max(lost, default=0.0) <= lag)
     text = f"{met}: {len(lost)} of {total} acknowledged jobs were lost; target none that is older than the lag, {lag:.2f} s at most"
-    yield text + (f"; the oldest was acknowledged {max(lost):.2f} s before the kill." if lost else ".")
+    if lost:
+        text += f"; the oldest was acknowledged {max(lost):.2f} s before the kill" if max(lost) > 0 else "; all were acknowledged while the kill was under way"
+    yield text + "."
 
 
 def _met(met: bool) -> str:
