@@ -175,7 +175,7 @@ def main() -> int:
             print(f"The cluster is ready after {time.monotonic() - begun:.0f} s.", flush=True)
 
             before, old = read_json(asked.output, asked.only) if asked.add else (Found([], [], [], [], []), Head("", 0.0, where, {}))
-            commands = "` and `".join(filter(None, [old.command, command]))
+            commands = "`, `".join(filter(None, [old.command, command]))
 
             def keep(found: Found, notes: dict[str, list[str]]) -> None:
                 head, words = Head(commands, old.seconds + time.monotonic() - begun, where, {**old.notes, **notes}), verdicts(found)

@@ -28,8 +28,6 @@ def plot(found: Found, path: Path) -> None:
     rates(candidates, found, [each for each in found.contenders() if each[0] == "disk"])
     candidates.set_title("disk: jobs a second, by candidates (figure 5.2)", fontsize=10)
     rates(compared, found, [each for each in found.contenders() if each[0] == "couchdb" or each in (("disk", 0), ("disk", 2))])
-    if found.batches:
-        compared.set_yscale("log")
     compared.set_title("jobs a second, by storage and copies (figure 5.5)", fontsize=10)
     stacked(phases, found)
     phases.set_title("seconds in each phase of a creation, mean (figure 5.10)", fontsize=10)
@@ -43,7 +41,7 @@ def plot(found: Found, path: Path) -> None:
     for axis in (candidates, compared, phases, whole):
         axis.spines[["top", "right"]].set_visible(False)
         if axis.get_legend_handles_labels()[0]:
-            axis.legend(frameon=False, fontsize=8)
+            axis.legend(frameon=False, fontsize=8, loc=(0.78, 0.2) if axis in (candidates, compared) else "best")
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     pyplot.close(figure)
@@ -55,7 +53,9 @@ def rates(axis: t.Any, found: Found, contenders: list[tuple[str, int]]) -> None:
         values = [(size, rate) for size in found.sizes() if (rate := found.rate(storage, copies, size))]
         axis.plot(*zip(*values), STYLES[storage], color=COLOURS.get(copies, "#000000"), label=f"{storage}, {copies}")
     axis.set_xlabel("jobs in a batch")
-    axis.set_ylim(bottom=0)
+    if found.batches:
+        axis.set_yscale("log")
+        axis.set_ylim(1, 1000)
 
 
 def stacked(axis: t.Any, found: Found) -> None:

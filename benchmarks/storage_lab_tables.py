@@ -108,7 +108,9 @@ def creations(rows: list[Creation]) -> list[str]:
         "## Instances created", "",
         "Instances without disks, one job each, all submitted at once and spread over the nodes in turn. Seconds; means of a job's phases out of its own",
         "times: `queued` until its process is started, `waiting` until it has its locks, `running` until its end. `in all` is from the first that is received",
-        f"to the last that ends. {THESIS['5.10']}; {THESIS['5.11']}.", "",
+        "to the last that ends. `disk` keeps the client waiting for each submission, so its jobs come later, one by one, and are queued for less; only",
+        "`in all` compares the two.", "",
+        f"* {THESIS['5.10']}", f"* {THESIS['5.11']}", "",
         "| instances | storage | queued | waiting | running | in all | disk to couchdb, in all | all received after |",
         "|---:|---|---:|---:|---:|---:|---:|---:|",
     ]  # fmt: skip
@@ -128,8 +130,8 @@ def failovers(rows: list[Failover]) -> list[str]:
     lines = [
         "## The master dies", "",
         "Jobs are submitted on the master and run; its container is killed (SIGKILL to all that runs in it), and `master_failover` is run at once with",
-        "`fenced: true`, as Ansible's command on the controller. Seconds from the kill to the first job that a client on the new master gets accepted. The kill",
-        "takes a while to come about: jobs that were acknowledged after it was ordered have a time below zero.", "",
+        "`fenced: true`, as Ansible's command on the controller. Seconds from the kill to the first job that a client on the new master gets accepted. The",
+        "kill takes a while to come about: jobs that were acknowledged after it was ordered have a time below zero.", "",
         "| master | seconds | the module's own | its steps | jobs acknowledged | of these lost | the oldest, acknowledged before the kill |",
         "|---|---:|---:|---|---:|---:|---:|",
     ]  # fmt: skip
