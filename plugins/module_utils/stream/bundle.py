@@ -14,13 +14,13 @@ import types
 import typing as t
 
 # Written out, as Ansible packs with a module only what it sees imported by name.
-from . import __main__ as entry
 from . import (
     ciphers,
     connection,
     control,
     digest,
     disks,
+    endpoint,
     errors,
     extents,
     frames,
@@ -41,7 +41,7 @@ from . import (
 
 MODULES: t.Tuple[types.ModuleType, ...] = (
     suites, errors, extents, digest, frames, ciphers, policy, tls, tools, disks, control, lanes, work, connection, pipes, sender, receiver,
-    probe, sample, measure, line, entry,
+    probe, sample, measure, line, endpoint,
 )  # fmt: skip
 """The modules of the endpoint, each after those that it imports."""
 
@@ -69,7 +69,7 @@ for name, source in SOURCES.items():
     exec(compile(source, full, "exec"), module.__dict__)
     if name == "suites":  # before another module loads OpenSSL
         module.choose(sys.argv[1:])
-sys.exit(sys.modules["ganeti_stream.__main__"].main())
+sys.exit(sys.modules["ganeti_stream.endpoint"].main())
 '''
 
 

@@ -71,7 +71,3 @@ def main() -> int:
         controller.say("failed", message=str(error), secondary=error.secondary)
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
