@@ -34,6 +34,8 @@ attributes:
     support: full
   idempotent:
     support: full
+requirements:
+  - paramiko, on the host that the task runs on
 options:
   new_master:
     description:
