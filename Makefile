@@ -50,7 +50,7 @@ test-couchdb: venv ## Check what tests expect of CouchDB, against COUCHDB_URLS o
 
 test-dist: venv ## Check the archive: what is in it, and how it works with the oldest and the newest ansible-core
 	@mkdir -p $(BUILD); rm -f $(BUILD)/dist.xml
-	$(BIN)/pytest -q --junit-xml=$(BUILD)/dist.xml tests/dist
+	$(BIN)/pytest -q --junit-xml=$(BUILD)/dist.xml tests/archive
 
 test-sanity: stage ## Run ansible-test's sanity tests
 	tests/tools/sanity $(VENV) $(BUILD)
