@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import tags
+from . import sizes, tags
 from .facts import Node
 from .options import Options, uses_tool
 from .plan import Source, will_run
@@ -75,6 +75,7 @@ def of_nodes(probes: Probes, options: Options) -> t.List[str]:
         if not answer["tools"].get(options.compress, True):
             tool = options.compress
             problems.append(f"The compression tool {tool} does not answer -h on the {side} node {name}: install it there, or choose another.")
+    problems += sizes.problems(probes.source_node, probes.source["disks"] or ())
     free = probes.destination["free"]
     if free is not None and free < probes.needed + _MARGIN:
         problems.append(

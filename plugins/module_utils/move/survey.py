@@ -90,6 +90,6 @@ def check_nodes(session: Session, options: Options, source: Source, source_node:
         unreachable = reachable(hosts[1], session.data_address(node), options.data_port, hosts[0])
     except GanetiError as error:
         return [error.message]
-    needed = sum(there["data"]) + sum(disk.bytes for disk in source.disks if not disk.file)
+    needed = sum(disk["data"] or 0 for disk in there["disks"]) + sum(disk.bytes for disk in source.disks if not disk.file)
     probes = preflight.Probes(source_node.name, there, node.name, here, unreachable, needed)
     return preflight.of_nodes(probes, options)

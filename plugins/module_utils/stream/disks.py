@@ -30,22 +30,31 @@ class Disk(t.NamedTuple):
     size: int
 
 
-def open_disk(disk: Disk, write: bool) -> int:
-    """Open *disk* and return its descriptor, once it is known to be what was agreed."""
+def open_any(path: str, write: bool) -> t.Tuple[int, str, int]:
+    """Open a file or block device: its descriptor, its kind (``file`` or ``device``), its length in bytes."""
     try:
-        descriptor = os.open(disk.path, (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC | os.O_NONBLOCK)
+        # O_NONBLOCK: a FIFO in a disk's place must not hold this process up.
+        descriptor = os.open(path, (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        raise EndpointError(f"Cannot open the disk {disk.path}: {error.strerror}.") from error
-    kind = os.fstat(descriptor).st_mode
-    actual = os.lseek(descriptor, 0, os.SEEK_END)
-    problem = None
-    if not (stat.S_ISREG(kind) or stat.S_ISBLK(kind)):
-        problem = "is neither a file nor a block device"
-    elif actual < disk.size:
-        problem = f"holds {actual} bytes, not the {disk.size} that were agreed"
-    if problem:
+        raise EndpointError(f"Cannot open the disk {path}: {error.strerror}.") from error
+    mode = os.fstat(descriptor).st_mode
+    kind = "file" if stat.S_ISREG(mode) else "device" if stat.S_ISBLK(mode) else None
+    if kind is None:
         os.close(descriptor)
-        raise EndpointError(f"The disk {disk.path} {problem}.")
+        raise EndpointError(f"The disk {path} is neither a file nor a block device.")
+    return descriptor, kind, os.lseek(descriptor, 0, os.SEEK_END)
+
+
+def open_disk(disk: Disk, write: bool) -> int:
+    """Open *disk* and return its descriptor, once it is known to be what was agreed.
+
+    A destination may be longer, as storage that rounds sizes up makes it. A
+    source must not: what lies behind its agreed end would be lost without a word.
+    """
+    descriptor, _kind, actual = open_any(disk.path, write)
+    if actual < disk.size or (actual > disk.size and not write):
+        os.close(descriptor)
+        raise EndpointError(f"The disk {disk.path} holds {actual} bytes, not the {disk.size} that were agreed.")
     return descriptor
 
 
