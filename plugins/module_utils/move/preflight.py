@@ -83,11 +83,7 @@ def of_nodes(probes: Probes, options: Options) -> t.List[str]:
             "make room or choose another node."
         )
     if probes.unreachable:
-        port = f" on port {options.data_port}" if options.data_port else ""
-        problems.append(
-            f"The source node {probes.source_node} cannot reach the destination node {probes.destination_node}{port}: {probes.unreachable}. "
-            "Open the way in the firewalls, or set data_port or data_network."
-        )
+        problems.append(probes.unreachable)
     return problems
 
 

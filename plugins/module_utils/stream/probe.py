@@ -7,21 +7,20 @@
 from __future__ import annotations
 
 import os
-import select
 import socket
 import ssl
 import sys
 import time
 import typing as t
 
-from . import ciphers, policy, tools
+from . import ciphers, policy, tls, tools
+from .connection import Gate, Lane, dial, receive_exactly
 from .control import Controller
 from .disks import open_any
 from .errors import EndpointError
 from .extents import BLOCK, blocks_of, data_extents
 
-_GREETING = 32
-_WAIT = 10.0
+_LOAD = 64 * 1024
 _CLUSTER = "/var/lib/ganeti/ssconf_cluster_name"
 
 
@@ -82,32 +81,50 @@ def measure_disk(path: str, recorded: int) -> t.Dict[str, t.Any]:
     return {**answer, "size": size, "kind": kind, "data": min(data, size)}
 
 
-def listen(address: str, port: int, controller: Controller) -> t.Dict[str, t.Any]:
-    """Open the port that the move would use and wait for the other node's greeting."""
-    with socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET) as listener:
-        controller.say("listening", port=listener.getsockname()[1])
-        ready = select.select([listener, controller.descriptor], [], [], _WAIT)[0]
-        if controller.descriptor in ready:
-            controller.heard()
-        if listener not in ready:
-            return {"reached": False}
-        connection, _peer = listener.accept()
-        with connection:
-            connection.settimeout(_WAIT)
-            connection.sendall(connection.recv(_GREETING))
-    return {"reached": True}
+class WayPlan(t.NamedTuple):
+    """All that an end of a probe of the way between two nodes has to know; *seconds* is how long it may take."""
+
+    move_id: str
+    address: str
+    port: int
+    identity: tls.Identity
+    seconds: float
+    ciphers: t.Tuple[str, ...] = ()
 
 
-def connect(address: str, port: int) -> t.Dict[str, t.Any]:
-    """Greet the other node's open port and expect the greeting back."""
-    greeting = os.urandom(_GREETING)
-    try:
-        with socket.create_connection((address, port), timeout=_WAIT) as connection:
-            connection.sendall(greeting)
-            answer = connection.recv(_GREETING)
-    except OSError as error:
-        return {"reached": False, "why": str(error.strerror or error)}
-    return {"reached": answer == greeting, "why": "somebody else answered"}
+def listen(plan: WayPlan, controller: Controller) -> t.Dict[str, t.Any]:
+    """Open the port that the move would use, and send back what its source sends."""
+    with Gate(_way(plan, server=True)) as gate:
+        controller.say("listening", port=gate.port)
+        (connection,) = gate.admit(controller, plan.seconds)
+    with connection:
+        connection.settimeout(plan.seconds)
+        connection.sendall(receive_exactly(connection, _LOAD))
+    return {}
+
+
+def connect(plan: WayPlan, controller: Controller) -> t.Dict[str, t.Any]:
+    """Go the way that the move would go: the same handshake, then so many bytes there and back that no packet size goes untried."""
+    load = os.urandom(_LOAD)
+    (connection,) = dial(_way(plan, server=False), controller, plan.seconds)
+    with connection:
+        connection.settimeout(plan.seconds)
+        try:
+            connection.sendall(load)
+            answer = receive_exactly(connection, _LOAD)
+        except socket.timeout as error:
+            raise EndpointError(
+                f"The destination node at {plan.address} is reached, but {_LOAD} bytes do not get through: a packet size (MTU) is set too large on the way."
+            ) from error
+        except OSError as error:
+            raise EndpointError(f"The connection to the destination node at {plan.address} broke: {error.strerror or error}.", secondary=True) from error
+    if answer != load:
+        raise EndpointError(f"The destination node at {plan.address} sent back something else than it was sent.")
+    return {}
+
+
+def _way(plan: WayPlan, server: bool) -> Lane:
+    return Lane(plan.address, plan.port, tls.context(plan.identity, server=server, wanted=plan.ciphers), plan.move_id, 1)
 
 
 def _free(directory: str) -> int:

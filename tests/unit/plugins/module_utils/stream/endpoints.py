@@ -26,6 +26,22 @@ class Endpoint:
         self.process.stdin.write(bundle.bundle() + json.dumps(request).encode() + b"\n")
         self.process.stdin.flush()
 
+    def tell(self, **message):
+        """Send what the endpoint waits for; one that has ended already has told why."""
+        try:
+            self.process.stdin.write(json.dumps(message).encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            assert self.process.wait(timeout=10) == 1
+
+    def until(self, kind):
+        """The next event of this kind, progress left out; another one is an error."""
+        while True:
+            event = self.event()
+            if event["event"] == kind:
+                return event
+            assert event["event"] == "progress", event
+
     def event(self):
         """The next event."""
         line = self.process.stdout.readline()
