@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
-import socket
 import ssl
 import subprocess
 import sys
@@ -17,57 +15,9 @@ import time
 
 import pytest
 
-from ansible_collections.ganeti.cluster.plugins.module_utils.move.certificates import identities
 from ansible_collections.ganeti.cluster.plugins.module_utils.stream import bundle, frames, tls
-from ansible_collections.ganeti.cluster.plugins.module_utils.stream.extents import BLOCK
 
-from .endpoints import MOVE
-
-MIB = 1024 * 1024
-
-
-def disk(path, size, seed, pieces=20):
-    """A sparse disk with *pieces* of random data at random places."""
-    generator = random.Random(seed)
-    with open(path, "wb") as stream:
-        stream.truncate(size)
-        for _piece in range(pieces):
-            length = generator.randrange(1, min(3 * BLOCK, size))
-            os.pwrite(stream.fileno(), generator.randbytes(length), generator.randrange(0, size - length))
-    return str(path)
-
-
-def empty(path, size):
-    """A disk of zeros."""
-    with open(path, "wb") as stream:
-        stream.truncate(size)
-    return str(path)
-
-
-def requests(keys, sources, targets, tool="none", lanes=2, checksum="crc32", readback=False):
-    """What the two endpoints are asked to do; the sender lacks the port, and is told the paths last."""
-    sizes = [os.stat(path).st_size for path in sources]
-    common = {"move_id": MOVE, "lanes": lanes, "tool": tool, "checksum": checksum, "address": "127.0.0.1"}
-    send = {**common, **keys[0]._asdict(), "command": "send", "sizes": sizes, "paths": sources}
-    receive = {**common, **keys[1]._asdict(), "command": "receive", "disks": list(zip(targets, sizes)), "port": 0, "readback": readback}
-    return send, receive
-
-
-def start(endpoints, send, receive, **options):
-    """Run both ends as far as they get while the source runs."""
-    receiver = endpoints(receive, **options)
-    sender = endpoints(send, suites=options.get("suites", ()))
-    assert sender.event()["event"] == "started"
-    sender.tell(port=receiver.until("listening")["port"])
-    assert sender.event() == {"event": "ready"}
-    return sender, receiver
-
-
-def transfer(endpoints, send, receive, **options):
-    """Run both ends; return their final events."""
-    sender, receiver = start(endpoints, send, receive, **options)
-    sender.tell(paths=send["paths"])
-    return sender.last(), receiver.last()
+from .endpoints import MIB, MOVE, Intruder, disk, empty, requests, transfer
 
 
 @pytest.mark.parametrize(
@@ -141,43 +91,6 @@ def test_the_end_of_the_controller_is_the_end_of_the_endpoint(endpoints, keys, t
     receiver.process.stdin.close()
     assert receiver.process.wait(timeout=10) == 1
     assert json.loads(receiver.process.stdout.readlines()[-1])["message"] == "The controller is gone."
-
-
-class Intruder:
-    """Somebody who connects to a listening endpoint by hand."""
-
-    def __init__(self, port, identity, name):
-        self.plain = socket.create_connection(("127.0.0.1", port), timeout=15)
-        self.context = tls.context(identity, server=False)
-        self.name = name
-
-    def speak(self, data):
-        """Send *data* after the handshake; return what comes back, or None where the door is shut."""
-        try:
-            with self.context.wrap_socket(self.plain, server_hostname=self.name) as connection:
-                connection.sendall(data)
-                return connection.recv(64) or None
-        except OSError:
-            return None
-
-
-def test_strangers_are_turned_away_and_the_move_goes_on(endpoints, keys, tmp_path):
-    source, target = disk(tmp_path / "source", 4 * MIB, 1), empty(tmp_path / "target", 4 * MIB)
-    send, receive = requests(keys, [source], [target], lanes=1)
-    receiver = endpoints(receive)
-    port = receiver.until("listening")["port"]
-    name = tls.names(MOVE)[1]
-    hello = frames.pack_hello(MOVE, 0, 1)
-    stranger = identities(MOVE)[0]._replace(ca=keys[0].ca)
-    assert Intruder(port, stranger, name).speak(hello) is None  # another authority
-    assert Intruder(port, keys[1], name).speak(hello) is None  # the destination's own certificate
-    assert Intruder(port, keys[0], name).speak(frames.pack_hello("another move", 0, 1)) is None
-    assert Intruder(port, keys[0], name).speak(frames.pack_hello(MOVE, 1, 2)) is None
-    socket.create_connection(("127.0.0.1", port)).close()
-    sender = endpoints(send)
-    sender.tell(port=port)
-    sender.tell(paths=send["paths"])
-    assert sender.last()["digests"] == receiver.last()["digests"]
 
 
 @pytest.mark.parametrize(
