@@ -103,9 +103,9 @@ def empty(path, size):
     return str(path)
 
 
-def requests(keys, sources, targets, tool="none", lanes=2, checksum="crc32", readback=False):
-    """What the two endpoints are asked to do; the sender lacks the port, and is told the paths last."""
-    sizes = [os.stat(path).st_size for path in sources]
+def requests(keys, sources, targets, tool="none", lanes=2, checksum="crc32", readback=False, sizes=None):
+    """What the two endpoints are asked to do; the sender lacks the port, and is told the paths last. Devices need their *sizes* given."""
+    sizes = sizes or [os.stat(path).st_size for path in sources]
     common = {"move_id": MOVE, "lanes": lanes, "tool": tool, "checksum": checksum, "address": "127.0.0.1"}
     send = {**common, **keys[0]._asdict(), "command": "send", "sizes": sizes, "paths": sources}
     receive = {**common, **keys[1]._asdict(), "command": "receive", "disks": list(zip(targets, sizes)), "port": 0, "readback": readback}
