@@ -87,9 +87,9 @@ def check_nodes(session: Session, options: Options, source: Source, source_node:
     try:
         there = ask(hosts[0], {"command": "examine", "tools": tools, "ciphers": options.ciphers, "disks": files})
         here = ask(hosts[1], {"command": "examine", "tools": tools, "ciphers": options.ciphers, "directory": directory})
-        unreachable = reachable(hosts[1], session.data_address(node), options.data_port, hosts[0])
+        unreachable = reachable(hosts[1], session.data_address(node), options.data_port, hosts[0], ciphers=options.ciphers)
     except GanetiError as error:
         return [error.message]
-    needed = sum(there["data"]) + sum(disk.bytes for disk in source.disks if not disk.file)
+    needed = sum(disk["data"] or 0 for disk in there["disks"]) + sum(disk.bytes for disk in source.disks if not disk.file)
     probes = preflight.Probes(source_node.name, there, node.name, here, unreachable, needed)
     return preflight.of_nodes(probes, options)

@@ -16,10 +16,12 @@ import typing as t
 # Written out, as Ansible packs with a module only what it sees imported by name.
 from . import (
     ciphers,
+    clearing,
     connection,
     control,
     digest,
     disks,
+    durable,
     endpoint,
     errors,
     extents,
@@ -40,8 +42,8 @@ from . import (
 )
 
 MODULES: t.Tuple[types.ModuleType, ...] = (
-    suites, errors, extents, digest, frames, ciphers, policy, tls, tools, disks, control, lanes, work, connection, pipes, sender, receiver,
-    probe, sample, measure, line, endpoint,
+    suites, errors, extents, digest, frames, ciphers, policy, tls, tools, disks, clearing, durable, control, lanes, work, connection, pipes,
+    sender, receiver, probe, sample, measure, line, endpoint,
 )  # fmt: skip
 """The modules of the endpoint, each after those that it imports."""
 

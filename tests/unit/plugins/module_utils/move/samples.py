@@ -10,6 +10,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.move import facts, 
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.options import parse
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.plan import Source
 
+MIB = 1024 * 1024
 MOVE = "0123456789abcdef"
 OTHER = "fedcba9876543210"
 
@@ -69,9 +70,15 @@ def clusters(**changes):
 CIPHERS = {"cipher_bypassing": None, "cipher_problems": []}
 
 
+def measured(size=1024 * MIB, recorded=1024 * MIB, **changes):
+    """A disk as its node measures it."""
+    return {"path": "/srv/disk0", "recorded": recorded, "size": size, "kind": "file", "data": 10**9, "error": None, **changes}
+
+
 def probe(**changes):
     """What a node says of itself."""
-    return {"python": [3, 11, 2], "tls13": True, "root": True, "tools": {}, "free": 10**10, "data": [10**9], "cpus": 2, **CIPHERS, **changes}
+    fine = {"python": [3, 11, 2], "tls13": True, "root": True, "tools": {}, "free": 10**10, "disks": [measured()], "cpus": 2, "clock": 0.0, "cluster": None}
+    return {**fine, **CIPHERS, **changes}
 
 
 def probes(**changes):
