@@ -22,12 +22,20 @@ _LOCK_TIMEOUT = 60.0
 
 
 class InstanceDisk(t.NamedTuple):
-    """A disk as Ganeti knows it; the size is in MiB, the file None where it is not kept in one."""
+    """A disk as Ganeti knows it; the size is in MiB, the file None where it is not kept in one.
+
+    ``place`` are the first parts of what Ganeti finds it by: a file's driver and path, an ``ext`` disk's provider and volume, a volume group
+    and volume. ``spindles`` is None where they do not count.
+    """
 
     size: int
     mode: str
     name: t.Optional[str]
     file: t.Optional[str]
+    uuid: str = ""
+    template: str = "file"
+    place: t.Tuple[str, ...] = ()
+    spindles: t.Optional[int] = None
 
     @property
     def bytes(self) -> int:
@@ -86,11 +94,11 @@ class Node(t.NamedTuple):
 
 
 def instance(cluster: Cluster, name: str) -> t.Optional[Instance]:
-    """The instance *name*, or None where there is none."""
-    rows = cluster.query("instance", _INSTANCE_FIELDS, ["=", "name", name])
-    if not rows:
+    """The instance that has exactly this *name*, or None where there is none."""
+    # Ganeti answers with a longer name that begins with the labels of this one, too.
+    row = next((row for row in cluster.query("instance", _INSTANCE_FIELDS, ["=", "name", name]) if row["name"] == name), None)
+    if row is None:
         return None
-    row = rows[0]
     return Instance(
         name=row["name"],
         uuid=row["uuid"],
@@ -120,13 +128,34 @@ def _nics(row: t.Mapping[str, t.Any]) -> t.Tuple[Nic, ...]:
 
 def disks(cluster: Cluster, name: str) -> t.Tuple[InstanceDisk, ...]:
     """The disks of instance *name*. The query language has no field for a disk's mode, so this takes a job without locks."""
-    query = opcode("OP_INSTANCE_QUERY_DATA", instances=[name], static=True, use_locking=False)
+    query = disks_query(name)
     (answer,) = jobs.run(cluster, [query], timeout=_LOCK_TIMEOUT, lock_timeout=_LOCK_TIMEOUT, label=f"read the disks of {name}")
-    return tuple(InstanceDisk(disk["size"], disk["mode"], disk["name"], _file(disk)) for disk in answer[name]["disks"])
+    return disks_of(answer, name)
 
 
-def _file(disk: t.Mapping[str, t.Any]) -> t.Optional[str]:
-    return str(disk["logical_id"][1]) if disk["dev_type"] in ("file", "sharedfile") else None
+def disks_query(name: str) -> t.Dict[str, t.Any]:
+    """The opcode whose result `disks_of` reads; it takes no locks and may be part of another job."""
+    return opcode("OP_INSTANCE_QUERY_DATA", instances=[name], static=True, use_locking=False)
+
+
+def disks_of(answer: t.Mapping[str, t.Any], name: str) -> t.Tuple[InstanceDisk, ...]:
+    """The disks of instance *name* in the result of `disks_query`."""
+    return tuple(map(_disk, answer[name]["disks"]))
+
+
+def _disk(row: t.Mapping[str, t.Any]) -> InstanceDisk:
+    place = tuple(str(part) for part in (row["logical_id"] or ())[:2])
+    template = row["dev_type"]
+    # DRBD's own id holds nodes and ports; the volumes are its children's.
+    if template == "drbd":
+        place = tuple(str(part) for part in row["children"][0]["logical_id"][:2]) if row.get("children") else ()
+    file = place[1] if template in ("file", "sharedfile") else None
+    return InstanceDisk(row["size"], row["mode"], row["name"], file, row["uuid"] or "", template, place, row.get("spindles"))
+
+
+def names(cluster: Cluster, what: str) -> t.List[str]:
+    """The names of all items of a kind, as "instance" or "node"."""
+    return [str(row["name"]) for row in cluster.query(what, ["name"])]
 
 
 def nodes(cluster: Cluster) -> t.Dict[str, Node]:

@@ -12,10 +12,11 @@ import typing as t
 from .._errors import InvalidInput
 from ..compression.choose import AUTO
 from ..stream.tools import NONE, valid_name
+from . import naming
 
-_HOST_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)*\Z")
 _CIPHER = re.compile(r"[A-Za-z0-9][-_A-Za-z0-9]*\Z")
 _MOST_LANES = 32
+_NAMES = ("name", "destination_name", "primary_node")
 
 
 class NicOverride(t.NamedTuple):
@@ -59,6 +60,11 @@ class Options(t.NamedTuple):
     journal_directory: str
 
     @property
+    def nodes(self) -> t.Dict[str, str]:
+        """The nodes of the destination that the user names, by option."""
+        return {"primary_node": self.primary_node} if self.primary_node else {}
+
+    @property
     def checksum(self) -> str:
         """The checksum of blocks that fits the way of verification."""
         return {"stream": "crc32", "readback": "sha256"}[self.verify]
@@ -66,6 +72,7 @@ class Options(t.NamedTuple):
 
 def parse(params: t.Mapping[str, t.Any]) -> Options:
     """Make options of a module's parameters; raise InvalidInput, naming every problem there is."""
+    params = {**params, **{option: naming.normal(params[option]) for option in _NAMES if params[option] is not None}}
     problems = [problem for problem in _problems(params) if problem]
     if problems:
         raise InvalidInput(" ".join(problems))
@@ -85,8 +92,8 @@ def _override(nic: t.Mapping[str, t.Any]) -> NicOverride:
 
 
 def _problems(params: t.Mapping[str, t.Any]) -> t.Iterator[t.Optional[str]]:
-    for option in ("name", "destination_name", "primary_node"):
-        yield _host_name(option, params[option])
+    for option in _NAMES:
+        yield None if params[option] is None else naming.problem(option, params[option])
     if not valid_name(params["compress"]):
         yield (
             f"{params['compress']!r} is not a name of a compression tool: use letters, digits, dashes and underscores, "
@@ -115,12 +122,6 @@ def _cipher_names(ciphers: t.Sequence[str]) -> t.Iterator[str]:
             yield f"{name!r} in ciphers is not a name of a cipher: use one name an item, without rules, options and separators."
     if len(set(ciphers)) != len(ciphers):
         yield "ciphers names the same cipher twice."
-
-
-def _host_name(option: str, value: t.Optional[str]) -> t.Optional[str]:
-    if value is None or (len(value) <= 255 and _HOST_NAME.match(value)):
-        return None
-    return f"{option} is {value!r}, which is not a host name in lower case."
 
 
 def uses_tool(options: Options) -> bool:

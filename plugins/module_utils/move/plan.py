@@ -30,6 +30,45 @@ class Source(t.NamedTuple):
     private: t.Mapping[str, str]
 
 
+# What a move must not miss: how each is called, and where it is found.
+_WATCHED: t.Mapping[str, t.Callable[[Source], t.Any]] = {
+    "UUID": lambda source: source.instance.uuid,
+    "primary node": lambda source: source.instance.node,
+    "hypervisor": lambda source: source.instance.hypervisor,
+    "operating system": lambda source: source.instance.os,
+    "disk template": lambda source: source.instance.disk_template,
+    "backend parameters": lambda source: source.instance.custom_be,
+    "hypervisor parameters": lambda source: source.instance.custom_hv,
+    "OS parameters": lambda source: source.instance.custom_os,
+    "tags": lambda source: tags.foreign(source.instance.tags),
+}
+
+
+def changes(before: Source, after: Source) -> t.List[str]:
+    """What is different about a source that was read again, a sentence each; nothing where the plan made from *before* still holds.
+
+    The state is not compared: it is the move that changes it.
+    """
+    name = before.instance.name
+    pairs = [(f"its {what}", read(before), read(after)) for what, read in _WATCHED.items()]
+    pairs += _pairs("disk", before.disks, after.disks)
+    pairs += _pairs("interface", before.instance.nics, after.instance.nics)
+    found = [f"{name} was changed while it was being moved: {what} was {was!r} and is {now!r} now." for what, was, now in pairs if was != now]
+    if before.private != after.private:  # never to be shown
+        found.append(f"{name} was changed while it was being moved: its private OS parameters are others now.")
+    return found
+
+
+def _pairs(kind: str, before: t.Sequence[t.Any], after: t.Sequence[t.Any]) -> t.List[t.Tuple[str, t.Any, t.Any]]:
+    """The fields of numbered things, with what they were and are; None for one that is not there."""
+    result: t.List[t.Tuple[str, t.Any, t.Any]] = []
+    if len(before) != len(after):
+        result.append((f"the number of {kind}s", len(before), len(after)))
+    for index, (was, now) in enumerate(zip(before, after)):
+        result += [(f"the {field} of {kind} {index}", getattr(was, field), getattr(now, field)) for field in was._fields]
+    return result
+
+
 def explicit(custom: t.Mapping[str, t.Any], effective: t.Mapping[str, t.Any], defaults: t.Mapping[str, t.Any]) -> Parameters:
     """The parameters to state so that they have the *effective* values on a cluster with other *defaults*.
 

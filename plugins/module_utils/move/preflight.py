@@ -56,6 +56,14 @@ def of_clusters(seen: Clusters, options: Options) -> t.List[str]:
     return [problem for check in checks for problem in check(seen, options)]
 
 
+def runnable(options: Options, *infos: Info) -> t.List[str]:
+    """The tool that the user names, if the nodes may run it to see whether it is there: it is on the list of every cluster.
+
+    What is not on these lists may be any program of the nodes, which it would be run as root.
+    """
+    return [options.compress] if uses_tool(options) and all(options.compress in info["compression_tools"] for info in infos) else []
+
+
 def of_nodes(probes: Probes, options: Options) -> t.List[str]:
     """Everything that the nodes' answers forbid, a sentence each."""
     problems = []

@@ -19,7 +19,7 @@ from .progress import Progress
 from .recovery import Action, Decision, decide
 from .session import Session
 from .steps import Steps
-from .survey import Survey, survey
+from .survey import Survey, named, survey
 
 Result = t.Dict[str, t.Any]
 
@@ -34,7 +34,7 @@ def run(options: Options, check_mode: bool, progress: Progress) -> Result:
         progress.phase("connect to both clusters")
         session = Session(options)
         try:
-            return _Move(session, options, progress).run(check_mode)
+            return _Move(session, named(session, options), progress).run(check_mode)
         finally:
             session.close()
 

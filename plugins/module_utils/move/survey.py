@@ -11,9 +11,9 @@ import typing as t
 from .._errors import GanetiError, JobFailed, PreflightFailed
 from ..compression.choose import AUTO
 from ..stream.tools import NONE
-from . import facts, measure, plan, preflight
+from . import facts, measure, naming, plan, preflight
 from .nodes import ask, reachable
-from .options import Options, uses_tool
+from .options import Options
 from .plan import Source
 from .session import Session
 
@@ -26,6 +26,27 @@ class Survey(t.NamedTuple):
     choice: measure.Choice
     source_node: facts.Node
     destination_nodes: t.Mapping[str, facts.Node]
+
+
+def named(session: Session, options: Options) -> Options:
+    """The options with names in full, as the clusters have them; those that no cluster has stay as they are."""
+    here = facts.names(session.source.cluster, "instance")
+    there = here if session.within else facts.names(session.destination.cluster, "instance")
+    nodes = facts.names(session.destination.cluster, "node") if options.nodes else []
+    return full_names(options, here, there, nodes)
+
+
+def full_names(options: Options, here: t.Sequence[str], there: t.Sequence[str], nodes: t.Sequence[str]) -> Options:
+    """The options with names in full; *here* and *there* are the clusters' instances, *nodes* those of the destination.
+
+    An instance that is not on the source any more is sought at the destination, where an earlier run may have brought it.
+    Raises InvalidInput for a short name that could mean several.
+    """
+    arrives = options.destination_name if options.destination_name != options.name else None
+    name = naming.expand(options.name, here) or naming.expand(options.name, there) or options.name
+    changes = {field: naming.expand(node, nodes, "node") or node for field, node in options.nodes.items()}
+    final = name if arrives is None else naming.expand(arrives, there) or arrives
+    return options._replace(name=name, destination_name=final, **changes)
 
 
 def survey(session: Session, options: Options, instance: facts.Instance, name_taken: bool, move_id: str) -> Survey:
@@ -80,7 +101,7 @@ def _rehearse(
 def check_nodes(session: Session, options: Options, source: Source, source_node: facts.Node, node: facts.Node) -> t.List[str]:
     """What stands against a copy from *source_node* to *node*."""
     hosts = session.host(session.source, source_node), session.host(session.destination, node)
-    tools = [options.compress] if uses_tool(options) else []
+    tools = preflight.runnable(options, session.source.info, session.destination.info)
     template = options.disk_template or source.instance.disk_template
     directory = plan.storage_directory(session.destination.info, template)
     files = [[disk.file, disk.bytes] for disk in source.disks if disk.file]

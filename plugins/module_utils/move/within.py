@@ -11,15 +11,13 @@ undo the exchange.
 
 from __future__ import annotations
 
-import re
 import typing as t
 
 from ..api.opcodes import opcode
 from . import tags
 from .facts import Instance, Nic
+from .naming import RELATED
 from .options import Options
-
-_RELATED = re.compile(r"\.[0-9a-f]{16}\.(?:twin|old)\Z")
 
 Opcodes = t.List[t.Dict[str, t.Any]]
 Parameters = t.Dict[str, t.Any]
@@ -50,7 +48,7 @@ def taking_part(name: str, tagged: t.Mapping[str, t.Sequence[str]], uuids: t.Map
     *tagged* are the tags of all instances by name, *uuids* their UUIDs.
     """
     source, destination = name, None
-    for other in [name] + sorted(each for each in tagged if each.startswith(name) and _RELATED.match(each[len(name):])):
+    for other in [name] + sorted(each for each in tagged if each.startswith(name) and RELATED.match(each[len(name):])):
         found = tags.marks(tagged.get(other, ()))
         if "source" in found:
             source = other

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,3 +71,41 @@ def test_the_difference_shows_the_move_and_no_more():
     shown = plan.difference(source(), ("alpha", "beta"), options(), "b2").diff()
     assert shown["before"] == {"cluster": "alpha", "primary_node": "a2", "source": "in use"}
     assert shown["after"] == {"cluster": "beta", "primary_node": "b2", "source": "fenced"}
+
+
+DISK = source().disks[0]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (source(), source()._replace(disks=(DISK, DISK)), "the number of disks was 1 and is 2 now"),
+        (source(), source()._replace(disks=(DISK._replace(size=2048),)), "the size of disk 0 was 1024 and is 2048 now"),
+        (source(), source()._replace(disks=(DISK._replace(uuid="another"),)), "the uuid of disk 0"),
+        (source(), source()._replace(disks=(DISK._replace(mode="ro"),)), "the mode of disk 0 was 'rw' and is 'ro' now"),
+        (source(), source(nics=()), "the number of interfaces was 1 and is 0 now"),
+        (source(), source(nics=(NIC._replace(mac="aa:00:00:00:00:01"),)), "the mac of interface 0"),
+        (source(), source(nics=(NIC._replace(custom={}),)), "the custom of interface 0"),
+        (source(), source(uuid="another"), "its UUID was"),
+        (source(), source(node="a3"), "its primary node was 'a2' and is 'a3' now"),
+        (source(), source(custom_be={"maxmem": 1024}), "its backend parameters"),
+        (source(), source(custom_hv={}), "its hypervisor parameters"),
+        (source(), source(custom_os={}), "its OS parameters"),
+        (source(), source(os="debian"), "its operating system"),
+        (source(), source(tags=("prod", "new")), "its tags was ['prod'] and is ['new', 'prod'] now"),
+        (source(), source(disk_template="sharedfile"), "its disk template"),
+    ],
+)
+def test_each_change_since_the_survey_is_told(before, after, words):
+    (told,) = plan.changes(before, after)
+    assert words in told and told.startswith("web.example.com was changed while it was being moved: ") and told.endswith(".")
+
+
+def test_what_the_move_itself_does_is_no_change():
+    fenced = source(admin_state="offline", running=False, status="ADMIN_offline", tags=("prod", tags.source(MOVE, "up")))
+    assert plan.changes(source(), fenced) == []
+
+
+def test_secrets_are_compared_and_not_told():
+    before, after = source()._replace(private={"password": "old"}), source()._replace(private={"password": "new"})
+    assert plan.changes(before, after) == ["web.example.com was changed while it was being moved: its private OS parameters are others now."]
