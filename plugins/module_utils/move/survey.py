@@ -44,7 +44,7 @@ def full_names(options: Options, here: t.Sequence[str], there: t.Sequence[str], 
     """
     arrives = options.destination_name if options.destination_name != options.name else None
     name = naming.expand(options.name, here) or naming.expand(options.name, there) or options.name
-    changes = {field: naming.expand(node, nodes, "node") or node for field, node in options.nodes.items()}
+    changes: t.Dict[str, t.Any] = {field: naming.expand(node, nodes, "node") or node for field, node in options.nodes.items()}
     final = name if arrives is None else naming.expand(arrives, there) or arrives
     return options._replace(name=name, destination_name=final, **changes)
 
