@@ -75,6 +75,7 @@ class Instance(t.NamedTuple):
     custom_hv: t.Mapping[str, t.Any]
     custom_os: t.Mapping[str, t.Any]
     nics: t.Tuple[Nic, ...]
+    secondaries: t.Tuple[str, ...] = ()
 
 
 class Node(t.NamedTuple):
@@ -116,6 +117,7 @@ def instance(cluster: Cluster, name: str) -> t.Optional[Instance]:
         custom_hv=row["custom_hvparams"] or {},
         custom_os=row["custom_osparams"] or {},
         nics=_nics(row),
+        secondaries=tuple(row["snodes"] or ()),
     )
 
 
@@ -168,12 +170,22 @@ def nodes(cluster: Cluster) -> t.Dict[str, Node]:
 
 
 def oses(cluster: Cluster) -> t.Set[str]:
-    """The operating systems that are valid on all nodes, with their variants."""
-    names: t.Set[str] = set()
-    for row in cluster.query("os", ["name", "variants"]):
-        names.add(row["name"])
-        names.update(f"{row['name']}+{variant}" for variant in row["variants"] or ())
-    return names
+    """The operating systems that are valid on all nodes, with their variants. RAPI does not tell those that are hidden or blacklisted."""
+    names_: t.Set[str] = set()
+    fields = ["name", "variants"] if cluster.transport == "rapi" else ["name", "variants", "valid"]
+    for row in cluster.query("os", fields):
+        if row.get("valid", True):
+            names_.add(row["name"])
+            names_.update(f"{row['name']}+{variant}" for variant in row["variants"] or ())
+    return names_
+
+
+def providers(cluster: Cluster) -> t.Optional[t.Dict[str, t.Set[str]]]:
+    """The providers of ``ext`` disks and the names of their parameters; None where the cluster is reached by RAPI, which does not tell."""
+    if cluster.transport == "rapi":
+        return None
+    rows = cluster.query("extstorage", ["name", "parameters"])
+    return {str(row["name"]): {str(parameter[0]) for parameter in row["parameters"] or ()} for row in rows}
 
 
 def networks(cluster: Cluster) -> t.Set[str]:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import typing as t
 
+from .._difference import Difference
 from .._errors import GanetiError, JobFailed, PreflightFailed
 from ..compression.choose import AUTO
 from ..stream.tools import NONE
-from . import facts, measure, naming, plan, preflight
-from .nodes import ask, reachable
+from . import facts, measure, naming, plan, preflight, volumes
+from .nodes import ask, lanes, reachable
 from .options import Options
 from .plan import Source
 from .session import Session
+
+_MIB = 1024 * 1024
 
 
 class Survey(t.NamedTuple):
@@ -26,6 +29,31 @@ class Survey(t.NamedTuple):
     choice: measure.Choice
     source_node: facts.Node
     destination_nodes: t.Mapping[str, facts.Node]
+    notes: t.Tuple[str, ...] = ()
+    """What will be different at the destination, or is worth knowing, a sentence each."""
+    data: t.Optional[int] = None
+    """Bytes to copy at most, where the nodes could tell."""
+
+    @property
+    def shown(self) -> t.Dict[str, t.Any]:
+        """The part of the module's result that is about the plan."""
+        reason = {"compress_reason": self.choice.reason} if self.choice.reason else {}
+        return {"compress": self.choice.tool, **reason, "warnings": list(self.notes)}
+
+    @property
+    def how(self) -> t.Dict[str, t.Any]:
+        """How the copy will be done, for a diff."""
+        known: t.Dict[str, t.Any] = {"tool": self.choice.tool}
+        if self.data is not None:
+            known["MiB"] = -(-self.data // _MIB)
+        if self.data is not None and self.choice.speed:
+            known["expected_seconds"] = max(1, round(self.data / _MIB / self.choice.speed))
+        return known
+
+
+def difference(found: Survey, session: Session, options: Options, node: t.Optional[str]) -> Difference:
+    """What the move changes, with the instance on *node*."""
+    return plan.difference(found.source, session.destination.info, options, node, found.how)
 
 
 def named(session: Session, options: Options) -> Options:
@@ -49,18 +77,29 @@ def full_names(options: Options, here: t.Sequence[str], there: t.Sequence[str], 
     return options._replace(name=name, destination_name=final, **changes)
 
 
-def survey(session: Session, options: Options, instance: facts.Instance, name_taken: bool, move_id: str) -> Survey:
-    """Ask everything; raise PreflightFailed with all problems at once."""
-    source = Source(instance, facts.disks(session.source.cluster, instance.name), session.private_osparams(instance.name))
+def read_source(session: Session, instance: facts.Instance) -> Source:
+    """All that is to be known of the source, as its cluster tells it now."""
+    disks = facts.disks(session.source.cluster, instance.name)
+    hidden = session.hidden(instance)
+    # What the user gives takes the place of what was read: it may be meant for the destination.
+    private = dict(session.options.osparams_private or (hidden.private if hidden else {}))
+    return Source(instance, disks, private, session.source.info, hidden.disk_params if hidden else None)
+
+
+def survey(session: Session, options: Options, instance: facts.Instance, name_taken: bool, move_id: str, estimate: bool = False) -> Survey:
+    """Ask everything; raise PreflightFailed with all problems at once. With *estimate*, measure what tells how long the copy takes."""
+    source = read_source(session, instance)
+    there = session.destination.cluster
     seen = preflight.Clusters(
         source_info=session.source.info,
         destination_info=session.destination.info,
         source=source,
-        name_taken=name_taken,
-        destination_nodes=facts.nodes(session.destination.cluster),
-        destination_oses=facts.oses(session.destination.cluster),
-        destination_networks=facts.networks(session.destination.cluster),
+        holder=facts.instance(there, options.destination_name) if name_taken else None,
+        destination_nodes=facts.nodes(there),
+        destination_oses=facts.oses(there),
+        destination_networks=facts.networks(there),
         lock_holder=facts.lock_holder(session.source.cluster, instance.name),
+        providers=facts.providers(there) if plan.disk_template(source, options) == volumes.EXT else None,
     )
     problems = preflight.of_clusters(seen, options)
     node = options.primary_node if options.primary_node in seen.destination_nodes else None
@@ -68,12 +107,26 @@ def survey(session: Session, options: Options, instance: facts.Instance, name_ta
         node, refusal = _rehearse(session, options, source, move_id, seen.destination_nodes.values())
         problems += refusal
     source_node = facts.nodes(session.source.cluster)[instance.node]
+    data = None
     if node is not None:
-        problems += check_nodes(session, options, source, source_node, seen.destination_nodes[node])
+        found, data = examine(session, options, source, source_node, seen.destination_nodes[node])
+        problems += found
     if problems:
         raise PreflightFailed(problems)
-    choice = _choose(session, options, source, source_node, seen.destination_nodes[node] if node else None)
-    return Survey(source, node, choice, source_node, seen.destination_nodes)
+    target = seen.destination_nodes[node] if node else None
+    choice = _choose(session, options, source, source_node, target)
+    if estimate and target is not None and source.disks and choice.speed is None:
+        choice = choice._replace(speed=_speed(session, options, source_node, target))
+    notes = (*preflight.notes(seen), *plan.notes(source, session.destination.info, options))
+    return Survey(source, node, choice, source_node, seen.destination_nodes, notes, data)
+
+
+def _speed(session: Session, options: Options, source_node: facts.Node, node: facts.Node) -> t.Optional[float]:
+    """What the way between the nodes carries encrypted, in MiB a second, if no tool that was not measured decides; else None."""
+    if options.compress not in (AUTO, NONE):
+        return None
+    hosts = session.host(session.source, source_node), session.host(session.destination, node)
+    return measure.encrypted(hosts[1], session.data_address(node), options.data_port, hosts[0], lanes(options.lanes, hosts), options.ciphers)
 
 
 def _choose(session: Session, options: Options, source: Source, source_node: facts.Node, node: t.Optional[facts.Node]) -> measure.Choice:
@@ -100,9 +153,16 @@ def _rehearse(
 
 def check_nodes(session: Session, options: Options, source: Source, source_node: facts.Node, node: facts.Node) -> t.List[str]:
     """What stands against a copy from *source_node* to *node*."""
+    return examine(session, options, source, source_node, node)[0]
+
+
+def examine(
+    session: Session, options: Options, source: Source, source_node: facts.Node, node: facts.Node
+) -> t.Tuple[t.List[str], t.Optional[int]]:
+    """What stands against a copy from *source_node* to *node*, and how many bytes it will take, None where a node did not answer."""
     hosts = session.host(session.source, source_node), session.host(session.destination, node)
     tools = preflight.runnable(options, session.source.info, session.destination.info)
-    template = options.disk_template or source.instance.disk_template
+    template = plan.disk_template(source, options)
     directory = plan.storage_directory(session.destination.info, template)
     files = [[disk.file, disk.bytes] for disk in source.disks if disk.file]
     try:
@@ -110,7 +170,7 @@ def check_nodes(session: Session, options: Options, source: Source, source_node:
         here = ask(hosts[1], {"command": "examine", "tools": tools, "ciphers": options.ciphers, "directory": directory})
         unreachable = reachable(hosts[1], session.data_address(node), options.data_port, hosts[0])
     except GanetiError as error:
-        return [error.message]
+        return [error.message], None
     needed = sum(there["data"]) + sum(disk.bytes for disk in source.disks if not disk.file)
     probes = preflight.Probes(source_node.name, there, node.name, here, unreachable, needed)
-    return preflight.of_nodes(probes, options)
+    return preflight.of_nodes(probes, options), needed
