@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 import typing as t
 
 from .._difference import Difference
@@ -17,6 +18,10 @@ from .within import names, of_twin
 
 Parameters = t.Dict[str, t.Any]
 Info = t.Mapping[str, t.Any]
+
+
+_LINKS = "/var/run/ganeti/instance-disks"
+"""Where Ganeti keeps a link to each disk of an instance that runs (Ganeti: DISK_LINKS_DIR)."""
 
 
 class Source(t.NamedTuple):
@@ -102,6 +107,16 @@ def disk_template(source: Source, options: Options) -> str:
 def own_params(source: Source, disk: InstanceDisk) -> t.Mapping[str, t.Any]:
     """The parameters that a disk has of its own, as far as they are known."""
     return (source.disk_params or {}).get(disk.uuid, {})
+
+
+def paths(source: Source) -> t.List[t.Tuple[str, int]]:
+    """Where the first disks are on the source's node and how long they are on record, in bytes; disks that are not accessible now end the list.
+
+    A file is always there, a device only while the instance runs.
+    """
+    instance = source.instance
+    found = [(disk.file or (f"{_LINKS}/{instance.name}:{n}" if instance.running else None), disk.bytes) for n, disk in enumerate(source.disks)]
+    return [(path, size) for path, size in itertools.takewhile(lambda each: each[0] is not None, found) if path]
 
 
 def creation(source: Source, info: Info, options: Options, move_id: str, within: bool) -> t.Dict[str, t.Any]:

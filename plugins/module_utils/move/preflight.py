@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import typing as t
 
-from . import interfaces, naming, parameters, plan, tags, volumes, within
+from . import interfaces, naming, parameters, plan, sizes, tags, volumes, within
 from .facts import Instance, Node
 from .options import Options, uses_tool
 from .plan import Source, will_run
@@ -88,6 +88,7 @@ def of_nodes(probes: Probes, options: Options) -> t.List[str]:
         if not answer["tools"].get(options.compress, True):
             tool = options.compress
             problems.append(f"The compression tool {tool} does not answer -h on the {side} node {name}: install it there, or choose another.")
+    problems += sizes.problems(probes.source_node, probes.source["disks"] or ())
     free = probes.destination["free"]
     if free is not None and free < probes.needed + _MARGIN:
         problems.append(
@@ -95,11 +96,7 @@ def of_nodes(probes: Probes, options: Options) -> t.List[str]:
             "make room or choose another node."
         )
     if probes.unreachable:
-        port = f" on port {options.data_port}" if options.data_port else ""
-        problems.append(
-            f"The source node {probes.source_node} cannot reach the destination node {probes.destination_node}{port}: {probes.unreachable}. "
-            "Open the way in the firewalls, or set data_port or data_network."
-        )
+        problems.append(probes.unreachable)
     return problems
 
 

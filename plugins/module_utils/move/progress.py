@@ -99,8 +99,9 @@ def line(name: str, event: t.Mapping[str, t.Any]) -> t.Optional[str]:
         return f"{name}: {event['phase']}"
     if event["event"] != "progress":
         return None
+    wire = f", {event['wire_rate']} MiB/s on the wire" if event["phase"] == "copy" else ""
     eta = "" if event["eta"] is None else f", ETA {_duration(event['eta'])}"
-    return f"{name}: {event['phase']} {event['percent']} %, {event['logical_rate']} MiB/s of disk, {event['wire_rate']} MiB/s on the wire{eta}"
+    return f"{name}: {event['phase']} {event['percent']} %, {event['logical_rate']} MiB/s of disk{wire}{eta}"
 
 
 def _duration(seconds: int) -> str:

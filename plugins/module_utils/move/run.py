@@ -129,6 +129,7 @@ class _Move:
             interrupts.ignore()
             # Once the destination runs it may hold newer data than the source: then the only way is forward.
             if not steps.destination_runs():
+                steps.close()
                 self._undo(steps, journal, error)
                 raise
         self._commit(steps, journal)

@@ -164,13 +164,14 @@ def examine(
     tools = preflight.runnable(options, session.source.info, session.destination.info)
     template = plan.disk_template(source, options)
     directory = plan.storage_directory(session.destination.info, template)
-    files = [[disk.file, disk.bytes] for disk in source.disks if disk.file]
+    disks = plan.paths(source)
     try:
-        there = ask(hosts[0], {"command": "examine", "tools": tools, "ciphers": options.ciphers, "disks": files})
+        there = ask(hosts[0], {"command": "examine", "tools": tools, "ciphers": options.ciphers, "disks": disks})
         here = ask(hosts[1], {"command": "examine", "tools": tools, "ciphers": options.ciphers, "directory": directory})
-        unreachable = reachable(hosts[1], session.data_address(node), options.data_port, hosts[0])
+        unreachable = reachable(hosts[1], session.data_address(node), options.data_port, hosts[0], ciphers=options.ciphers)
     except GanetiError as error:
         return [error.message], None
-    needed = sum(there["data"]) + sum(disk.bytes for disk in source.disks if not disk.file)
+    measured = there["disks"] or ()
+    needed = sum(disk["data"] or 0 for disk in measured) + sum(disk.bytes for disk in source.disks[len(measured):])
     probes = preflight.Probes(source_node.name, there, node.name, here, unreachable, needed)
     return preflight.of_nodes(probes, options), needed

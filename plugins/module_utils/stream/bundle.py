@@ -17,10 +17,12 @@ import typing as t
 from . import __main__ as entry
 from . import (
     ciphers,
+    clearing,
     connection,
     control,
     digest,
     disks,
+    durable,
     errors,
     extents,
     frames,
@@ -40,8 +42,8 @@ from . import (
 )
 
 MODULES: t.Tuple[types.ModuleType, ...] = (
-    suites, errors, extents, digest, frames, ciphers, policy, tls, tools, disks, control, lanes, work, connection, pipes, sender, receiver,
-    probe, sample, measure, line, entry,
+    suites, errors, extents, digest, frames, ciphers, policy, tls, tools, disks, clearing, durable, control, lanes, work, connection, pipes,
+    sender, receiver, probe, sample, measure, line, entry,
 )  # fmt: skip
 """The modules of the endpoint, each after those that it imports."""
 

@@ -10,6 +10,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.move import facts, 
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.options import parse
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.plan import Source
 
+MIB = 1024 * 1024
 MOVE = "0123456789abcdef"
 OTHER = "fedcba9876543210"
 
@@ -33,7 +34,8 @@ def options(**changes):
 
 def rule(match, **changes):
     """An entry of the option nic_map."""
-    return {"match": {**dict.fromkeys(("mode", "link", "vlan", "network")), **match}, "set": {**dict.fromkeys(("ip", "mode", "link", "vlan", "network")), "mac": "keep", **changes}}
+    unset = dict.fromkeys(("mode", "link", "vlan", "network"))
+    return {"match": {**unset, **match}, "set": {**unset, "ip": None, "mac": "keep", **changes}}
 
 
 def override(index=0, mac="keep", **changes):
@@ -60,7 +62,8 @@ def info(name="beta.example.com", **changes):
     return {
         "name": name, "uuid": f"uuid of {name}", "software_version": "3.0.2", "enabled_hypervisors": ["kvm"], "enabled_disk_templates": ["file", "plain"],
         "compression_tools": ["gzip", "lzop"], "default_iallocator": "hail", "file_storage_dir": "/srv/ganeti/file-storage",
-        "nicparams": {"default": {"mode": "bridged", "link": "xen-br0", "vlan": ""}}, "beparams": {"default": {"maxmem": 128, "vcpus": 1}}, "hvparams": {"kvm": {"boot_order": "cdrom", "acpi": False, "migration_port": 8102}}, **changes,
+        "nicparams": {"default": {"mode": "bridged", "link": "xen-br0", "vlan": ""}},
+        "beparams": {"default": {"maxmem": 128, "vcpus": 1}}, "hvparams": {"kvm": {"boot_order": "cdrom", "acpi": False, "migration_port": 8102}}, **changes,
     }  # fmt: skip
 
 
@@ -76,9 +79,15 @@ def clusters(**changes):
 CIPHERS = {"cipher_bypassing": None, "cipher_problems": []}
 
 
+def measured(size=1024 * MIB, recorded=1024 * MIB, **changes):
+    """A disk as its node measures it."""
+    return {"path": "/srv/disk0", "recorded": recorded, "size": size, "kind": "file", "data": 10**9, "error": None, **changes}
+
+
 def probe(**changes):
     """What a node says of itself."""
-    return {"python": [3, 11, 2], "tls13": True, "root": True, "tools": {}, "free": 10**10, "data": [10**9], "cpus": 2, **CIPHERS, **changes}
+    fine = {"python": [3, 11, 2], "tls13": True, "root": True, "tools": {}, "free": 10**10, "disks": [measured()], "cpus": 2, "clock": 0.0, "cluster": None}
+    return {**fine, **CIPHERS, **changes}
 
 
 def probes(**changes):

@@ -21,6 +21,8 @@ VLAN = Nic(MAC, None, None, "bridged", "br0", ".604", None, {"mode": "bridged", 
 NETWORKED = Nic(MAC, "192.0.2.1", None, "bridged", "br0", ".7", "dmz", {"mode": "bridged", "link": "br0", "vlan": ".7"})
 PLAIN = Nic(MAC, None, None, "bridged", "br0", "", None, {})
 
+BR0_TO_LAN = rule({"link": "br0"}, network="lan")
+
 
 def made(nic, there=None, **changes):
     """The interface as the destination's opcode has it."""
@@ -52,18 +54,20 @@ def made(nic, there=None, **changes):
         (VLAN, {"nic_map": [rule({"link": "br0", "vlan": "7"}, vlan="60"), rule({"link": "br0"}, network="lan")]}, {"mac": MAC, "network": "lan"}),
         (NETWORKED, {"nic_map": [rule({"network": "dmz"}, network="dmz2")]}, {"mac": MAC, "ip": "192.0.2.1", "network": "dmz2"}),
         (VLAN, {"nic_map": [rule({"link": "br0"}, link="br9")], "nics": [override(vlan="8")]}, {"mac": MAC, "mode": "bridged", "link": "br9", "vlan": ".8"}),
-        (VLAN, {"nic_map": [rule({"link": "br0"}, network="lan")], "nics": [override(link="br8")]}, {"mac": MAC, "mode": "bridged", "link": "br8", "vlan": ".604"}),
-        (VLAN, {"nic_map": [rule({"link": "br0"}, mac="generate")], "nics": [override(1, link="x")]}, {"mac": "generate", "mode": "bridged", "link": "br0", "vlan": ".604"}),
+        (VLAN, {"nic_map": [BR0_TO_LAN], "nics": [override(link="br8")]}, {"mac": MAC, "mode": "bridged", "link": "br8", "vlan": ".604"}),
+        (PLAIN, {"nic_map": [rule({"link": "br0"}, mac="generate")], "nics": [override(1, link="x")]}, {"mac": "generate", "link": "br0"}),
     ],
 )
 def test_what_the_destination_gets(nic, changes, wanted):
     assert made(nic, **changes) == wanted
 
 
-FIELDS = {"mode": st.sampled_from(["bridged", "routed", "openvswitch"]), "link": st.sampled_from(["br0", "br1"]), "vlan": st.sampled_from(["", ".4", ":4:5"])}
+VALUES = {"mode": ["bridged", "routed", "openvswitch"], "link": ["br0", "br1"], "vlan": ["", ".4", ":4:5"]}
+FIELDS = {field: st.sampled_from(values) for field, values in VALUES.items()}
+ALL = st.fixed_dictionaries(FIELDS)
 
 
-@given(st.fixed_dictionaries(FIELDS), st.fixed_dictionaries(FIELDS), st.sets(st.sampled_from(["mode", "link", "vlan"])), st.fixed_dictionaries({}, optional=FIELDS))
+@given(ALL, ALL, st.sets(st.sampled_from(list(FIELDS))), st.fixed_dictionaries({}, optional=FIELDS))
 def test_values_in_effect_arrive_whatever_is_inherited(effective, defaults, custom, changes):
     nic = Nic(MAC, None, None, effective["mode"], effective["link"], effective["vlan"], None, {field: effective[field] for field in custom})
     changes = {field: value for field, value in changes.items() if value}

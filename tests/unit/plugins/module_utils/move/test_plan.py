@@ -12,6 +12,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.move import facts, 
 
 from .samples import MOVE, NIC, info, instance, options, source
 
+
 def test_everything_comes_along():
     made = plan.creation(source(), info(), options(), MOVE, False)
     assert made["OP_ID"] == "OP_INSTANCE_CREATE"

@@ -82,7 +82,7 @@ def test_each_problem_of_clusters_has_one_sentence(changes, option_changes, word
         ({"source": probe(cipher_bypassing=True, cipher_problems=["X is no cipher."])}, {"ciphers": ["X"]}, "On the source node a2: X is no cipher."),
         ({"destination": probe(tools={"lzop": False})}, {"compress": "lzop"}, "lzop does not answer -h on the destination node b2"),
         ({"destination": probe(free=10**9)}, {}, "b2 has 953 MiB free"),
-        ({"unreachable": "Connection refused"}, {"data_port": 7000}, "on port 7000: Connection refused"),
+        ({"unreachable": "Connection refused."}, {"data_port": 7000}, "Connection refused."),
     ],
 )
 def test_each_problem_of_nodes_has_one_sentence(changes, option_changes, words):

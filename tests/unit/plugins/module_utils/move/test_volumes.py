@@ -17,17 +17,20 @@ from .samples import MOVE, info, options, source
 FILE = InstanceDisk(64, "ro", None, "/srv/files/web/u.file.disk0", "u1", "file", ("loop", "/srv/files/web/u.file.disk0"))
 EXT = InstanceDisk(64, "rw", "data", None, "u2", "ext", ("loopdev", "u2.ext.disk0"))
 
+RO, DATA = {"size": 64, "mode": "ro"}, {"size": 64, "mode": "rw", "name": "data"}
+
 
 @pytest.mark.parametrize(
     ("disk", "own", "changes", "wanted"),
     [
         (FILE, {}, {}, {"size": 64, "mode": "ro"}),
-        (FILE, {}, {"disk_template": "ext", "ext_params": {"provider": "loopdev", "pool": "b"}}, {"size": 64, "mode": "ro", "provider": "loopdev", "pool": "b"}),
-        (EXT, {"provider": "loopdev", "pool": "a", "access": "userspace"}, {}, {"size": 64, "mode": "rw", "name": "data", "provider": "loopdev", "pool": "a", "access": "userspace"}),
-        (EXT, {"pool": "a"}, {"ext_params": {"pool": "b"}}, {"size": 64, "mode": "rw", "name": "data", "provider": "loopdev", "pool": "b"}),
-        (EXT, {"pool": "a"}, {"ext_params": {"provider": "san", "tier": "1"}}, {"size": 64, "mode": "rw", "name": "data", "provider": "san", "tier": "1"}),
-        (EXT, {"pool": "a"}, {"disk_template": "file"}, {"size": 64, "mode": "rw", "name": "data"}),
-        (EXT, {}, {"disk_template": "sharedfile"}, {"size": 64, "mode": "rw", "name": "data"}),
+        (FILE, {}, {"disk_template": "ext", "ext_params": {"provider": "loopdev", "pool": "b"}}, {**RO, "provider": "loopdev", "pool": "b"}),
+        (EXT, {"provider": "loopdev", "pool": "a"}, {}, {**DATA, "provider": "loopdev", "pool": "a"}),
+        (EXT, {"access": "userspace"}, {}, {**DATA, "provider": "loopdev", "access": "userspace"}),
+        (EXT, {"pool": "a"}, {"ext_params": {"pool": "b"}}, {**DATA, "provider": "loopdev", "pool": "b"}),
+        (EXT, {"pool": "a"}, {"ext_params": {"provider": "san", "tier": "1"}}, {**DATA, "provider": "san", "tier": "1"}),
+        (EXT, {"pool": "a"}, {"disk_template": "file"}, DATA),
+        (EXT, {}, {"disk_template": "sharedfile"}, DATA),
     ],
 )
 def test_what_the_destination_gets(disk, own, changes, wanted):
@@ -91,3 +94,16 @@ def test_the_configuration_tells_what_no_interface_does():
 def test_another_configuration_is_refused(config):
     with pytest.raises(GanetiError, match="does not hold the instance i1"):
         configuration.hidden(config, "i1")
+
+
+@pytest.mark.parametrize(
+    ("running", "disks", "paths"),
+    [
+        (True, (FILE, EXT), [(FILE.file, FILE.bytes), ("/var/run/ganeti/instance-disks/web.example.com:1", EXT.bytes)]),
+        (False, (FILE, EXT), [(FILE.file, FILE.bytes)]),
+        (False, (EXT,), []),
+        (None, (EXT,), []),
+    ],
+)
+def test_which_disks_can_be_measured(running, disks, paths):
+    assert plan.paths(source(running=running)._replace(disks=disks)) == paths

@@ -1,0 +1,109 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The controller's side of a copy, with real endpoints on this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import StreamFailed
+from ansible_collections.ganeti.cluster.plugins.module_utils.move import nodes
+from ansible_collections.ganeti.cluster.plugins.module_utils.move.progress import Progress
+from ansible_collections.ganeti.cluster.plugins.module_utils.move.transfer import Copy, Transfer
+
+from .local import Host
+from .samples import MIB, MOVE
+
+
+class Shown(Progress):
+    """Keeps what would be shown."""
+
+    def __init__(self):
+        super().__init__()
+        self.events = []
+
+    def emit(self, event, **fields):
+        """Keep it."""
+        self.events.append({"event": event, **fields})
+
+
+@pytest.fixture
+def host():
+    """Makes nodes, and ends what runs on them."""
+    made = []
+
+    def make(name, program=None):
+        made.append(Host(name, program))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.end()
+
+
+def plan(target, size, **changes):
+    """A copy of one disk."""
+    return Copy(MOVE, "127.0.0.1", 0, 2, "none", (), "crc32", False, [size], [str(target)])._replace(**changes)
+
+
+@pytest.fixture
+def disks(tmp_path):
+    """A source with data at its ends, and a destination with another's data."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"first" + bytes(4 * MIB) + b"last")
+    os.truncate(source, 8 * MIB)
+    target.write_bytes(os.urandom(8 * MIB))
+    return source, target
+
+
+def test_all_but_the_copy_is_done_before_the_source_is_named(host, disks):
+    source, target = disks
+    shown = Shown()
+    with Transfer(shown, 30.0) as transfer:
+        transfer.prepare(host("b2"), host("a2"), plan(target, 8 * MIB, readback=True, checksum="sha256"))
+        assert not any(target.read_bytes())
+        transfer.check()
+        sent, received = transfer.run([str(source)])
+    assert sent["digests"] == received["digests"] and sent["payload"] >= 9
+    assert target.read_bytes() == source.read_bytes()
+    order = [event["phase"] for event in shown.events]
+    assert list(dict.fromkeys(order)) == ["empty the destination's disks", "copy", "make the copy durable", "read the copy back"]
+    assert order == sorted(order, key=list(dict.fromkeys(order)).index)
+    assert [event["percent"] for event in shown.events if event["phase"] == "copy"][-1] == 100
+
+
+def test_an_endpoint_that_ended_is_noticed_before_the_source_is_stopped(host, disks):
+    there = host("b2")
+    with Transfer(Shown(), 30.0) as transfer:
+        transfer.prepare(there, host("a2"), plan(disks[1], 8 * MIB))
+        there.processes[0].process.kill()
+        there.processes[0].process.wait()
+        event = transfer._arriving.get(timeout=10)  # it takes a moment to get here
+        transfer._arriving.put(event)
+        with pytest.raises(StreamFailed, match="The copy failed on the (destination|source) node"):
+            transfer.check()
+
+
+@pytest.mark.parametrize("size", [18 * MIB, 6 * MIB])
+def test_a_source_of_another_size_ends_the_move(host, disks, size):
+    source, target = disks
+    os.truncate(source, size)
+    with Transfer(Shown(), 30.0) as transfer:
+        transfer.prepare(host("b2"), host("a2"), plan(target, 8 * MIB))
+        with pytest.raises(StreamFailed, match=rf"on the source node a2: .* holds {size} bytes, not the {8 * MIB} that were agreed.*repair-disk-sizes"):
+            transfer.run([str(source)])
+
+
+def test_a_node_that_stands_still_is_given_up(host, disks):
+    deaf = host("a2", [sys.executable, "-c", "import sys; sys.stdin.read()"])
+    with Transfer(Shown(), 1.0) as transfer, pytest.raises(StreamFailed, match="Nothing has moved for 1 seconds while preparing the copy.*b2 and a2"):
+        transfer.prepare(host("b2"), deaf, plan(disks[1], 8 * MIB))
+
+
+def test_the_way_between_nodes_is_gone_for_real(host):
+    assert nodes.reachable(host("b2"), "127.0.0.1", 0, host("a2")) is None
