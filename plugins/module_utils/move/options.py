@@ -106,7 +106,8 @@ def parse(params: t.Mapping[str, t.Any]) -> Options:
 
 
 def _override(nic: t.Mapping[str, t.Any], number: int) -> NicOverride:
-    return NicOverride(number=number, **{field: nic.get(field) for field in NicOverride._fields[1:]})
+    values: t.Dict[str, t.Any] = {field: nic.get(field) for field in NicOverride._fields[1:]}
+    return NicOverride(number=number, **values)
 
 
 def _rule(entry: t.Mapping[str, t.Any]) -> NicRule:

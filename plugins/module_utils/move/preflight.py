@@ -53,6 +53,8 @@ class Probes(t.NamedTuple):
     unreachable: t.Optional[str]
     needed: int
     """Bytes that the copy will take."""
+    clusters: t.Tuple[str, str] = ("", "")
+    """The clusters that the two nodes should belong to."""
 
 
 def of_clusters(seen: Clusters, options: Options) -> t.List[str]:
@@ -73,7 +75,9 @@ def of_nodes(probes: Probes, options: Options) -> t.List[str]:
     """Everything that the nodes' answers forbid, a sentence each."""
     problems = []
     sides = ((probes.source_node, probes.source, "source"), (probes.destination_node, probes.destination, "destination"))
-    for name, answer, side in sides:
+    for (name, answer, side), cluster in zip(sides, probes.clusters):
+        if answer.get("cluster") not in (None, cluster):
+            problems.append(f"What answers as the {side} node {name} is a node of {answer['cluster']}, not of {cluster}: look at its name and address in DNS.")
         if tuple(answer["python"][:2]) < _PYTHON:
             problems.append(f"The {side} node {name} has Python {answer['python'][0]}.{answer['python'][1]}: install 3.9 or later.")
         if not answer["tls13"]:

@@ -173,5 +173,6 @@ def examine(
         return [error.message], None
     measured = there["disks"] or ()
     needed = sum(disk["data"] or 0 for disk in measured) + sum(disk.bytes for disk in source.disks[len(measured):])
-    probes = preflight.Probes(source_node.name, there, node.name, here, unreachable, needed)
+    clusters = session.source.name, session.destination.name
+    probes = preflight.Probes(source_node.name, there, node.name, here, unreachable, needed, clusters)
     return preflight.of_nodes(probes, options), needed

@@ -76,6 +76,7 @@ def test_each_problem_of_clusters_has_one_sentence(changes, option_changes, word
     ("changes", "option_changes", "words"),
     [
         ({"source": probe(python=[3, 8, 1])}, {}, "source node a2 has Python 3.8"),
+        ({"source": probe(cluster="gamma"), "clusters": ("alpha", "beta")}, {}, "the source node a2 is a node of gamma, not of alpha"),
         ({"destination": probe(tls13=False)}, {}, "destination node b2 has no TLS 1.3"),
         ({"source": probe(root=False)}, {}, "is not root"),
         ({"destination": probe(cipher_bypassing=False)}, {"ciphers": ["AES128-SHA"]}, "destination node b2 does not allow moves to choose ciphers"),

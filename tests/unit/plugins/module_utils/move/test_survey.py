@@ -29,7 +29,7 @@ def asked(monkeypatch):
         return probe()
 
     monkeypatch.setattr(survey, "ask", ask)
-    monkeypatch.setattr(survey, "reachable", lambda *_all: None)
+    monkeypatch.setattr(survey, "reachable", lambda *_all, **_named: None)
     return found
 
 
