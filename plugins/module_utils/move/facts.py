@@ -130,19 +130,14 @@ def _nics(row: t.Mapping[str, t.Any]) -> t.Tuple[Nic, ...]:
 
 def disks(cluster: Cluster, name: str) -> t.Tuple[InstanceDisk, ...]:
     """The disks of instance *name*. The query language has no field for a disk's mode, so this takes a job without locks."""
-    query = disks_query(name)
+    query = opcode("OP_INSTANCE_QUERY_DATA", instances=[name], static=True, use_locking=False)
     (answer,) = jobs.run(cluster, [query], timeout=_LOCK_TIMEOUT, lock_timeout=_LOCK_TIMEOUT, label=f"read the disks of {name}")
-    return disks_of(answer, name)
+    return described_disks(answer[name])
 
 
-def disks_query(name: str) -> t.Dict[str, t.Any]:
-    """The opcode whose result `disks_of` reads; it takes no locks and may be part of another job."""
-    return opcode("OP_INSTANCE_QUERY_DATA", instances=[name], static=True, use_locking=False)
-
-
-def disks_of(answer: t.Mapping[str, t.Any], name: str) -> t.Tuple[InstanceDisk, ...]:
-    """The disks of instance *name* in the result of `disks_query`."""
-    return tuple(map(_disk, answer[name]["disks"]))
+def described_disks(described: t.Mapping[str, t.Any]) -> t.Tuple[InstanceDisk, ...]:
+    """The disks of an instance, out of what OP_INSTANCE_QUERY_DATA says of it."""
+    return tuple(map(_disk, described["disks"]))
 
 
 def _disk(row: t.Mapping[str, t.Any]) -> InstanceDisk:

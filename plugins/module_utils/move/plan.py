@@ -115,7 +115,7 @@ def paths(source: Source) -> t.List[t.Tuple[str, int]]:
     A file is always there, a device only while the instance runs.
     """
     instance = source.instance
-    found = [(disk.file or (f"{_LINKS}/{instance.name}:{n}" if instance.running else None), disk.bytes) for n, disk in enumerate(source.disks)]
+    found = [(disk.file or (f"{_LINKS}/{instance.name}:{n}" if instance.status == "running" else None), disk.bytes) for n, disk in enumerate(source.disks)]
     return [(path, size) for path, size in itertools.takewhile(lambda each: each[0] is not None, found) if path]
 
 

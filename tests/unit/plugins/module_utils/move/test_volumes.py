@@ -73,7 +73,7 @@ ROW = {"size": 64, "mode": "rw", "name": None, "uuid": "u", "spindles": None}
     ],
 )
 def test_disks_are_read_as_ganeti_tells_them(row, file, place):
-    (disk,) = facts.disks_of({"web": {"disks": [{**ROW, **row}]}}, "web")
+    (disk,) = facts.described_disks({"disks": [{**ROW, **row}]})
     assert (disk.file, disk.place, disk.template, disk.uuid) == (file, place, row["dev_type"], "u")
 
 
@@ -97,13 +97,13 @@ def test_another_configuration_is_refused(config):
 
 
 @pytest.mark.parametrize(
-    ("running", "disks", "paths"),
+    ("status", "disks", "paths"),
     [
-        (True, (FILE, EXT), [(FILE.file, FILE.bytes), ("/var/run/ganeti/instance-disks/web.example.com:1", EXT.bytes)]),
-        (False, (FILE, EXT), [(FILE.file, FILE.bytes)]),
-        (False, (EXT,), []),
-        (None, (EXT,), []),
+        ("running", (FILE, EXT), [(FILE.file, FILE.bytes), ("/var/run/ganeti/instance-disks/web.example.com:1", EXT.bytes)]),
+        ("ADMIN_down", (FILE, EXT), [(FILE.file, FILE.bytes)]),
+        ("ADMIN_down", (EXT,), []),
+        ("ERROR_nodedown", (EXT,), []),
     ],
 )
-def test_which_disks_can_be_measured(running, disks, paths):
-    assert plan.paths(source(running=running)._replace(disks=disks)) == paths
+def test_which_disks_can_be_measured(status, disks, paths):
+    assert plan.paths(source(status=status)._replace(disks=disks)) == paths
