@@ -43,7 +43,7 @@ requirements:
 options:
   name:
     description:
-      - Name of the instance on the source cluster, in full.
+      - Name of the instance on the source cluster, in full or its first labels if these can mean no other. Any name that Ganeti takes.
     type: str
     required: true
   destination_name:
@@ -290,7 +290,9 @@ options:
     default: false
   osparams_private:
     description:
-      - Private OS parameters of the instance. With O(source.transport=ssh) they are taken along without being named here.
+      - Private OS parameters of the instance. With O(source.transport=ssh) those that are in effect are taken along without being named here,
+        the ones that it inherits from its cluster included.
+      - Their values appear in no message, result, difference or record.
     type: dict
   compress:
     description:
@@ -410,6 +412,41 @@ EXAMPLES = r"""
     source_after: removed
   delegate_to: localhost
 
+- name: Move all instances of a group, whose networks are called otherwise at the destination
+  ganeti.cluster.instance_move:
+    name: "{{ item }}"
+    source:
+      address: alpha.example.com
+    destination:
+      address: beta.example.com
+    nic_map:
+      - match:
+          network: dmz
+        set:
+          network: dmz-beta
+      - match:
+          link: br0
+          vlan: "604"
+        set:
+          vlan: "1604"
+  loop: "{{ groups.webservers }}"
+  delegate_to: localhost
+
+- name: Move from files to volumes of a provider, with the second cluster's own kernel
+  ganeti.cluster.instance_move:
+    name: web1.example.com
+    source:
+      address: alpha.example.com
+    destination:
+      address: beta.example.com
+    disk_template: ext
+    ext_params:
+      provider: san
+      pool: fast
+    hvparams:
+      kernel_path: /boot/vmlinuz-guest
+  delegate_to: localhost
+
 - name: Move to another node of the same cluster over a network that nobody else hears, with a cheaper cipher
   ganeti.cluster.instance_move:
     name: web1.example.com
@@ -435,8 +472,8 @@ move_id:
   type: str
   sample: 3f0a9c5d1e7b2846
 node:
-  description: The instance's primary node at the destination.
-  returned: when something was moved
+  description: The instance's primary node at the destination, or where it is if there was nothing to do.
+  returned: when something was moved or was found there
   type: str
   sample: b1.example.com
 source_name:
@@ -496,6 +533,14 @@ seconds:
   returned: when something was moved
   type: float
   sample: 25.3
+warnings:
+  description:
+    - What will be different at the destination though nobody asked for it, as a parameter that it does not know; shown by Ansible, too.
+    - That an instance that was moved before is on another node than O(primary_node).
+  returned: success
+  type: list
+  elements: str
+  sample: ["beta.example.com does not know the hypervisor parameter vhost_net, which is true now: it is left out."]
 problems:
   description: All that stands against the move.
   returned: when the preflight fails
@@ -565,6 +610,8 @@ def main() -> t.NoReturn:
         progress.close()
     except GanetiError as error:
         module.fail_json(msg=error.message, **error.details)
+    for said in result.pop("warnings", ()):
+        module.warn(said)
     module.exit_json(**result)
 
 

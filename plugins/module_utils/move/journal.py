@@ -15,7 +15,6 @@ import typing as t
 
 from .._errors import GanetiError
 
-
 _LOCK = ".lock"
 _RECORD = re.compile(r".+--.+--.+\.json\Z")
 _KEPT = 90 * 86400.0
