@@ -71,6 +71,17 @@ def runnable(options: Options, *infos: Info) -> t.List[str]:
     return [options.compress] if uses_tool(options) and all(options.compress in info["compression_tools"] for info in infos) else []
 
 
+def refused(where: str, message: str, creation: t.Mapping[str, t.Any]) -> str:
+    """Why the cluster *where* refuses *creation*, in its own words, and which option of a move may help."""
+    told = f"{where} would refuse the instance: {message.rstrip('. ')}."
+    named = sorted(name for name in creation.get("hvparams", {}) if re.search(rf"\b{re.escape(name)}\b", message))
+    if named:
+        told += f" Have what {' and '.join(named)} needs on the node there, or set {' and '.join(named)} in hvparams, to null for the default there."
+    if "violates policy" in message:
+        told += " Choose another node, or set ignore_ipolicy."
+    return told
+
+
 def of_nodes(probes: Probes, options: Options) -> t.List[str]:
     """Everything that the nodes' answers forbid, a sentence each."""
     problems = []

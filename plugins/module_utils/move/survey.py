@@ -146,7 +146,7 @@ def _rehearse(
     try:
         answer = session.job(session.destination, {**creation, "dry_run": True}, f"rehearse the creation of {options.destination_name}")
     except JobFailed as error:
-        return options.primary_node, [f"{session.destination.name} would refuse the instance: {error.message}"]
+        return options.primary_node, [preflight.refused(session.destination.name, error.message, creation)]
     # The answer is the list of the nodes' UUIDs, the primary node first.
     return next((node.name for node in nodes if node.uuid == answer[0]), options.primary_node), []
 

@@ -130,3 +130,17 @@ def test_problems_are_sentences_side_by_side():
     """They had been joined to "another.; The"."""
     failed = PreflightFailed(["One.", "Two", "Three (gnt-job list)."])
     assert failed.message == "One. Two. Three (gnt-job list)." and failed.problems == ["One.", "Two.", "Three (gnt-job list)."]
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ("Parameter 'kernel_path' fails validation: not found or not a file (current value: '/boot/x')", "or set kernel_path in hvparams, to null"),
+        ("Hypervisor parameter 'disk_aio' fails the check", "or set disk_aio in hvparams"),
+        ("Instance allocation to group default violates policy: memory-size", "memory-size. Choose another node, or set ignore_ipolicy."),
+        ("Something else.", "beta would refuse the instance: Something else."),
+    ],
+)
+def test_a_refusal_says_which_option_helps(message, words):
+    told = preflight.refused("beta", message, {"hvparams": {"kernel_path": "/boot/x", "disk_aio": "io_uring", "acpi": True}})
+    assert words in told and "acpi" not in told and told.endswith(".") and ".." not in told
