@@ -43,7 +43,7 @@ options:
     default: 0
   tools:
     description:
-      - The tools to compare. All of the cluster parameter C(compression_tools) if it is not set.
+      - The tools to compare, all of which must be in the cluster parameter C(compression_tools). All that are in it if it is not set.
     type: list
     elements: str
   peer:

@@ -43,7 +43,7 @@ requirements:
 options:
   name:
     description:
-      - Name of the instance on the source cluster, in full.
+      - Name of the instance on the source cluster, in full or its first labels if these can mean no other. Any name that Ganeti takes.
     type: str
     required: true
   destination_name:
@@ -160,13 +160,26 @@ options:
     description:
       - The allocator that chooses the node. The destination cluster's default if neither this nor O(primary_node) is set.
     type: str
+  secondary_node:
+    description:
+      - The node that has the second copy of disks with the template V(drbd), beside O(primary_node). An allocator chooses both.
+    type: str
   disk_template:
     description:
       - The disk template at the destination. The source's if it is not set.
+      - Any template can become any other that the destination has enabled; V(ext) needs a provider in O(ext_params).
     type: str
+  ext_params:
+    description:
+      - The C(provider) of disks with the template V(ext) at the destination, and the provider's own parameters, for all disks.
+      - What is not named comes along where source and destination have the same provider. Over the remote API a source does not tell its
+        parameters, so with O(source.transport=rapi) they have to be named here.
+    type: dict
   nics:
     description:
-      - What is to change about network interfaces. Those that are not named stay as they are.
+      - What is to change about single network interfaces. Fields that are not named stay as they are, and so do interfaces that are not named.
+      - A network brings mode, link and VLAN along. An interface that gets one of these leaves its network and keeps the others.
+      - Above what O(nic_map) says.
     type: list
     elements: dict
     default: []
@@ -184,7 +197,7 @@ options:
         default: keep
       ip:
         description:
-          - The address.
+          - The address; V(none) for none, V(pool) for one out of the network's pool.
         type: str
       mode:
         description:
@@ -196,15 +209,90 @@ options:
         type: str
       vlan:
         description:
-          - The VLAN.
+          - The VLAN, as Ganeti writes it, V(.604) or V(604) untagged, V(:604) tagged; V(none) for none.
         type: str
       network:
         description:
-          - The network of the destination cluster to join.
+          - The network of the destination cluster to join; V(none) to leave the source's and keep its mode, link and VLAN.
         type: str
+  nic_map:
+    description:
+      - What is to change about all network interfaces of a kind, so that many instances can be moved with the same task.
+      - The first entry that an interface fits decides. Entries that nothing fits do no harm.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      match:
+        description:
+          - What an interface has to have at the source, all of it, whether it is set for the interface, inherited or its network's.
+        type: dict
+        required: true
+        suboptions:
+          mode:
+            description:
+              - The mode.
+            type: str
+          link:
+            description:
+              - The link.
+            type: str
+          vlan:
+            description:
+              - The VLAN.
+            type: str
+          network:
+            description:
+              - The network's name.
+            type: str
+      set:
+        description:
+          - What it is to have at the destination. As in O(nics).
+        type: dict
+        required: true
+        suboptions:
+          mac:
+            description:
+              - Whether to keep the hardware address or to let the destination cluster generate another.
+            type: str
+            choices: [keep, generate]
+            default: keep
+          ip:
+            description:
+              - No address, or one out of the network's pool. Kept if it is not set.
+            type: str
+            choices: ['none', pool]
+          mode:
+            description:
+              - The mode.
+            type: str
+          link:
+            description:
+              - The link.
+            type: str
+          vlan:
+            description:
+              - The VLAN.
+            type: str
+          network:
+            description:
+              - The network to join, or V(none).
+            type: str
+  hvparams:
+    description:
+      - Hypervisor parameters that are to be others at the destination, as a path to a kernel that is elsewhere there.
+      - A parameter that is null takes the destination's default.
+    type: dict
+  ignore_ipolicy:
+    description:
+      - Whether the destination is to take the instance even if its instance policy says that it is too large or too small.
+    type: bool
+    default: false
   osparams_private:
     description:
-      - Private OS parameters of the instance. With O(source.transport=ssh) they are taken along without being named here.
+      - Private OS parameters of the instance. With O(source.transport=ssh) those that are in effect are taken along without being named here,
+        the ones that it inherits from its cluster included.
+      - Their values appear in no message, result, difference or record.
     type: dict
   compress:
     description:
@@ -324,6 +412,41 @@ EXAMPLES = r"""
     source_after: removed
   delegate_to: localhost
 
+- name: Move all instances of a group, whose networks are called otherwise at the destination
+  ganeti.cluster.instance_move:
+    name: "{{ item }}"
+    source:
+      address: alpha.example.com
+    destination:
+      address: beta.example.com
+    nic_map:
+      - match:
+          network: dmz
+        set:
+          network: dmz-beta
+      - match:
+          link: br0
+          vlan: "604"
+        set:
+          vlan: "1604"
+  loop: "{{ groups.webservers }}"
+  delegate_to: localhost
+
+- name: Move from files to volumes of a provider, with the second cluster's own kernel
+  ganeti.cluster.instance_move:
+    name: web1.example.com
+    source:
+      address: alpha.example.com
+    destination:
+      address: beta.example.com
+    disk_template: ext
+    ext_params:
+      provider: san
+      pool: fast
+    hvparams:
+      kernel_path: /boot/vmlinuz-guest
+  delegate_to: localhost
+
 - name: Move to another node of the same cluster over a network that nobody else hears, with a cheaper cipher
   ganeti.cluster.instance_move:
     name: web1.example.com
@@ -349,8 +472,8 @@ move_id:
   type: str
   sample: 3f0a9c5d1e7b2846
 node:
-  description: The instance's primary node at the destination.
-  returned: when something was moved
+  description: The instance's primary node at the destination, or where it is if there was nothing to do.
+  returned: when something was moved or was found there
   type: str
   sample: b1.example.com
 source_name:
@@ -410,6 +533,14 @@ seconds:
   returned: when something was moved
   type: float
   sample: 25.3
+warnings:
+  description:
+    - What will be different at the destination though nobody asked for it, as a parameter that it does not know; shown by Ansible, too.
+    - That an instance that was moved before is on another node than O(primary_node).
+  returned: success
+  type: list
+  elements: str
+  sample: ["beta.example.com does not know the hypervisor parameter vhost_net, which is true now: it is left out."]
 problems:
   description: All that stands against the move.
   returned: when the preflight fails
@@ -429,14 +560,12 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.move.run import run
 
 def argument_spec() -> _argspec.ArgumentSpec:
     """The options of a move."""
-    nic = dict(
-        index=dict(type="int", required=True),
-        mac=dict(type="str", choices=["keep", "generate"], default="keep"),
-        ip=dict(type="str"),
-        mode=dict(type="str"),
-        link=dict(type="str"),
-        vlan=dict(type="str"),
-        network=dict(type="str"),
+    where = dict(mode=dict(type="str"), link=dict(type="str"), vlan=dict(type="str"), network=dict(type="str"))
+    mac = dict(type="str", choices=["keep", "generate"], default="keep")
+    nic = dict(index=dict(type="int", required=True), mac=mac, ip=dict(type="str"), **where)
+    rule = dict(
+        match=dict(type="dict", required=True, options=where),
+        set=dict(type="dict", required=True, options=dict(mac=mac, ip=dict(type="str", choices=["none", "pool"]), **where)),
     )
     options = dict(
         name=dict(type="str", required=True),
@@ -444,9 +573,14 @@ def argument_spec() -> _argspec.ArgumentSpec:
         source=_argspec.remote_cluster(),
         destination=_argspec.remote_cluster(required=False),
         primary_node=dict(type="str"),
+        secondary_node=dict(type="str"),
         iallocator=dict(type="str"),
         disk_template=dict(type="str"),
+        ext_params=dict(type="dict"),
         nics=dict(type="list", elements="dict", default=[], options=nic),
+        nic_map=dict(type="list", elements="dict", default=[], options=rule),
+        hvparams=dict(type="dict"),
+        ignore_ipolicy=dict(type="bool", default=False),
         osparams_private=dict(type="dict", no_log=True),
         compress=dict(type="str", default="none"),
         ciphers=dict(type="list", elements="str", default=[]),
@@ -470,11 +604,14 @@ def main() -> t.NoReturn:
     """Run the module."""
     module = argument_spec().create_module()
     try:
-        progress = Progress(module.params["progress_socket"])
-        result = run(parse(module.params), module.check_mode, progress)
+        params = _argspec.withdraw(module, "osparams_private")
+        progress = Progress(params["progress_socket"])
+        result = run(parse(params), module.check_mode, progress)
         progress.close()
     except GanetiError as error:
         module.fail_json(msg=error.message, **error.details)
+    for said in result.pop("warnings", ()):
+        module.warn(said)
     module.exit_json(**result)
 
 

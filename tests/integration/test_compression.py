@@ -111,7 +111,7 @@ def test_the_benchmark_refuses(lab, instance):
         ({"disk": 1}, "has 1 disks and none of the number 1"),
         ({"peer": "a2.lab.example"}, "is not another node than the one that"),
         ({"tools": ["-x"]}, "'-x' in tools is not a name of a compression tool"),
-        ({"tools": ["gzip", "not-there"]}, "not-there did not answer -h on a2.lab.example"),
+        ({"tools": ["gzip", "shutdown"]}, "shutdown in tools is not among the compression_tools of alpha.lab.example"),
         ({"sample_mib": 0}, "sample_mib is 0: use 1 to 1024"),
         ({"lanes": 0}, "lanes is 0: use 1 to 32"),
         ({}, "holds nothing but zeros"),
