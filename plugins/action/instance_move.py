@@ -44,16 +44,16 @@ class ActionModule(ActionBase):
             return result
         if self._task.async_val:
             # The module outlives this plugin, so nobody would show its progress; its journal tells the steps.
-            result.update(self._move(self._task.args, task_vars, self._task.async_val))
+            result.update(self._move(self._task.args, task_vars, True))
             return result
         with _directory() as directory, _Listener(os.path.join(directory, _SOCKET), str(self._task.args.get("name"))) as listener:
-            result.update(self._move({**self._task.args, "progress_socket": listener.path}, task_vars, 0))
+            result.update(self._move({**self._task.args, "progress_socket": listener.path}, task_vars, False))
         (result.get("invocation") or {}).get("module_args", {}).pop("progress_socket", None)
         return result
 
-    def _move(self, arguments: t.Dict[str, t.Any], task_vars: t.Optional[t.Dict[str, t.Any]], seconds: int) -> t.Dict[str, t.Any]:
+    def _move(self, arguments: t.Dict[str, t.Any], task_vars: t.Optional[t.Dict[str, t.Any]], detached: bool) -> t.Dict[str, t.Any]:
         name = "ganeti.cluster.instance_move"
-        return t.cast("t.Dict[str, t.Any]", self._execute_module(module_name=name, module_args=arguments, task_vars=task_vars, wrap_async=seconds))
+        return t.cast("t.Dict[str, t.Any]", self._execute_module(module_name=name, module_args=arguments, task_vars=task_vars, wrap_async=detached))
 
 
 @contextlib.contextmanager

@@ -21,10 +21,10 @@ MOVE = "0123456789abcdef"
 
 
 class Endpoint:
-    """One endpoint's process; ``limit`` is the largest file it may write."""
+    """One endpoint's process; ``limit`` is the largest file it may write, ``faults`` a program that spoils the system's functions first."""
 
-    def __init__(self, request, limit=None, suites=()):
-        command = [sys.executable, "-I", "-c", bundle.BOOT, *suites]
+    def __init__(self, request, limit=None, suites=(), faults=""):
+        command = [sys.executable, "-I", "-c", f"{faults}\n{bundle.BOOT}", *suites]
         if limit is not None:
             command = ["prlimit", f"--fsize={limit}", *command]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
