@@ -21,11 +21,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import secrets
 import subprocess
 import typing as t
 
-from .lab import Lab, quoted
+from .lab import ROOT, Lab, quoted
 
 KERNEL, INITRD = "/boot/vmlinuz-guest", "/boot/initrd-guest"
 MEMORY = 96
@@ -33,57 +32,8 @@ MEMORY = 96
 PATIENCE = 150.0
 """Seconds to wait for the guest's next word. A boot takes three to six seconds of an emulated processor that nobody else wants."""
 
-# The console's client, run on the instance's node: its arguments are the instance, what to wait for, how long, and a command with its tag.
-# It prints each message of the guest, and ends with 0 when it has seen what it waits for, with 3 when the guest is gone. Until the guest
-# answers, the command is sent again each second, as what is sent to a kernel that boots is lost; only commands that bear it are.
-CLIENT = r"""
-import json, os, socket, sys, time
-name, key, value, seconds, command, repeat = sys.argv[1:]
-path = "/var/run/ganeti/kvm-hypervisor/ctrl/" + name + ".serial"
-deadline = time.monotonic() + float(seconds)
-tag = command.partition("#")[2]
-pending = b""
-
-def left():
-    remaining = deadline - time.monotonic()
-    if remaining <= 0:
-        sys.exit("the guest did not say " + key + " " + value + " within " + seconds + " s")
-    return remaining
-
-with socket.socket(socket.AF_UNIX) as console:
-    console.settimeout(min(5.0, left()))
-    try:
-        console.connect(path)
-    except (FileNotFoundError, ConnectionRefusedError):
-        sys.exit(3)
-    sent = 0
-    while True:
-        if command and (not sent or repeat == "again"):
-            try:
-                console.sendall(b"\n" + command.encode() + b"\n")
-            except OSError:
-                sys.exit(3)
-            sent += 1
-        console.settimeout(min(1.0, left()))
-        try:
-            got = console.recv(65536)
-        except (TimeoutError, socket.timeout):
-            continue
-        except OSError:
-            got = b""
-        if not got:
-            sys.exit(3)
-        *lines, pending = (pending + got).split(b"\n")
-        for line in lines:
-            try:
-                message = json.loads(line)
-            except ValueError:  # the kernel's, or begun before this client came
-                continue
-            if isinstance(message, dict):
-                print(json.dumps(message), flush=True)
-                if message.get(key) == value and message.get("to", "") == tag:
-                    sys.exit(0)
-"""
+CLIENT = (ROOT / "tests/guest/console").read_text()
+"""The console's client, which runs on the instance's node."""
 
 Message = t.Dict[str, t.Any]
 
@@ -180,12 +130,12 @@ class Guest:
         return now
 
     def _asked(self, command: str, again: bool = False) -> Message:
-        tag = secrets.token_hex(4)
-        return self._talk("answer", command.split()[0], f"{command} #{tag}", again)[-1]
+        return self._talk("answer", command.split()[0], command, again)[-1]
 
     def _talk(self, key: str, value: str, command: str = "", again: bool = False) -> t.List[Message]:
         """All that the guest says until it says what is waited for."""
-        output = self.lab.run(self.node, "python3", "-c", CLIENT, self.name, key, value, str(PATIENCE), command, "again" if again else "once")
+        how = ["--command", command] * bool(command) + ["--again"] * again
+        output = self.lab.run(self.node, "python3", "-c", CLIENT, *how, "--seconds", str(PATIENCE), self.name, key, value)
         return [json.loads(line) for line in output.splitlines()]
 
     @contextlib.contextmanager
@@ -220,7 +170,7 @@ class Watch:
 
     def __init__(self, guest: Guest) -> None:
         self.start = guest.mark()
-        command = ["python3", "-c", CLIENT, guest.name, "event", "never", "3600", "", "once"]
+        command = ["python3", "-c", CLIENT, "--seconds", "3600", guest.name]
         self._process = subprocess.Popen(
             ["ssh", *guest.lab.ssh, f"{guest.node}.lab.example", "--", *map(quoted, command)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
