@@ -29,6 +29,11 @@ extends_documentation_fragment:
   - ganeti.cluster.attributes
   - ganeti.cluster.timeouts
 attributes:
+  async:
+    description: Can be run with C(async) and C(poll).
+    support: full
+    details:
+      - No progress is shown then. Choose more seconds for C(async) than the move may take.
   check_mode:
     support: full
     details:
@@ -364,7 +369,7 @@ options:
     default: 120
   stall_timeout:
     description:
-      - How long, in seconds, the copy may stand still before it is given up.
+      - How long, in seconds, nothing may move at either end before the copy is given up. There is no other limit to how long it may take.
     type: int
     default: 120
   journal_directory:
