@@ -11,7 +11,7 @@ export VENV
 export ANSIBLE_COLLECTIONS_PATH := $(BUILD)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help venv stage lab lab-destroy demo test test-unit test-couchdb test-sanity test-lint test-types test-integration \
+.PHONY: help venv stage lab lab-destroy demo test test-unit test-couchdb test-dist test-sanity test-lint test-types test-integration \
   bench-move bench-ciphers bench-storage bench-storage-lab dist clean
 
 help: ## List the targets
@@ -48,14 +48,20 @@ test-couchdb: venv ## Check what tests expect of CouchDB, against COUCHDB_URLS o
 	@mkdir -p $(BUILD); rm -f $(BUILD)/couchdb.xml
 	$(BIN)/pytest -q --junit-xml=$(BUILD)/couchdb.xml tests/conformance
 
+test-dist: venv ## Check the archive: what is in it, and how it works with the oldest and the newest ansible-core
+	@mkdir -p $(BUILD); rm -f $(BUILD)/dist.xml
+	$(BIN)/pytest -q --junit-xml=$(BUILD)/dist.xml tests/archive
+
 test-sanity: stage ## Run ansible-test's sanity tests
 	tests/tools/sanity $(VENV) $(BUILD)
 
-test-lint: stage ## Run ansible-lint, ruff, shellcheck and the checks of docs and changelog
+test-lint: stage ## Run ansible-lint, ruff, shellcheck, reuse, Galaxy's importer and the checks of docs and changelog
 	$(BIN)/ruff check
+	$(BIN)/reuse lint --lines
 	$(BIN)/shellcheck -x $$(grep -rlIE '^#!.*\b(ba)?sh\b' .ci molecule tests)
 	cd $(BUILD)/ansible_collections/ganeti/cluster && PATH=$(BIN):$$PATH && ansible-lint --offline --profile production && \
 	  antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=all --skip-rstcheck . && antsibull-changelog lint
+	tests/tools/galaxy-import
 
 test-types: stage ## Run mypy, strictly
 	$(BIN)/mypy

@@ -10,9 +10,9 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: compression_tool
 short_description: Put a compression tool for Ganeti on a node and prove that it works
-version_added: 0.1.0
+version_added: 0.2.0
 author:
-  - the ganeti.cluster authors (@ganeti)
+  - the ganeti.cluster authors (!UNKNOWN)
 description:
   - Makes a compression tool available where Ganeti's node daemon and this collection's moves find it. Run it on every node.
   - A tool is a program that compresses standard input to standard output, decompresses with C(-d), and tells with C(-h) that it is there.

@@ -10,9 +10,9 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: instance_move
 short_description: Move an instance between Ganeti clusters or between the nodes of one
-version_added: 0.1.0
+version_added: 0.2.0
 author:
-  - the ganeti.cluster authors (@ganeti)
+  - the ganeti.cluster authors (!UNKNOWN)
 description:
   - Moves an instance with its disks, network interfaces, parameters and tags to another cluster, or to another node of its own,
     verifies the copy and only then gives up the source.

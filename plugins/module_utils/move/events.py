@@ -25,7 +25,6 @@ _MOST = 2**63
 _TEXT = 64 * 1024
 _ITEMS = 4096
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
-_CONTROL = re.compile(r"[^\x20-\x7e\xa0-\U0010ffff\n]")
 
 
 def _whole(value: t.Any) -> bool:
@@ -129,7 +128,7 @@ def parse(line: bytes, command: str, node: str) -> Event:
 
 def printable(text: str) -> str:
     """*text* without anything that a terminal would act on."""
-    return _CONTROL.sub("?", text)
+    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
 
 
 def _shown(line: bytes) -> str:

@@ -33,6 +33,7 @@ _WAY = 10.0
 _ADVICE = "Open the way in the firewalls, or set data_port or data_network."
 
 _MOST_LINES = 2000
+_MOST_BYTES = 4 * events.LONGEST
 _WINDOW = 10.0
 """An endpoint says something once a second and as many lines more as it has phases; one that says much more is none of ours."""
 
@@ -104,7 +105,7 @@ def _line(message: t.Mapping[str, t.Any]) -> bytes:
 
 def _lines(process: SshProcess, node: str) -> t.Iterator[bytes]:
     """An endpoint's lines; raise StreamFailed where one is too long, or there are too many of them."""
-    counted, since = 0, time.monotonic()
+    counted, amount, since = 0, 0, time.monotonic()
     while True:
         line = process.stdout.readline(events.LONGEST)
         if not line:
@@ -113,11 +114,11 @@ def _lines(process: SshProcess, node: str) -> t.Iterator[bytes]:
             if len(line) < events.LONGEST:
                 return  # cut off by its end, of which standard error tells more
             raise StreamFailed(f"Node {node} answered with a line of more than {events.LONGEST} bytes, which no endpoint does.")
-        counted += 1
         if time.monotonic() - since > _WINDOW:
-            counted, since = 0, time.monotonic()
-        if counted > _MOST_LINES:
-            raise StreamFailed(f"Node {node} answered with more than {_MOST_LINES} lines in {_WINDOW:.0f} seconds, which no endpoint does.")
+            counted, amount, since = 0, 0, time.monotonic()
+        counted, amount = counted + 1, amount + len(line)
+        if counted > _MOST_LINES or amount > _MOST_BYTES:
+            raise StreamFailed(f"Node {node} answered with more in {_WINDOW:.0f} seconds ({counted} lines, {amount} bytes) than any endpoint does.")
         yield line
 
 

@@ -94,17 +94,19 @@ def _work(plan: ReceivePlan, connections: t.Sequence[Connection], lane: int, rep
     policy.check_peer(plan.ciphers, connection.getpeername()[0])
     agreed = tls.negotiated(connection, plan.ciphers)
     source = input_(connection, plan.tool)
-    digests, payload = store_frames(plan.disks, plan.checksum, source, reporter)
+    descriptors = [open_disk(disk, write=True) for disk in plan.disks]
+    digests, payload = store_frames(plan.disks, descriptors, plan.checksum, source, reporter)
     source.finish()
     connection.sendall(frames.STORED)
     reporter.finished(digests=[digest.hexdigest() for digest in digests], payload=payload, done=payload, tls=agreed)
 
 
-def store_frames(disks: t.Sequence[Disk], name: str, source: Input, reporter: Reporter) -> t.Tuple[t.List[DiskDigest], int]:
+def store_frames(
+    disks: t.Sequence[Disk], descriptors: t.Sequence[int], name: str, source: Input, reporter: Reporter
+) -> t.Tuple[t.List[DiskDigest], int]:
     """Write the frames of one lane, with checksums of the kind *name*; return the digests and bytes of payload."""
     checksum = CHECKSUMS[name]
     sizes = [disk.size for disk in disks]
-    descriptors = [open_disk(disk, write=True) for disk in disks]
     digests = [DiskDigest() for _disk in disks]
     header = bytearray(frames.HEADER.size + checksum.size)
     buffer = bytearray(BLOCK)

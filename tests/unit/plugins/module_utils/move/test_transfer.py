@@ -6,13 +6,19 @@
 
 from __future__ import annotations
 
+import datetime
 import os
+import queue
+import socket
 import sys
+import time
+import types
 
 import pytest
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import StreamFailed
 from ansible_collections.ganeti.cluster.plugins.module_utils.move import nodes
+from ansible_collections.ganeti.cluster.plugins.module_utils.move.certificates import identities
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.progress import Progress
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.transfer import Copy, Transfer
 
@@ -107,3 +113,37 @@ def test_a_node_that_stands_still_is_given_up(host, disks):
 
 def test_the_way_between_nodes_is_gone_for_real(host):
     assert nodes.reachable(host("b2"), "127.0.0.1", 0, host("a2")) is None
+
+
+@pytest.mark.parametrize(("days", "node"), [(3, "a2"), (-40, "a2")])
+def test_a_wrong_clock_is_named_and_no_firewall(host, monkeypatch, days, node):
+    """Certificates of another time stand for a node's wrong clock; both ends would find them, and one is enough to know."""
+    when = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=days)
+    monkeypatch.setattr(nodes, "identities", lambda move_id: identities(move_id, when))
+    why = nodes.reachable(host("b2"), "127.0.0.1", 0, host(node))
+    assert why.startswith(f"The clock of node {node} is ") and "controller's" in why and "firewall" not in why
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(-172800, "is 172800 seconds behind the controller's"), (86400, "is 86400 seconds ahead of the controller's")])
+def test_how_wrong_a_clock_is_stands_in_the_message(host, seconds, words):
+    end = types.SimpleNamespace(host=host("b2"), role="destination")
+    event = {"event": "failed", "message": "x", "secondary": False, "clock": time.time() + seconds}
+    assert words in nodes.failure(queue.Queue(), end, event, "The copy failed").message
+
+
+def test_a_way_that_is_closed_says_what_to_do(host, monkeypatch):
+    monkeypatch.setattr(nodes, "_WAY", 0.5)
+    with socket.create_server(("127.0.0.2", 0)) as server:
+        port = server.getsockname()[1]
+        why = nodes.reachable(host("b2"), "127.0.0.2", port, host("a2"))
+    assert f"Cannot listen on 127.0.0.2 port {port}" in why and "set data_port" in why
+
+
+def test_the_words_of_who_knows_are_taken(host):
+    """A broken connection is an echo; the other end says what broke it."""
+    ends = [types.SimpleNamespace(host=host(name), role=role) for name, role in (("a2", "source"), ("b2", "destination"))]
+    echo = {"event": "failed", "message": "It broke.", "secondary": True, "clock": None}
+    arriving = queue.Queue()
+    arriving.put((ends[1], {**echo, "message": "No room.", "secondary": False}))
+    assert nodes.failure(arriving, ends[0], echo, "The copy failed").message == "The copy failed on the destination node b2: No room."
+    assert nodes.failure(arriving, ends[0], echo, "The copy failed", 0.1).message == "The copy failed on the source node a2: It broke."

@@ -21,10 +21,10 @@ MOVE = "0123456789abcdef"
 
 
 class Endpoint:
-    """One endpoint's process; ``limit`` is the largest file it may write."""
+    """One endpoint's process; ``limit`` is the largest file it may write, ``faults`` a program that spoils the system's functions first."""
 
-    def __init__(self, request, limit=None, suites=()):
-        command = [sys.executable, "-I", "-c", bundle.BOOT, *suites]
+    def __init__(self, request, limit=None, suites=(), faults=""):
+        command = [sys.executable, "-I", "-c", f"{faults}\n{bundle.BOOT}", *suites]
         if limit is not None:
             command = ["prlimit", f"--fsize={limit}", *command]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -103,9 +103,9 @@ def empty(path, size):
     return str(path)
 
 
-def requests(keys, sources, targets, tool="none", lanes=2, checksum="crc32", readback=False):
-    """What the two endpoints are asked to do; the sender lacks the port, and is told the paths last."""
-    sizes = [os.stat(path).st_size for path in sources]
+def requests(keys, sources, targets, tool="none", lanes=2, checksum="crc32", readback=False, sizes=None):
+    """What the two endpoints are asked to do; the sender lacks the port, and is told the paths last. Devices need their *sizes* given."""
+    sizes = sizes or [os.stat(path).st_size for path in sources]
     common = {"move_id": MOVE, "lanes": lanes, "tool": tool, "checksum": checksum, "address": "127.0.0.1"}
     send = {**common, **keys[0]._asdict(), "command": "send", "sizes": sizes, "paths": sources}
     receive = {**common, **keys[1]._asdict(), "command": "receive", "disks": list(zip(targets, sizes)), "port": 0, "readback": readback}

@@ -91,7 +91,3 @@ def main() -> int:
         controller.say("failed", message=sentence(error), secondary=broken(error), clock=None)
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
