@@ -179,6 +179,7 @@ OPCODES: Mapping[str, Opcode] = {
     "OP_CLUSTER_REDIST_CONF": _opcode("", "", Route("PUT", "/2/redistribute-config")),
     "OP_CLUSTER_VERIFY": _opcode("", "debug_simulate_errors error_codes skip_checks ignore_errors verbose group_name verify_clutter"),
     "OP_OS_DIAGNOSE": _opcode("output_fields", "names"),
+    "OP_EXT_STORAGE_DIAGNOSE": _opcode("output_fields", "names"),
     "OP_QUERY": _opcode("what fields", "use_locking qfilter"),
     "OP_NODE_SET_PARAMS": _opcode(
         "node_name",

@@ -96,8 +96,9 @@ class Node(t.NamedTuple):
 
 def instance(cluster: Cluster, name: str) -> t.Optional[Instance]:
     """The instance that has exactly this *name*, or None where there is none."""
-    # Ganeti answers with a longer name that begins with the labels of this one, too.
-    row = next((row for row in cluster.query("instance", _INSTANCE_FIELDS, ["=", "name", name]) if row["name"] == name), None)
+    # Ganeti takes a name for the first labels of longer ones, too. Asked for that name alone it would answer with an error where it fits
+    # several, as the two that a move within a cluster has renamed; a condition of the kind "all of" just gives all that fit.
+    row = next((row for row in cluster.query("instance", _INSTANCE_FIELDS, ["&", ["=", "name", name]]) if row["name"] == name), None)
     if row is None:
         return None
     return Instance(
@@ -179,8 +180,9 @@ def providers(cluster: Cluster) -> t.Optional[t.Dict[str, t.Set[str]]]:
     """The providers of ``ext`` disks and the names of their parameters; None where the cluster is reached by RAPI, which does not tell."""
     if cluster.transport == "rapi":
         return None
-    rows = cluster.query("extstorage", ["name", "parameters"])
-    return {str(row["name"]): {str(parameter[0]) for parameter in row["parameters"] or ()} for row in rows}
+    diagnose = opcode("OP_EXT_STORAGE_DIAGNOSE", output_fields=["name", "parameters"], names=[])  # luxid refuses a query
+    (rows,) = jobs.run(cluster, [diagnose], timeout=_LOCK_TIMEOUT, lock_timeout=_LOCK_TIMEOUT, label="ask for providers of ext disks")
+    return {str(name): {str(parameter[0]) for parameter in parameters or ()} for name, parameters in rows}
 
 
 def networks(cluster: Cluster) -> t.Set[str]:
