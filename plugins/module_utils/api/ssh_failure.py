@@ -109,14 +109,14 @@ def _denied(answer: Answer, match: t.Match[str], said: str) -> GanetiError:
     who = re.match(r"(\S+)@(\S+): ", match[0])
     user, name = (who[1], _on_the_way(answer, who[2])) if who else (answer.user, answer.name)
     offered = list(dict.fromkeys(re.findall(r"^debug1: Offering public key: (.+?) \S+ SHA256:", said, re.MULTILINE)))
+    unprotected = re.search(r"Permissions \S+ for '(.+)' are too open", said)
+    if unprotected:
+        return AuthenticationFailed(f"The private key {unprotected[1]} can be read by others, so OpenSSH does not use it: chmod 600 it.")
     accepted = re.findall(r"^debug1: Server accepts key: (.+?) \S+ SHA256:", said, re.MULTILINE)
     if accepted and "Authenticated to" not in said.rpartition("debug1: Server accepts key: ")[2]:
         return AuthenticationFailed(
             f"{name} would let {user} in with the key {accepted[-1]}, but it cannot be used without its passphrase: load it into an agent with: ssh-add"
         )
-    unprotected = re.search(r"Permissions \S+ for '(.+)' are too open", said)
-    if unprotected:
-        return AuthenticationFailed(f"The private key {unprotected[1]} can be read by others, so OpenSSH does not use it: chmod 600 it.")
     keys = "no key at all" if not offered else "the " + ("key " if len(offered) == 1 else "keys ") + ", ".join(offered[:8])
     return AuthenticationFailed(
         f"{name} does not let {user} in with {keys}: add a public key to {user}'s authorized_keys there, or name the right user and private key."

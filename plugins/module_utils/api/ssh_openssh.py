@@ -9,7 +9,7 @@ the whole of its process group: no ``ssh``, no jump and no ProxyCommand outlives
 (setsid), so that Ctrl-C reaches the controller only, which may need its connections to undo what it did.
 
 A session cannot become a connection of its own: where the connection is gone or the host refuses one more session, OpenSSH would connect anew,
-and gets a ProxyCommand that only says so.
+and gets a ProxyCommand that leads nowhere.
 """
 
 from __future__ import annotations
@@ -37,11 +37,9 @@ kill -KILL 0
 """
 """Runs a command until it ends or the guard's standard input does; leaves nothing of its process group and removes the directory."""
 
-_REFUSED = b"ganeti.cluster: no session"
-_SESSION = (
-    "-F", "/dev/null", "-o", "ControlMaster=no", "-o", "BatchMode=yes", "-o", f"ProxyCommand=echo {_REFUSED.decode()} >&2",
-    "-o", "LogLevel=ERROR", "-T",
-)  # fmt: skip
+_REFUSED = b"mux_client_request_session: "
+"""How ssh starts to say that the host did not take one more session."""
+_SESSION = ("-F", "/dev/null", "-o", "ControlMaster=no", "-o", "BatchMode=yes", "-o", "ProxyCommand=false", "-o", "LogLevel=ERROR", "-T")
 _STATUS_OF_SSH = 255
 """The exit status of ssh where it is not the command's (it is the command's too, where a signal ended that)."""
 

@@ -89,11 +89,15 @@ class Session:
         self._channel.close()
 
     def _read_error(self, size: int) -> bytes:
-        try:
-            return bytes(self._channel.recv_stderr(size))
-        except OSError:
-            # The channel was closed; whoever waits for the command finds out.
-            return b""
+        while True:
+            try:
+                return bytes(self._channel.recv_stderr(size))
+            except socket.timeout:
+                # The time limit is the reader's of standard output.
+                continue
+            except OSError:
+                # The channel was closed; whoever waits for the command finds out.
+                return b""
 
 
 class Connection:

@@ -125,8 +125,8 @@ def test_a_lost_connection_is_told_and_made_anew(sshd: Sshd, options: dict[str, 
     with SshHost(HOST, options) as host:
         reader = host.popen(["cat"])
         with pytest.raises(ConnectionFailed, match=f"sh on {HOST} was lost"):
-            # The parent of the session's shell is the server's process for this connection.
-            host.run(["sh", "-c", "kill -9 $(ps -o ppid= -p $PPID) $PPID; sleep 60"])
+            # The parent of a session's shell is the server's process for this connection.
+            host.run(["sh", "-c", "kill -9 $PPID; sleep 60"])
         assert list(reader) == []
         with pytest.raises(ConnectionFailed, match=f"cat on {HOST} was lost"):
             reader.wait(60)
@@ -272,9 +272,10 @@ def test_what_is_behind_a_jump_host_and_what_is_not(sshd: Sshd, jump: Sshd, opti
         f"Host near\n HostName {HOST}\n Port {jump.port}\n IdentityFile {user_key}\n"
     )
     known.write_text(sshd.known_as("far.invalid") + jump.known_as(HOST))
-    with pytest.raises(ConnectionFailed, match=f"The jump host {USER}@near does not reach far.invalid port {sshd.port}: "), SshHost(
-        "far.invalid", options
-    ) as host:
+    with (
+        pytest.raises(ConnectionFailed, match=f"The jump host {USER}@near does not reach far.invalid port {sshd.port}: "),
+        SshHost("far.invalid", options) as host,
+    ):
         host.connect()
     with SshHost("far.invalid", options, fallback_address=HOST) as host:
         assert host.run(["echo", "found"])[1] == b"found\n"
@@ -312,13 +313,19 @@ def test_a_name_that_does_not_resolve_falls_back_but_keeps_its_key(sshd: Sshd, o
 
 def test_nobody_there(sshd: Sshd, options: dict[str, Any]) -> None:
     sshd.stop()
-    with pytest.raises(ConnectionFailed, match=f"{HOST} cannot be reached by SSH on {HOST} port {sshd.port}: Connection refused"), SshHost(HOST, options) as host:
+    with (
+        pytest.raises(ConnectionFailed, match=f"{HOST} cannot be reached by SSH on {HOST} port {sshd.port}: Connection refused"),
+        SshHost(HOST, options) as host,
+    ):
         host.connect()
     sshd.start()
 
 
 def test_somebody_who_speaks_no_ssh(options: dict[str, Any]) -> None:
-    program = "import socket; s=socket.create_server(('127.0.0.1',0)); print(s.getsockname()[1],flush=True); c,_=s.accept(); c.sendall(b'220 smtp\\r\\n'*999); c.recv(9)"
+    program = (
+        "import socket; s=socket.create_server(('127.0.0.1',0)); print(s.getsockname()[1],flush=True)\n"
+        "c,_=s.accept(); c.sendall(b'220 smtp\\r\\n'*999); c.recv(9)"
+    )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout
         port = int(server.stdout.readline())
@@ -332,9 +339,10 @@ def test_a_silent_host_does_not_hold_us(options: dict[str, Any]) -> None:
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout
         port = int(server.stdout.readline())
-        with pytest.raises(ConnectionFailed, match=f"{HOST} cannot be reached by SSH: .*timed out"), SshHost(
-            HOST, {**options, "port": port, "connect_timeout": 1}
-        ) as host:
+        with (
+            pytest.raises(ConnectionFailed, match=f"{HOST} cannot be reached by SSH: .*timed out"),
+            SshHost(HOST, {**options, "port": port, "connect_timeout": 1}) as host,
+        ):
             host.connect()
         server.kill()
 

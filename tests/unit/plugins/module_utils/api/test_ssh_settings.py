@@ -180,7 +180,7 @@ def test_options_come_before_the_configuration(tmp_path: Path) -> None:
     config = tmp_path / "my [own] 'config'"
     config.write_text(f"User joe\nPort 99\nIdentityFile {tmp_path}/other\nUserKnownHostsFile /k\nProxyJump j\n")
     config.chmod(0o666)
-    known = tmp_path / "known \"hosts\" $HOME %h"
+    known = tmp_path / 'known "hosts" $HOME %h'
     found = answer(config, user="root", port=22, private_key_file=str(key), known_hosts_file=str(known))
     assert (found.user, found.port, found.proxy_jump) == ("root", 22, "j")
     assert found.key_files == (str(key), f"{tmp_path}/other")
