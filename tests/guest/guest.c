@@ -23,9 +23,10 @@
  * The console speaks lines of JSON. {"event": ...}: "ready" once, "wrote" four times a second at most, "stopped", "failed",
  * "ignored". {"answer": COMMAND, ...} answers one line of input, "COMMAND [NUMBER] [#TAG]", and repeats the tag.
  *
- *   status     what goes on               rate N     write N KiB/s from now on
- *   verify     read all of it again       fill N     write N MiB (to each disk) and let `verify` check them
- *   free       discard what fill wrote    poweroff   write the last record and switch off; the power button does the same
+ *   ready      the event again            status     what goes on
+ *   verify     read all of it again       rate N     write N KiB/s from now on
+ *   free       discard what fill wrote    fill N     write N MiB of noise (to each disk), which `verify` then checks as well
+ *   poweroff   write the last record and switch off; the power button does the same
  *
  * Kernel arguments: guest.rate=N. For tests without a virtual machine the program also runs as an ordinary process,
  * `guest RATE FILE...`, with the files as its disks; `poweroff` or the end of its input end it.
@@ -57,6 +58,7 @@ typedef uint64_t u64;
 #define EDGE (MIB / BLOCK)  /* blocks in each edge */
 #define BATCH (MIB / BLOCK) /* records written between two flushes, at most */
 #define LOG_MOST (32 * MIB)
+#define SMALLEST (8 * MIB) /* of disks */
 #define DISKS 16
 #define INTERVAL 250 /* milliseconds between two acknowledgements, at least */
 #define SECTOR_DISCARD _IO(0x12, 119) /* BLKDISCARD; musl has no linux/fs.h */
@@ -106,6 +108,7 @@ static int machine; /* whether this is a virtual machine */
 static int failed, finished;
 static struct block *buffer; /* BATCH blocks */
 static char problem[200];    /* what is wrong with a disk, in words */
+static char found[700];      /* what was found at the start, as JSON */
 
 /* ---- console ---- */
 
@@ -242,7 +245,7 @@ static void make_edge(int disk, u64 place)
 
 static u64 edge_place(const struct disk *d, int index) { return index < EDGE ? (u64)index * BLOCK : d->size - MIB + (u64)(index - EDGE) * BLOCK; }
 
-/* A disk is new if its first block is zeros, and the others of its edges are zeros or what an interrupted make_new left. */
+/* A disk is new if its first block is zeros, the others of its edges are zeros or what an interrupted make_new left, and it has no log. */
 static int is_new(int disk)
 {
     struct disk *d = &disks[disk];
@@ -256,7 +259,7 @@ static int is_new(int disk)
         if (!i || !intact(buffer, EDGE_BLOCK, disk, place))
             return 0;
     }
-    return 1;
+    return read_at(d, buffer, BLOCK, MIB + BLOCK) && buffer->magic != magic; /* no record number 1: only its first block was lost */
 }
 
 /* Writes the edges; the block that makes the disk the guest's own comes last. */
@@ -394,7 +397,7 @@ static int open_disk(const char *path)
         d->really = about.st_size;
     const char *base = strrchr(path, '/');
     snprintf(d->name, sizeof d->name, "%s", base ? base + 1 : path);
-    return d->really >= 8 * MIB;
+    return 1;
 }
 
 /* Takes a disk as the guest's own, if it is: 1; or as a new one: 2; or leaves it alone: 0. */
@@ -409,9 +412,9 @@ static int take_disk(const char *path)
     d->start = 1;
     if (buffer->magic == magic && buffer->kind == EDGE_BLOCK) {
         log_id = buffer->log;
-        own = intact(buffer, EDGE_BLOCK, count, 0) && buffer->size >= 8 * MIB;
+        own = intact(buffer, EDGE_BLOCK, count, 0) && buffer->size >= SMALLEST;
         d->size = buffer->size, d->start = buffer->start;
-    } else if (is_new(count))
+    } else if (d->size >= SMALLEST && is_new(count))
         own = 2;
     if (known || own != 1)
         log_id = known; /* of the first disk; another's shows as damage */
@@ -470,10 +473,11 @@ static void take_all(char **paths, int number)
             whole = wrong(i, "it cannot be flushed; error", errno);
     }
     failed = !whole;
-    SAY("{\"event\": \"ready\", \"ok\": %s, \"what\": \"%s\", \"log\": \"%016" PRIx64 "\", \"new\": %s, \"disks\": %d, \"first\": %" PRIu64 ", \"last\": %" PRIu64
-        ", \"stopped\": %s, \"boot\": %" PRIu64 ", \"filled_mib\": %" PRIu64 ", \"digest\": \"%016" PRIx64 "\", \"uptime_ms\": %" PRIu64 ", \"silent_ms\": %" PRIu64 "}",
+    snprintf(found, sizeof found, "\"ok\": %s, \"what\": \"%s\", \"log\": \"%016" PRIx64 "\", \"new\": %s, \"disks\": %d, \"first\": %" PRIu64 ", \"last\": %" PRIu64
+        ", \"stopped\": %s, \"boot\": %" PRIu64 ", \"filled_mib\": %" PRIu64 ", \"digest\": \"%016" PRIx64 "\", \"uptime_ms\": %" PRIu64 ", \"silent_ms\": %" PRIu64,
         word(whole), problem, log_id, word(!any), count, first_record(), last, word(newest_kind == STOPPED), boot, filled / (MIB / BLOCK), fill_sum,
         now(CLOCK_MONOTONIC), newest_time && now(CLOCK_REALTIME) > newest_time ? now(CLOCK_REALTIME) - newest_time : 0);
+    SAY("{\"event\": \"ready\", %s}", found);
 }
 
 /* ---- writing ---- */
@@ -568,6 +572,8 @@ static void obey(char *line)
         SAY("{\"answer\": \"status\", \"to\": \"%s\", \"ok\": %s, \"log\": \"%016" PRIx64 "\", \"disks\": %d, \"last\": %" PRIu64 ", \"boot\": %" PRIu64
             ", \"rate\": %" PRIu64 ", \"filled_mib\": %" PRIu64 ", \"uptime_ms\": %" PRIu64 "}",
             tag, word(!failed), log_id, count, last, boot, rate, filled / (MIB / BLOCK), now(CLOCK_MONOTONIC));
+    else if (!strcmp(name, "ready"))
+        SAY("{\"answer\": \"ready\", \"to\": \"%s\", %s}", tag, found);
     else if (!strcmp(name, "rate") && words == 2) {
         rate = number, owed = 0;
         SAY("{\"answer\": \"rate\", \"to\": \"%s\", \"ok\": true, \"rate\": %" PRIu64 "}", tag, rate);
