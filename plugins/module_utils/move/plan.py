@@ -195,7 +195,7 @@ def difference(source: Source, info: Info, options: Options, node: t.Optional[st
     tracker.keep("state", instance.admin_state, "up" if will_run(instance, options.start) else "down")
     tracker.keep("source", "in use", options.source_after)
     for index, (disk, stated) in enumerate(zip(source.disks, made.disks)):
-        tracker.keep(f"disk/{index}", volumes.shown_source(disk, own_params(source, disk)), volumes.shown(disk, template, stated))
+        tracker.keep(f"disk/{index}", volumes.shown_source(disk, own_params(source, disk)), volumes.shown(template, stated))
     for index, (nic, wanted) in enumerate(zip(instance.nics, made.nics)):
         tracker.keep(f"nic/{index}", interfaces.of_source(nic).shown(), wanted.shown())
     for kind, stated_ in (("hvparams", made.hypervisor), ("beparams", made.backend), ("osparams", made.os)):

@@ -173,19 +173,25 @@ def _lock(seen: Clusters, options: Options) -> Problems:
 def _name(seen: Clusters, options: Options) -> Problems:
     if seen.holder is None:
         return
-    where, mark = seen.destination_info["name"], tags.marks(seen.holder.tags).get("moved-to")
-    if mark is not None and mark.value == seen.source.instance.uuid:
+    where, left = seen.destination_info["name"], _left_behind(seen.holder)
+    if left is not None and left[1] == seen.source.instance.uuid:
         yield (
-            f"On {where} the name {options.destination_name} is taken by the copy that move {mark.move_id} of this very instance has left there, fenced: "
+            f"On {where} the name {options.destination_name} is taken by the copy that move {left[0]} of this very instance has left there, fenced: "
             f"remove it if nobody needs it any more (gnt-instance remove {options.destination_name}), or set destination_name."
         )
-    elif mark is not None:
+    elif left is not None:
         yield (
             f"On {where} the name {options.destination_name} is taken by the fenced copy of an instance that was moved away to another one "
-            f"({mark.value}): remove it if nobody needs it any more, or set destination_name."
+            f"({left[1]}): remove it if nobody needs it any more, or set destination_name."
         )
     else:
         yield f"{where} already has an instance {options.destination_name}: set destination_name, or remove that instance."
+
+
+def _left_behind(instance: Instance) -> t.Optional[t.Tuple[str, str]]:
+    """The move that has left an instance behind, and the UUID of the one that replaced it; None where none has."""
+    marks = (tag[len(tags.PREFIX):].split(":") for tag in tags.own(instance.tags))
+    return next(((mark[0], mark[2]) for mark in marks if len(mark) == 3 and mark[1] == "moved-to"), None)
 
 
 def _template(seen: Clusters, options: Options) -> Problems:

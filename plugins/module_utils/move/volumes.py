@@ -78,7 +78,7 @@ def directory(info: t.Mapping[str, t.Any], template: str) -> t.Optional[str]:
     return os.path.normpath(found) if found else None
 
 
-def shown(disk: InstanceDisk, template: str, made: t.Mapping[str, t.Any]) -> Parameters:
+def shown(template: str, made: t.Mapping[str, t.Any]) -> Parameters:
     """A disk for a diff: MiB, mode, name, template, and the provider's parameters."""
     return {"template": template, **{name: value for name, value in made.items() if value is not None}}
 
@@ -86,4 +86,4 @@ def shown(disk: InstanceDisk, template: str, made: t.Mapping[str, t.Any]) -> Par
 def shown_source(disk: InstanceDisk, own: t.Mapping[str, t.Any]) -> Parameters:
     """A disk of the source for a diff."""
     made = {"size": disk.size, "mode": disk.mode, "name": disk.name, **(providers_parameters(disk, own, {}) if disk.template == EXT else {})}
-    return shown(disk, disk.template, made)
+    return shown(disk.template, made)

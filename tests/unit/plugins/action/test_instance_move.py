@@ -20,7 +20,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.move.progress impor
 
 ROOT = Path(__file__).resolve().parents[4]
 ARGUMENTS = {"name": "No Host Name", "source": {"address": "a1.example.com"}, "destination": {"address": "b1.example.com"}}
-REFUSAL = "name is 'No Host Name', which is not a host name in lower case."
+REFUSAL = "name is 'no host name', which is not a host name: use letters, digits, dashes, underscores and dots, 255 of them at most."
 
 
 @pytest.fixture
