@@ -14,7 +14,7 @@ import pytest
 
 from . import allot
 from .databases import Databases, switch
-from .lab import STORAGE, Lab, Result, Site, eventually, side_by_side
+from .lab import STORAGE, Lab, Site, eventually
 from .moves import Move, Way
 
 # Tests compare what the collection knows with what the lab's Ganeti has.

@@ -101,12 +101,12 @@ class Lab:
         nodes = [each for cluster in self.description["clusters"].values() for each in cluster["nodes"]]
         return next(str(each["ip"]) for each in nodes if each["name"] == f"{node}.{DOMAIN}")
 
-    @functools.lru_cache(maxsize=None)  # noqa: B019 # there is one lab
+    @functools.cache  # noqa: B019 # there is one lab
     def ganeti(self, cluster: str) -> Ganeti:
         """A cluster's own socket, on the master that it was made with."""
         return Ganeti(functools.partial(self.master, cluster))
 
-    @functools.lru_cache(maxsize=None)  # noqa: B019
+    @functools.cache  # noqa: B019
     def release(self, cluster: str) -> str:
         """The release of Ganeti that a cluster says it runs."""
         return str(self.ganeti(cluster).call("QueryClusterInfo")["software_version"])
@@ -139,7 +139,8 @@ class Lab:
 
     def fields(self, cluster: str, instance: str, *fields: str) -> t.Optional[t.List[str]]:
         """Fields of an instance, by the names that gnt-instance has for them, or None where there is no such instance."""
-        rows = self.ganeti(cluster).query("instance", [*fields], ["=", "name", instance])
+        # Within "&", as luxid takes a name alone for one that must be there.
+        rows = self.ganeti(cluster).query("instance", [*fields], ["&", ["=", "name", instance]])
         return next(([shown(sorted(value) if field == "tags" else value) for field, value in zip(fields, row)] for row in rows), None)
 
     def instances(self, cluster: str) -> t.List[str]:

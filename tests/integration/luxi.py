@@ -43,7 +43,7 @@ class Ganeti:
 
     def submit(self, *opcodes: Opcode) -> int:
         """The number of a job."""
-        return int(self.call("SubmitJob", list(opcodes)))
+        return int(self.call("SubmitJob", [{"reason": [], **opcode} for opcode in opcodes]))
 
     def wait(self, job: int) -> t.List[t.Any]:
         """The results of a job, which must succeed; waits as long as it takes."""

@@ -33,9 +33,9 @@ def test_everything_comes_along(lab, instance, move, way):
 
     run = move(command=True, **way.node)
     moved = run.result()
+    assert moved["changed"] and not moved["failed"], moved
     (private,) = [each["osparams_private"] for each in configuration(lab, "beta")["instances"].values() if each["name"] == name]
     assert private == {"region": "moon"} and "moon" not in "".join(run.lines)
-    assert moved["changed"] and not moved["failed"], moved
     assert lab.fields("beta", name, *PARAMETERS) == described
     assert lab.fields("beta", name, "pnode", "status") == [f"{way.destination}.lab.example", "running"]
     copied = lab.digests(way.destination, name)
