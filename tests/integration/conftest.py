@@ -35,10 +35,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("site", marker.args, indirect=True, scope="session")
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)  # xdist looks at its marks after this
 def pytest_collection_modifyitems(items: t.List[pytest.Item]) -> None:
     """Allot."""
     allot.arrange(items)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Not every pair of pytest and xdist keeps together what belongs together, and those that do not say nothing."""
+    if session.config.getoption("loadgroup", False):
+        wrong = [item.nodeid for item in session.items if allot.group(item) and not item.nodeid.endswith(f"@{allot.group(item)}")]
+        assert not wrong, f"xdist would not keep these apart: {wrong[:3]}"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -64,7 +71,8 @@ def ran(record_property: t.Callable[[str, object], None]) -> t.Callable[..., Non
     """Notes what a test really ran on, for README's matrix: what was done, and what each thing of interest was there."""
 
     def note(what: str, **facts: str) -> None:
-        record_property("ran", " ".join([what, *(f"{key}={value}" for key, value in facts.items())]))
+        minor = {key: ".".join(value.split(".")[:2]) for key, value in facts.items() if key in ("source", "destination", "release")}
+        record_property("ran", " ".join([what, *(f"{key}={value}" for key, value in {**facts, **minor}.items())]))
 
     return note
 
@@ -126,7 +134,7 @@ def instance(lab: Lab, name: str, way: Way) -> t.Callable[..., str]:
 
 @pytest.fixture
 def move(lab: Lab, tmp_path_factory: pytest.TempPathFactory, name: str, ran: t.Callable[..., None]) -> t.Iterator[t.Callable[..., Move]]:
-    """Starts a move of the test's instance; ends it when the test ends."""
+    """Starts a move of the test's instance; ends it when the test ends, and notes what those that succeeded ran on."""
     journal = tmp_path_factory.mktemp("journal")
     moves: t.List[Move] = []
     how = ("check_mode", "shown", "command")
@@ -140,6 +148,8 @@ def move(lab: Lab, tmp_path_factory: pytest.TempPathFactory, name: str, ran: t.C
     for each in moves:
         if each.process.poll() is None:
             each.kill()
+        if each.ran:
+            ran("move", **each.ran)
 
 
 @pytest.fixture
@@ -148,9 +158,9 @@ def slow(lab: Lab, way: Way, request: pytest.FixtureRequest) -> t.Iterator[None]
     assert allot.group(request.node) == allot.WIRES, "others would be slow, too"
     tc = "tc {} dev eth0 {}; ".format
     lab.run(way.source, "sh", "-e", "-c", "".join([
-        tc("qdisc replace", "root handle 1: prio bands 4 priomap 1 2 2 2 1 2 0 0 1 1 1 1 1 1 1 1"),
-        tc("qdisc replace", "parent 1:4 handle 40: tbf rate 40mbit burst 64kb latency 400ms"),
-        tc("filter replace", f"parent 1: protocol ip prio 1 handle 800::1 u32 match ip dst {lab.address(way.destination)}/32 flowid 1:4"),
+        tc("qdisc replace", "root handle 1: htb"),  # what no filter takes passes as it is
+        tc("class add", "parent 1: classid 1:1 htb rate 40mbit burst 64kb cburst 64kb"),
+        tc("filter add", f"parent 1: protocol ip u32 match ip dst {lab.address(way.destination)}/32 flowid 1:1"),
     ]))  # fmt: skip
     yield
     lab.run(way.source, "tc", "qdisc", "del", "dev", "eth0", "root")

@@ -34,7 +34,11 @@ class Move:
 
     def __init__(self, lab: Lab, journal: Path, arguments: Result, *, check_mode: bool = False, shown: bool = False, command: bool = False) -> None:
         self.lines: t.List[str] = []
+        self.ran: t.Dict[str, str] = {}
+        """What it ran on, once it has succeeded."""
+        self._lab = lab
         self.arguments = {"source": lab.side("alpha"), "destination": lab.side("beta"), "journal_directory": str(journal), **arguments}
+        self._source = self._described(self.arguments["source"], str(self.arguments["name"]))
         self._through_ansible = shown or command or check_mode
         if self._through_ansible:
             argv = ["localhost", "-m", f"ganeti.cluster.{MODULE}", "-a", json.dumps(self.arguments)]
@@ -55,10 +59,29 @@ class Move:
 
     def result(self) -> Result:
         """Wait for the end; return the module's result."""
-        if not self._through_ansible:
-            return programs.result_of(self.process, LONGEST)
-        self.lines += programs.output_of(self.process, LONGEST).splitlines(keepends=True)
-        return parsed("localhost", "".join(self.lines))
+        if self._through_ansible:
+            self.lines += programs.output_of(self.process, LONGEST).splitlines(keepends=True)
+            result = parsed("localhost", "".join(self.lines))
+        else:
+            result = programs.result_of(self.process, LONGEST)
+        if self._source and result.get("disks") and not result["failed"]:
+            self.ran = self._what_it_ran_on()
+        return result
+
+    def _what_it_ran_on(self) -> t.Dict[str, str]:
+        there = self.arguments["destination"] or self.arguments["source"]
+        name = str(self.arguments.get("destination_name") or self.arguments["name"])
+        made = self._described(there, name)
+        return {**dict(zip(("source", "from", "hypervisor", "state"), self._source)), **dict(zip(("destination", "to"), made))}
+
+    def _described(self, side: Result, name: str) -> t.List[str]:
+        """A cluster's release, and an instance's disk template, hypervisor and state there; nothing where there is none."""
+        clusters = self._lab.description["clusters"]
+        where = [key for key, each in clusters.items() if side["address"] in (each["master"], each["address"])]
+        found = self._lab.fields(where[0], name, "disk_template", "hypervisor", "oper_state") if where else None
+        if not found:
+            return []
+        return [self._lab.release(where[0]), found[0], found[1], "running" if found[2] == "True" else "stopped"]
 
     def kill(self) -> None:
         """End it as a power failure would: Ansible, its workers, the module."""
