@@ -63,6 +63,24 @@ class Ganeti:
         """The results of opcodes, run one after the other in one job."""
         return self.wait(self.submit(*opcodes))
 
+    def hold(self) -> int:
+        """A job that runs until it is let go, ten minutes at the most: its summary is TEST_DELAY(600.0)."""
+        job = self.submit({"OP_ID": "OP_TEST_DELAY", "duration": 600.0, "interruptible": True, "on_master": False})
+        while not self._door(job):
+            self.call("WaitForJobChange", job, ["status"], None, None, 1)
+        return job
+
+    def let_go(self, job: int) -> None:
+        """End a job that is held, and wait until it has ended."""
+        self._run("socat", "-", f"UNIX-CONNECT:{self._door(job)}", given="x")
+        self.wait(job)
+
+    def _door(self, job: int) -> t.Optional[str]:
+        """The socket that the job waits at."""
+        ((status, logs),) = self.call("QueryJobs", [job], ["status", "oplog"])
+        assert status not in FINAL, f"job {job} has ended as {status}"
+        return next((entry[3][0] for log in logs for entry in log if entry[2] == "delay-test"), None)
+
     def unfinished(self, *words: str) -> t.List[t.List[t.Any]]:
         """Jobs that have not ended and whose opcodes speak of any of these: number and what they do."""
         rows = self.query("job", ["id", "status", "summary", "ops"])

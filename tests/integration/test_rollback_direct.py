@@ -192,13 +192,14 @@ def test_nothing_is_stopped_beside_a_job(site, followed, back, request):
     born = serial(site, followed)
     request.getfixturevalue("image")
     serial(site, followed)
-    job = site.ganeti.submit({"OP_ID": "OP_TEST_DELAY", "duration": 40.0})
-    eventually(lambda: site.ganeti.call("QueryJobs", [job], ["status"]) == [["running"]], 60, "the job runs")
+    job = site.ganeti.hold()
     options = {"kind": "cluster", "serial": born, "parts": ["zeroing_image", "install_image"], "direct": True}
-    refused = back(**options)
+    try:
+        refused = back(**options)
+    finally:
+        site.ganeti.let_go(job)
     assert refused["failed"] and "Jobs are running or queued, so Ganeti cannot be stopped" in refused["msg"], refused
-    assert f": {job} (TEST_DELAY(40.0))" in refused["msg"]
-    site.ganeti.wait(job)
+    assert f": {job} (TEST_DELAY(600.0))" in refused["msg"]
     result = back(**options)
     assert result["changed"] and result["left"] == ["tags"], result
     assert configuration(site)["cluster"]["zeroing_image"] == ""
