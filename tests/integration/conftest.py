@@ -157,8 +157,9 @@ def slow(lab: Lab, way: Way, request: pytest.FixtureRequest) -> t.Iterator[None]
     """Lets the source's node send 40 Mbit/s to the destination's, so that a copy lasts long enough to be disturbed."""
     assert allot.group(request.node) == allot.WIRES, "others would be slow, too"
     tc = "tc {} dev eth0 {}; ".format
+    lab.run(way.source, "tc", "qdisc", "del", "dev", "eth0", "root", check=False)
     lab.run(way.source, "sh", "-e", "-c", "".join([
-        tc("qdisc replace", "root handle 1: htb"),  # what no filter takes passes as it is
+        tc("qdisc add", "root handle 1: htb"),  # what no filter takes passes as it is
         tc("class add", "parent 1: classid 1:1 htb rate 40mbit burst 64kb cburst 64kb"),
         tc("filter add", f"parent 1: protocol ip u32 match ip dst {lab.address(way.destination)}/32 flowid 1:1"),
     ]))  # fmt: skip

@@ -72,10 +72,12 @@ class Lab:
         self._sockets = tempfile.mkdtemp(prefix="ganeti-lab-")
         shared = ["-o", "ControlMaster=auto", "-o", f"ControlPath={self._sockets}/%C", "-o", "ControlPersist=600"]
         self.ssh = ["-F", self.description["ssh_config"], *shared]
+        # Ansible looks a thousand times a second whether a task has ended, if nobody stops it.
+        Path(self._sockets, "ansible.cfg").write_text("[defaults]\ninternal_poll_interval = 0.02\n")
         # Read by the server of programs.py when it starts, so that what runs on nodes takes the same connections.
         os.environ.update(
             ANSIBLE_LOCALHOST_WARNING="false", ANSIBLE_INVENTORY_UNPARSED_WARNING="false", ANSIBLE_SSH_ARGS=" ".join(self.ssh),
-            ANSIBLE_PIPELINING="true", ANSIBLE_LOCAL_TEMP=f"{self._sockets}/ansible",
+            ANSIBLE_PIPELINING="true", ANSIBLE_LOCAL_TEMP=f"{self._sockets}/ansible", ANSIBLE_CONFIG=f"{self._sockets}/ansible.cfg",
         )  # fmt: skip
 
     def close(self) -> None:
@@ -243,10 +245,11 @@ def quoted(word: str) -> str:
 
 def eventually(condition: t.Callable[[], object], seconds: float, what: str) -> None:
     """Wait until *condition* holds; fail after *seconds*."""
-    deadline = time.monotonic() + seconds
+    deadline, pause = time.monotonic() + seconds, 0.2
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.3)
+        time.sleep(pause)
+        pause = min(2.0, pause * 1.5)  # to look costs more of the processors than to wait
 
 
 def side_by_side(*calls: t.Callable[[], object]) -> None:

@@ -145,7 +145,7 @@ def test_single_values_and_lists(site, cluster):
     """Many at once, in one job; read back with gnt-cluster info and from the configuration."""
     given = {
         "compression_tools": ["gzip", "lzop", "gzip-fast", "my-tool_1"], "zeroing_image": "/srv/zero.raw", "install_image": "/srv/install.raw",
-        "enabled_disk_templates": ["file", "diskless", "sharedfile"], "shared_file_storage_dir": "/srv/ganeti/shared-file-storage",
+        "enabled_disk_templates": [*stored(site)["enabled_disk_templates"], "blockdev"], "shared_file_storage_dir": "/srv/ganeti/shared",
         "candidate_pool_size": 7, "max_running_jobs": 21, "max_tracked_jobs": 26, "maintain_node_health": True, "mac_prefix": "AA:00:09",
         "uid_pool": ["5000-5010", 6000], "reserved_lvs": ["xenvg/keep-.*"], "hidden_os": ["slow"], "blacklisted_os": ["noop"],
         "default_iallocator": "hail", "default_iallocator_params": {"verbose": "1"}, "prealloc_wipe_disks": True, "modify_etc_hosts": False,
@@ -355,8 +355,7 @@ def test_a_job_that_fails_halfway_says_what_is_in_force(site, cluster):
     site.master("gnt-cluster", "modify", "--use-external-mip-script=yes")
     site.master("ip", "link", "add", "dummy7", "type", "bridge")
     try:
-        templates = stored(site)["enabled_disk_templates"]
-        wanted = [*templates, "sharedfile"] if "sharedfile" not in templates else templates[:-1]
+        wanted = [*stored(site)["enabled_disk_templates"], "blockdev"]
         result = cluster(enabled_disk_templates=wanted, master_netdev="dummy7", max_running_jobs=33)
         assert result["failed"] and result["applied"] == ["enabled_disk_templates"], result
         assert "in force all the same: enabled_disk_templates" in result["msg"]
