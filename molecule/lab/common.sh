@@ -36,5 +36,12 @@ molecule() {
   need_venv
   mkdir -p "$state/log"
   (cd "$repo" && PATH=$venv/bin:$PATH "$here/engine" in molecule --base-config .config/molecule/config.yml "$1") >"$log" 2>&1 ||
-    die "molecule $1 failed, see $log: $(grep --max-count=1 --after-context=8 -e '^\[ERROR\]' -e '^ERROR' "$log")"
+    die "molecule $1 failed, see $log: $(failure "$log")"
+}
+
+# What failed according to molecule's log: what a command said, or else Ansible's own words.
+failure() {
+  local text
+  text=$(sed 's/\x1b\[[0-9;]*m//g; s/^ *│ //' "$1")
+  grep --max-count=1 --after-context=5 '^ *stderr: ' <<<"$text" || grep --max-count=1 --after-context=8 -e '^\[ERROR\]' -e '^ERROR' <<<"$text" || true
 }
