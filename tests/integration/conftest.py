@@ -176,7 +176,7 @@ def untouched(lab: Lab, name: str, way: Way) -> t.Callable[[], None]:
         assert lab.fields("beta", name, "status") is None
         assert lab.run("b1", "find", STORAGE, "-name", name) == "" == lab.run("b2", "find", STORAGE, "-name", name)
         assert lab.endpoints(name, way.source, "b1", "b2") == []
-        eventually(lambda: not lab.orphans(way.source, way.destination), 20, "no endpoint runs without its controller")
+        eventually(lambda: not lab.orphans(way.source, way.destination), 60, "no endpoint runs without its controller")
 
     return check
 

@@ -71,13 +71,13 @@ class Databases:
                 "--directory", f"{PLACE}/{port}", "--port", str(port), "--admin-file", f"{PLACE}/admin",
             )  # fmt: skip
         for port in ports:
-            eventually(lambda port=port: self._listens(port), 60, f"a server listens at {port}")
+            eventually(lambda port=port: self._listens(port), 240, f"a server listens at {port}")
 
     def stop(self, *ports: int) -> None:
         """End them as a power failure would."""
         for port in ports:
             self._site.master("systemctl", "kill", "--signal=KILL", f"test-couchdb-{port}", check=False)
-            eventually(lambda port=port: not self._listens(port), 60, f"no server listens at {port}")
+            eventually(lambda port=port: not self._listens(port), 240, f"no server listens at {port}")
 
     def _listens(self, port: int) -> bool:
         return bool(self._site.master("ss", "-Hltn", f"sport = :{port}").strip())

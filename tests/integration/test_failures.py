@@ -66,8 +66,8 @@ def test_ctrl_c(lab, instance, move, slow, untouched, way):
     running.wait_for(" %, ", times=2)
     assert lab.endpoints(name, way.source) and lab.endpoints(name, way.destination)
     os.killpg(running.process.pid, signal.SIGINT)
-    eventually(lambda: not lab.endpoints(name, way.source, way.destination), 10, "the endpoints are gone")
-    eventually(lambda: lab.fields("alpha", name, "status", "tags") == ["running", ""], 60, "the source runs again")
+    eventually(lambda: not lab.endpoints(name, way.source, way.destination), 40, "the endpoints are gone")
+    eventually(lambda: lab.fields("alpha", name, "status", "tags") == ["running", ""], 240, "the source runs again")
     untouched()
 
 
@@ -116,7 +116,7 @@ def test_a_move_that_is_killed_is_taken_up_by_the_next_run(lab, instance, move, 
     killed.kill()
     states = [lab.fields(cluster, name, "oper_state") for cluster in ("alpha", "beta")]
     assert states != [["True"], ["True"]], "both copies run"
-    eventually(lambda: not any(lab.ganeti(cluster).unfinished(name) for cluster in ("alpha", "beta")), 60, "Ganeti's jobs have come to their end")
+    eventually(lambda: not any(lab.ganeti(cluster).unfinished(name) for cluster in ("alpha", "beta")), 240, "Ganeti's jobs have come to their end")
 
     result = move(**way.node).result()
     assert result["changed"] and not result["failed"], result

@@ -143,7 +143,7 @@ def test_a_port_that_cannot_be_reached(lab, instance, refused, untouched, way):
 def test_an_instance_that_another_job_has_locked(lab, instance, name, refused, way):
     instance(os_type="slow", start=False)
     job = lab.ganeti("alpha").submit({"OP_ID": "OP_INSTANCE_REINSTALL", "instance_name": name})
-    eventually(lambda: sleepers(lab, way.source, name), 60, "the slow job runs")
+    eventually(lambda: sleepers(lab, way.source, name), 240, "the slow job runs")
     try:
         message = refused()
         assert sleepers(lab, way.source, name), "the job was over too early for this test to say anything"
@@ -151,7 +151,7 @@ def test_an_instance_that_another_job_has_locked(lab, instance, name, refused, w
         lab.run(way.source, "kill", *sleepers(lab, way.source, name), check=False)
     assert f"{name} is locked by" in message and "wait for that job or cancel it" in message
     assert lab.fields("beta", name, "status") is None
-    eventually(lambda: not any(number == job for number, _summary in lab.ganeti("alpha").unfinished(name)), 60, "the slow job has ended")
+    eventually(lambda: not any(number == job for number, _summary in lab.ganeti("alpha").unfinished(name)), 240, "the slow job has ended")
 
 
 def sleepers(lab, node, name):

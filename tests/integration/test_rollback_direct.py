@@ -70,7 +70,7 @@ def configuration(site):
 
 def serial(site, followed):
     """The serial number that all databases have."""
-    eventually(followed.same, 60, "both databases hold what the files do")
+    eventually(followed.same, 240, "both databases hold what the files do")
     return configuration(site)["serial_no"]
 
 
@@ -133,7 +133,7 @@ def test_a_network_and_a_filter_that_were_removed(site, followed, back):
         assert found["filters"][rule] == there["filters"][rule]
         assert site.master("gnt-network", "list", "--no-headers", "-o", "name,tags").split() == ["net1", "kept"]
         assert not back(direct=True, **options)["changed"]
-        eventually(followed.same, 60, "both databases hold what the files do")
+        eventually(followed.same, 240, "both databases hold what the files do")
 
         site.master("gnt-network", "remove", "net1")
         site.master("gnt-network", "add", "--network=10.98.0.0/28", "net1")
@@ -216,7 +216,7 @@ def test_what_is_refused_with_direct_too(site, followed, back, resident):
     refused = back(**options)
     assert refused["failed"] and "nics differs too, and says where real things are" in refused["msg"], refused
     site.lab.remove(site.name, name)
-    eventually(lambda: identity not in configuration(site)["instances"] and followed.same(), 60, "its removal is in the databases")
+    eventually(lambda: identity not in configuration(site)["instances"] and followed.same(), 240, "its removal is in the databases")
     for changes, words in (
         ({"name": identity}, "was removed, and its disks or its machine with it"),
         ({"kind": "cluster"}, "name is needed for every kind but cluster"),

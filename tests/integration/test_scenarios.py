@@ -23,7 +23,7 @@ CLUSTERS = {"backend_storage": "delta", "compression_tools": "gamma"}
 def test_scenario(lab, scenario):
     command = [str(Path(sys.executable).parent / "molecule"), "test", "--destroy=never", "--scenario-name", scenario]
     environment = {**os.environ, "NO_COLOR": "1", "PY_COLORS": "0", "ANSIBLE_FORCE_COLOR": "0"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=900)
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=1800)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -56,19 +56,19 @@ def test_whatever_happens_it_is_in_both_databases(site, followed, resident):
     name = resident(start=False)
     for _each in range(10):
         site.master("gnt-debug", "delay", "--submit", "0.1")
-    eventually(followed.same, 60, "both databases hold what the files do")
+    eventually(followed.same, 240, "both databases hold what the files do")
 
     site.master("systemctl", "kill", "--signal=KILL", "ganeti-couchdb")
     site.master("gnt-instance", "add-tags", name, "prod")
     site.master("gnt-job", "archive", *ended(site)[:3])
-    eventually(followed.same, 60, "a killed service catches up")
+    eventually(followed.same, 240, "a killed service catches up")
 
     followed.stop(PORTS[0])
     site.master("gnt-instance", "modify", "-B", "vcpus=2", name)
-    eventually(lambda: "does not answer" in site.ask("backend_storage_info")["check"], 60, "the check tells that the server is away")
+    eventually(lambda: "does not answer" in site.ask("backend_storage_info")["check"], 240, "the check tells that the server is away")
     assert not site.ask("backend_storage_info")["healthy"]
     followed.start(PORTS[0])
-    eventually(followed.same, 120, "what happened meanwhile is caught up with")
+    eventually(followed.same, 240, "what happened meanwhile is caught up with")
 
     told = site.ask("backend_storage_info")
     assert told["storage"] == "couchdb" and {each["lag"] for each in told["servers"].values()} == {0}, told
@@ -87,7 +87,7 @@ def test_the_history_of_an_instance(site, followed, resident):
     born = followed.compare()["serial"]
     site.master("gnt-instance", "add-tags", name, "prod")
     site.master("gnt-instance", "modify", "-B", "vcpus=2", name)
-    eventually(followed.same, 60, "both databases hold what the files do")
+    eventually(followed.same, 240, "both databases hold what the files do")
 
     found = site.ask("config_history", kind="instance", name=name, serial=born, since=born)
     changed = [set(each["changed"]) for each in found["revisions"]]
@@ -99,7 +99,7 @@ def test_the_history_of_an_instance(site, followed, resident):
 
     bring_back(site, name, born)
     site.lab.remove(site.name, name)
-    eventually(lambda: site.ask("config_history", kind="instance", name=found["id"])["revisions"][0]["removed"], 30, "the removal is in the history")
+    eventually(lambda: site.ask("config_history", kind="instance", name=found["id"])["revisions"][0]["removed"], 120, "the removal is in the history")
     for arguments, words in (
         ({"kind": "instance", "name": "inst60.lab.example"}, "There is no instance inst60.lab.example"),
         ({"kind": "cluster", "name": "alpha"}, "name is needed for every kind but cluster"),

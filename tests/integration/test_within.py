@@ -122,7 +122,7 @@ def test_a_killed_move_is_taken_up(lab, name, move, as_before, phase, action):
     killed = move(shown=True, **WITHIN)
     killed.wait_for(phase)
     killed.kill()
-    eventually(lambda: not lab.ganeti("alpha").unfinished(name), 60, "Ganeti's jobs have come to their end")
+    eventually(lambda: not lab.ganeti("alpha").unfinished(name), 240, "Ganeti's jobs have come to their end")
     running = [each for each in [name, *relatives(lab, name)] if lab.fields("alpha", each, "oper_state") == ["True"]]
     assert len(running) <= 1, "both copies run"
 
