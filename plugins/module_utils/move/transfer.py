@@ -175,9 +175,15 @@ class Transfer:
         if self._figures.get(key) != figures:
             self._figures[key] = figures
             self._moved = time.monotonic()
+        if event["phase"] == "copy" and event["total"]:
+            self._last.setdefault("copy", event)
         phase = _PHASES.get(event["phase"])
-        if phase is not None and event["total"] and event["done"] and phase.rank >= self._shown:
+        if phase is not None and event["total"] and event["done"] and phase.rank >= self._shown and not self._is_trifle(event):
             self._show(phase, event)
+
+    def _is_trifle(self, event: Event) -> bool:
+        """Whether emptying was over before it could be told, as that of new disks is."""
+        return bool(event["phase"] == "clear" and event["done"] == event["total"] and "clear" not in self._last)
 
     def _show(self, phase: Phase, event: Event) -> None:
         """Show how far a phase is; what came before it is over then, be it that its own last words are still on their way."""
