@@ -1,4 +1,4 @@
-# `make` lists the targets. `make test` is what CI runs; `make demo` shows a move on two real clusters.
+# `make` lists the targets. `make test` is what CI runs; `make demo` shows a move between two real clusters.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -33,18 +33,19 @@ $(VENV)/.stamp: requirements.txt tests/requirements.txt tests/tools/make-venv
 stage: venv ## Copy the collection to where Ansible finds it
 	@tests/tools/stage $(BUILD)
 
-lab: venv ## Make two real Ganeti clusters in containers, if they are not up
+lab: venv ## Make real Ganeti clusters in containers, if they are not up
 	molecule/lab/up
 
 lab-destroy: venv ## Remove them
 	molecule/lab/down
 
-demo: lab stage ## Move an instance with a real file system from one cluster to the other
+demo: venv stage ## Move a running virtual machine from Ganeti 3.0 to 3.1
+	molecule/lab/up alpha beta
 	$(LAB) env ANSIBLE_CONFIG=tests/demo/ansible.cfg $(BIN)/ansible-playbook -i molecule/inventory.yml tests/demo/demo.yml
 
 test: venv ## Run everything: lint, types, sanity and unit tests beside the lab's
 	@mkdir -p $(BUILD)
-	@$(BIN)/python tests/tools/run_all.py $(BUILD) lab,test-integration test-unit,test-couchdb,test-lint,test-types,test-sanity
+	@$(BIN)/python tests/tools/run_all.py $(BUILD) lab,test-integration test-unit,test-couchdb,test-dist,test-lint,test-types,test-sanity
 
 test-unit: venv ## Run the unit tests (under a minute)
 	@mkdir -p $(BUILD); rm -f $(BUILD)/unit.xml
