@@ -33,7 +33,8 @@ lab: venv ## Make two real Ganeti clusters in containers, if they are not up
 lab-destroy: venv ## Remove them
 	molecule/lab/down
 
-demo: lab stage ## Move an instance with a real file system from one cluster to the other
+demo: stage ## Move a running virtual machine between two real clusters, from Ganeti 3.0 to 3.1
+	molecule/lab/up alpha beta
 	$(LAB) env ANSIBLE_CONFIG=tests/demo/ansible.cfg $(BIN)/ansible-playbook -i molecule/inventory.yml tests/demo/demo.yml
 
 test: venv ## Run everything: lint, types, sanity, unit and integration
