@@ -123,7 +123,7 @@ def test_the_benchmark_refuses(lab, instance, way):
         ({"disk": 1}, "has 1 disks and none of the number 1"),
         ({"peer": f"{way.source}.lab.example"}, "is not another node than the one that"),
         ({"tools": ["-x"]}, "'-x' in tools is not a name of a compression tool"),
-        ({"tools": ["gzip", "not-there"]}, f"not-there did not answer -h on {way.source}.lab.example"),
+        ({"tools": ["gzip", "shutdown"]}, "shutdown in tools is not among the compression_tools of alpha.lab.example"),
         ({"sample_mib": 0}, "sample_mib is 0: use 1 to 1024"),
         ({"lanes": 0}, "lanes is 0: use 1 to 32"),
         ({}, "holds nothing but zeros"),

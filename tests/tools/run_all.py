@@ -3,7 +3,7 @@
 `run_all.py DIRECTORY LANE...`, a lane being targets with commas between them, run one after the other: `lab,test-integration test-lint,test-unit`.
 A target's output is shown as a whole when it has ended; until then it is in DIRECTORY/log. What comes after a `lab` that failed does not run.
 
-The last line is "N passed, N failed", summed over what pytest wrote to DIRECTORY/*.xml for the targets test-unit, test-couchdb and test-integration.
+The last line is "N passed, N failed", summed over what pytest wrote to DIRECTORY/*.xml for the targets in WITH_PYTEST.
 Fails unless every target ran and succeeded, and every test passed; a test that was skipped has not passed.
 """
 
@@ -17,7 +17,7 @@ import typing as t
 from pathlib import Path
 from xml.etree import ElementTree
 
-WITH_PYTEST = {"test-unit": "unit.xml", "test-couchdb": "couchdb.xml", "test-integration": "integration.xml"}
+WITH_PYTEST = {"test-unit": "unit.xml", "test-couchdb": "couchdb.xml", "test-dist": "dist.xml", "test-integration": "integration.xml"}
 NEEDED = {"lab"}
 """What fails in vain for those that come after it in the same lane."""
 
