@@ -19,7 +19,7 @@ from . import tags
 from .facts import Instance, Nic
 from .options import Options
 
-_RELATED = re.compile(r"\.[0-9a-f]{16}\.(?:twin|old)\Z")
+RELATED = re.compile(r"\.[0-9a-f]{16}\.(?:twin|old)\Z")
 
 Opcodes = t.List[t.Dict[str, t.Any]]
 Parameters = t.Dict[str, t.Any]
@@ -33,38 +33,44 @@ class Names(t.NamedTuple):
     made: str
     final: str
 
-    def __contains__(self, name: object) -> bool:
-        return name in tuple(self)
-
 
 def names(options: Options, within: bool, move_id: str) -> Names:
     """The names that move *move_id* uses."""
     if within:
-        return Names(options.name, f"{options.name}.{move_id}.old", f"{options.name}.{move_id}.twin", options.name)
+        return Names(options.name, retired(options.name, move_id), f"{options.name}.{move_id}.twin", options.name)
     return Names(options.name, options.name, options.destination_name, options.destination_name)
 
 
-def taking_part(name: str, tagged: t.Mapping[str, t.Sequence[str]], uuids: t.Mapping[str, str]) -> t.Tuple[str, t.Optional[str]]:
-    """The names of the source and the destination of an unfinished move of *name*, or *name* and None where there is none.
+def source_of(name: str, tagged: t.Mapping[str, t.Sequence[str]], uuids: t.Mapping[str, str]) -> t.Optional[str]:
+    """The present name of the source of a move of *name*, where it may have been renamed; None where there is none.
 
     *tagged* are the tags of all instances by name, *uuids* their UUIDs.
     """
-    source, destination = name, None
-    for other in [name] + sorted(each for each in tagged if each.startswith(name) and _RELATED.match(each[len(name):])):
-        found = tags.marks(tagged.get(other, ()))
-        if "source" in found:
-            source = other
-            committed = found.get("moved-to")
-            # The destination's own marks go before the source's.
-            destination = destination or next((each for each in uuids if committed and uuids[each] == committed.value), None)
-        if "destination" in found:
-            destination = other
-    return source, destination
+    names_ = {uuid: each for each, uuid in uuids.items()}
+    for marks in tags.marks(tagged.get(name, ())).values():
+        if "destination" in marks:
+            return names_.get(marks["destination"] or "")
+    for other in sorted(each for each in tagged if is_related(each, name)):
+        for move_id, marks in tags.marks(tagged[other]).items():
+            unfinished = "source" in marks and other == retired(name, move_id)
+            if unfinished and (name not in tagged or marks.get("moved-to") == uuids[name]):
+                return other
+    return name if name in tagged else None
 
 
-def in_place(instance: Instance, options: Options) -> bool:
+def is_related(other: str, name: str) -> bool:
+    """Whether *other* is a name that a move of *name* gives to one of its instances."""
+    return other.startswith(name) and bool(RELATED.match(other[len(name):]))
+
+
+def retired(name: str, move_id: str) -> str:
+    """The name of the source after the move."""
+    return f"{name}.{move_id}.old"
+
+
+def in_place(instance: Instance, primary_node: t.Optional[str], disk_template: t.Optional[str]) -> bool:
     """Whether the instance is where it is wanted."""
-    return instance.node == options.primary_node and options.disk_template in (None, instance.disk_template)
+    return instance.node == primary_node and disk_template in (None, instance.disk_template)
 
 
 def of_twin(nic: Parameters) -> Parameters:
@@ -78,12 +84,12 @@ def of_twin(nic: Parameters) -> Parameters:
     return result
 
 
-def exchange(source: Instance, twin: Instance, names_: Names, options: Options) -> Opcodes:
+def exchange(source: Instance, twin: Instance, names_: Names, options: Options, move_id: str) -> Opcodes:
     """What is left to do so that *twin* has the name and addresses that are noted on *source*, and *source* has others.
 
     Nothing of it is done twice: a run that takes up another's work begins where that ended.
     """
-    noted = tags.addresses(source.tags)
+    noted = tags.addresses(source.tags, move_id)
     overrides = {override.number: override for override in options.nics}
     wanted: t.Dict[int, Parameters] = {}
     for index, (mac, ip) in noted.items():
@@ -102,9 +108,9 @@ def exchange(source: Instance, twin: Instance, names_: Names, options: Options) 
     ]
 
 
-def give_back(source: Instance, names_: Names) -> Opcodes:
+def give_back(source: Instance, names_: Names, move_id: str) -> Opcodes:
     """What is left to do so that *source* has the name and addresses again that are noted on it; the twin must be gone."""
-    noted = tags.addresses(source.tags)
+    noted = tags.addresses(source.tags, move_id)
     lost = {index: _differing(nic, _parameters(*noted.get(index, (nic.mac, nic.ip)))) for index, nic in enumerate(source.nics)}
     return [*_rename(source.name, names_.source), *_modify(names_.source, lost)]
 

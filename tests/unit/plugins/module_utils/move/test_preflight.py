@@ -31,7 +31,7 @@ SMALL = Node("b2", "uuid", "192.0.2.2", "198.51.100.2", True, 100, 100000)
         ({}, {"ciphers": ["AES128-SHA"]}, "within a cluster only"),
         ({"source": source(admin_state="offline", running=False)}, {}, "is marked offline"),
         ({"source": source(running=False, status="ERROR_down")}, {}, "in the state ERROR_down"),
-        ({"source": source(tags=(tags.verified(MOVE),))}, {}, "carries the tag"),
+        ({"source": source(tags=(tags.released(MOVE),))}, {}, "carries the tag"),
         ({"lock_holder": "job 17"}, {}, "is locked by job 17"),
         ({"name_taken": True}, {}, "already has an instance web.example.com"),
         ({}, {"disk_template": "drbd"}, "disk template drbd is not enabled"),

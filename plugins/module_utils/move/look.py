@@ -1,0 +1,101 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""Reading what a run decides on: the source, its copies, and the jobs about them that have not ended."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from .._errors import GanetiError
+from . import facts, tags, within
+from .options import Options
+from .session import Session
+from .state import Case, View
+
+_SETTLE = 600.0
+"""Seconds that jobs about our instances are waited for; then the run ends and says which."""
+_PAUSE = 1.0
+
+
+def identify(session: Session, options: Options) -> t.Tuple[Options, Case]:
+    """The options with the names as the clusters have them, and the case: Ganeti completes short names, we do not use them.
+
+    Raises GanetiError where the name is one that a move has given.
+    """
+    found = facts.instance(session.source.cluster, options.name)
+    name = found.name if found is not None and not _made_up(found.name) else options.name
+    if _made_up(name) and found is not None and any("source" in marks for marks in tags.marks(found.tags).values()):
+        raise GanetiError(f"{name} is the source of a move that is not finished, and only has this name meanwhile: run the task of that move again.")
+    final = name if options.destination_name == options.name else options.destination_name
+    options = options._replace(name=name, destination_name=final)
+    case = Case(
+        name=name,
+        final=final,
+        source_cluster=session.source.name,
+        destination_cluster=session.destination.name,
+        destination_uuid=str(session.destination.info["uuid"]),
+        within=session.within,
+        start=options.start,
+        source_after=options.source_after,
+        primary_node=options.primary_node,
+        disk_template=options.disk_template,
+    )
+    return options, case
+
+
+def look(session: Session, case: Case, settle: bool) -> View:
+    """Read both clusters; with *settle*, wait first until no job about our instances is under way."""
+    jobs = _settle(session, case) if settle else ()
+    tagged, uuids = facts.tagged(session.destination.cluster)
+    name = within.source_of(case.name, tagged, uuids) if case.within else case.name
+    source = facts.instance(session.source.cluster, name) if name is not None else None
+    copies = (facts.instance(session.destination.cluster, each) for each in _copies(source, case, tagged, uuids))
+    return View(source, tuple(copy for copy in copies if copy is not None), uuids.get(case.final), jobs)
+
+
+def _copies(source: t.Optional[facts.Instance], case: Case, tagged: t.Mapping[str, t.Sequence[str]], uuids: t.Mapping[str, str]) -> t.List[str]:
+    """The names of the source's copies; without a source, the copy that has the final name."""
+    if source is None:
+        made = any("destination" in marks for marks in tags.marks(tagged.get(case.final, ())).values())
+        return [case.final] if made else []
+    replaced = {marks["moved-to"] for marks in tags.marks(source.tags).values() if "moved-to" in marks}
+    return [
+        name
+        for name in sorted(tagged)
+        if uuids[name] in replaced or any(marks.get("destination") == source.uuid for marks in tags.marks(tagged[name]).values())
+    ]
+
+
+def lease_name(view: View) -> t.Optional[str]:
+    """The UUID of the source, be it that only its copy remembers it; None where there is neither."""
+    if view.source is not None:
+        return view.source.uuid
+    for copy in view.copies:
+        for marks in tags.marks(copy.tags).values():
+            if marks.get("destination"):
+                return marks["destination"]
+    return None
+
+
+def _settle(session: Session, case: Case) -> t.Tuple[str, ...]:
+    """Wait for jobs about our instances: only when they have ended is the instances' state known. Those that do not end."""
+    deadline = time.monotonic() + _SETTLE
+    while True:
+        jobs = [job for side in session.sides for job in facts.unfinished_jobs(side.cluster, lambda name: _concerns(name, case))]
+        if not jobs or time.monotonic() >= deadline:
+            return tuple(jobs)
+        time.sleep(_PAUSE)
+
+
+def _concerns(name: str, case: Case) -> bool:
+    """Whether a job about *name*, which may be short, is about one of our instances."""
+    ours = (case.name, case.final)
+    return any(each == name or each.startswith(f"{name}.") for each in ours) or within.is_related(name, case.name)
+
+
+def _made_up(name: str) -> bool:
+    """Whether a name is one that a move gives to an instance for as long as it lasts."""
+    return within.RELATED.search(name) is not None
