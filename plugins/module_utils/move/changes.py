@@ -164,7 +164,7 @@ def restore(scene: Scene, work: Work) -> t.List[Job]:
         opcodes.append(_of(named, "OP_INSTANCE_DEACTIVATE_DISKS", force=True))
     if source.admin_state == "offline":
         opcodes.append(_online(named))
-    if up and source.running is Running.NO:
+    if up and (source.running is Running.NO or source.admin_state != "up"):  # one that runs: so that Ganeti remembers that it is to
         opcodes.append(_of(named, "OP_INSTANCE_STARTUP"))
     left = [tag for tag in ours if tag != tags.restorable(scene.move_id)]
     return [Job(True, (*opcodes, *([_untag(named.name, left)] if left else [])), f"restore {named.name}")]

@@ -156,6 +156,11 @@ def bereft(scene: Scene, case: Case) -> str:
     )
 
 
+def another(case: Case) -> str:
+    """The sentence where a name has got another instance."""
+    return f"{case.name} on {case.source_cluster} is another instance than it was a moment ago: run the same task again."
+
+
 def vanished(case: Case) -> str:
     """The sentence for a copy that others have removed under way."""
     return (

@@ -47,13 +47,40 @@ def identify(session: Session, options: Options) -> t.Tuple[Options, Case]:
 
 
 def look(session: Session, case: Case, settle: bool) -> View:
-    """Read both clusters; with *settle*, wait first until no job about our instances is under way."""
-    jobs = _settle(session, case) if settle else ()
+    """Read both clusters; with *settle*, so that no job about our instances is under way.
+
+    A ticket that is not there was taken by a job, of which nobody knows yet whether it has ended. So the jobs are asked for
+    after the tags were seen, and all is read once more after that: two looks with a quiet queue between them that show the same.
+    """
+    deadline = time.monotonic() + _SETTLE
+    view = _read(session, case)
+    while settle:
+        jobs = _quiet(session, case, deadline)
+        before, view = view, view if is_unmarked(view) and not jobs else _read(session, case)
+        if jobs or view == before:
+            return view._replace(jobs=jobs)
+    return view
+
+
+def is_unmarked(view: View) -> bool:
+    """Whether no tag says anything of a move, so that there is nothing to be in doubt about."""
+    return not view.copies and (view.source is None or not tags.own(view.source.tags))
+
+
+def _read(session: Session, case: Case) -> View:
     tagged, uuids = facts.tagged(session.destination.cluster)
     name = within.source_of(case.name, tagged, uuids) if case.within else case.name
     source = facts.instance(session.source.cluster, name) if name is not None else None
-    copies = (facts.instance(session.destination.cluster, each) for each in _copies(source, case, tagged, uuids))
-    return View(source, tuple(copy for copy in copies if copy is not None), uuids.get(case.final), jobs)
+    found = (facts.instance(session.destination.cluster, each) for each in _copies(source, case, tagged, uuids))
+    return view_of(case, source, tuple(copy for copy in found if copy is not None), tagged, uuids)
+
+
+def view_of(
+    case: Case, source: t.Optional[facts.Instance], copies: t.Tuple[facts.Instance, ...], tagged: t.Mapping[str, t.Sequence[str]], uuids: t.Mapping[str, str]
+) -> View:
+    """The view out of what was read one after another; a copy that has gone meanwhile is nobody's namesake."""
+    gone = set(_copies(source, case, tagged, uuids)) - {copy.name for copy in copies}
+    return View(source, copies, None if case.final in gone else uuids.get(case.final))
 
 
 def _copies(source: t.Optional[facts.Instance], case: Case, tagged: t.Mapping[str, t.Sequence[str]], uuids: t.Mapping[str, str]) -> t.List[str]:
@@ -80,9 +107,8 @@ def lease_name(view: View) -> t.Optional[str]:
     return None
 
 
-def _settle(session: Session, case: Case) -> t.Tuple[str, ...]:
-    """Wait for jobs about our instances: only when they have ended is the instances' state known. Those that do not end."""
-    deadline = time.monotonic() + _SETTLE
+def _quiet(session: Session, case: Case, deadline: float) -> t.Tuple[str, ...]:
+    """Wait until no job about our instances is under way; those that do not end in time."""
     while True:
         jobs = [job for side in session.sides for job in facts.unfinished_jobs(side.cluster, lambda name: _concerns(name, case))]
         if not jobs or time.monotonic() >= deadline:

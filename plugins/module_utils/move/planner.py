@@ -96,6 +96,8 @@ class Memory(t.NamedTuple):
     goal: Goal
     mine: str
     """The id of the move that this run begins, if it begins one."""
+    about: str = ""
+    """The UUID of the source that this run holds the lease of."""
     reached: t.Optional[Step] = None
     """The last of its own steps that this run has done."""
     begun: bool = False
@@ -111,7 +113,7 @@ class Memory(t.NamedTuple):
     stuck: bool = False
     """Whether that step must not be tried again."""
     doubtful: bool = True
-    """Whether jobs may be under way that were not waited for."""
+    """Whether jobs may be under way that are not this run's, or of which it does not know the end: always, but while its own move goes well."""
     action: str = "none"
     """What this run has come to: move, finish, undo or none."""
 
@@ -150,9 +152,13 @@ TABLE: t.Mapping[t.Tuple[State, Goal], t.Optional[Step]] = {
 
 def plan(view: View, memory: Memory, case: Case) -> t.Tuple[Memory, Scene, t.Union[Step, End]]:
     """What to do next, the state that it follows from, and the memory with what planning adds to it."""
-    scene = recognise(view, case, memory.mine if memory.begun else "")
+    scene = recognise(view, case, memory.mine if memory.begun else "", bool(memory.failure))
     if view.jobs:
         return memory, scene, _refuse(memory, guards.unfinished(view.jobs))
+    if view.source is not None and memory.about and view.source.uuid != memory.about:
+        return memory, scene, _replaced(memory, case)
+    if scene.state is State.STRANGE and memory.begun and not memory.failure:
+        return plan(view, memory._replace(failure=scene.why), case)
     decided = _decide(scene, memory, case)
     if isinstance(decided, End):
         return memory, scene, decided
@@ -162,6 +168,11 @@ def plan(view: View, memory: Memory, case: Case) -> t.Tuple[Memory, Scene, t.Uni
     if problem and decided in OWN and not memory.failure:
         return plan(view, memory._replace(failure=problem), case)
     return memory, scene, _refuse(memory, problem) if problem else decided
+
+
+def _replaced(memory: Memory, case: Case) -> End:
+    """The end where the name belongs to another instance than this run holds the lease of; within a cluster, to the copy that it has moved."""
+    return End(True) if case.within and memory.action in ("move", "finish") else _refuse(memory, guards.another(case))
 
 
 def _decide(scene: Scene, memory: Memory, case: Case) -> t.Union[Step, End]:
@@ -184,7 +195,7 @@ def _decide(scene: Scene, memory: Memory, case: Case) -> t.Union[Step, End]:
 
 def _without_move(scene: Scene, memory: Memory, case: Case) -> t.Union[Step, End]:
     """Nothing of a move is there, or it is all done."""
-    if scene.state is State.MOVED and memory.goal is Goal.FORWARD:
+    if memory.goal is Goal.FORWARD and (scene.state is State.MOVED or memory.action in ("move", "finish")):
         return End(True)
     if memory.failure:
         undone = " The move was undone: the source is as it was, and nothing is left at the destination." if memory.begun else ""
@@ -269,9 +280,12 @@ def _troubled(memory: Memory, step: Step, failed: Failed) -> Memory:
 
 
 def _done(memory: Memory, step: Step) -> Memory:
-    after = memory._replace(doubtful=False, tried=None, tries=0, stuck=False, trouble="")
+    doubtful = bool(memory.failure) or not memory.begun
+    after = memory._replace(doubtful=doubtful, tried=None, tries=0, stuck=False, trouble="")
     if step in OWN:
         return after._replace(reached=step)
     if step in UNDOING:
         return after._replace(action="undo" if memory.action == "none" else memory.action)
-    return after._replace(action="move" if memory.begun else "finish")
+    if step in (Step.COMMIT, Step.TIDY):
+        return after._replace(action="move" if memory.begun else "finish")
+    return after

@@ -50,27 +50,22 @@ def _run(session: Session, options: Options, check_mode: bool, progress: Progres
     with interrupts.heard():
         options, case = identify(session, options)
         view = look(session, case, settle=False)
-        lease = _lease(session, case, view)
-        if lease is None:
+        about = lease_name(view)
+        if about is None:
             return _nothing(view, options, case)
+        words = {"name": case.name, "to": f"{case.final} on {case.destination_cluster}"}
+        lease = Lease(session.master().popen, str(session.source.info["master"]), about, words)
         lease.acquire()
     try:
         journal = None if check_mode else Journal(options.journal_directory, case.source_cluster, case.name, case.destination_cluster)
         try:
-            return _Run(session, options, case, lease, journal or _NoJournal(), progress, interrupts).to_the_end(check_mode)
+            memory = Memory(_goal(options), os.urandom(8).hex(), about)
+            return _Run(session, options, case, lease, journal or _NoJournal(), progress, interrupts, memory).to_the_end(check_mode)
         finally:
             if journal is not None:
                 journal.close()
     finally:
         lease.release()
-
-
-def _lease(session: Session, case: Case, view: View) -> t.Optional[Lease]:
-    name = lease_name(view)
-    if name is None:
-        return None
-    words = {"name": case.name, "to": f"{case.final} on {case.destination_cluster}"}
-    return Lease(session.master().popen, str(session.source.info["master"]), name, words)
 
 
 def _nothing(view: View, options: Options, case: Case) -> Result:
@@ -97,7 +92,15 @@ class _NoJournal(Journal):
 
 class _Run:
     def __init__(
-        self, session: Session, options: Options, case: Case, lease: Lease, journal: Journal, progress: Progress, interrupts: Interrupts
+        self,
+        session: Session,
+        options: Options,
+        case: Case,
+        lease: Lease,
+        journal: Journal,
+        progress: Progress,
+        interrupts: Interrupts,
+        memory: Memory,
     ) -> None:
         self._session = session
         self._case = case
@@ -105,8 +108,8 @@ class _Run:
         self._journal = journal
         self._interrupts = interrupts
         self._begun = time.monotonic()
-        self._memory = Memory(_goal(options), os.urandom(8).hex())
-        self._steps = Steps(session, options, case, lease, journal, progress, self._memory.mine)
+        self._memory = memory
+        self._steps = Steps(session, options, case, lease, journal, progress, memory.mine)
         self._about = ""
         """The move that this run has dealt with."""
 
@@ -122,9 +125,19 @@ class _Run:
             self._memory = learn(self._memory, decided, self._do(decided, scene))
 
     def _next(self) -> t.Tuple[Scene, t.Union[Step, End]]:
-        view = self._look()
-        self._memory, scene, decided = plan_next(view, self._memory, self._case)
-        return scene, decided
+        while True:
+            memory, scene, decided = plan_next(self._look(), self._memory, self._case)
+            if not isinstance(decided, End) or decided.well or self._still_held():
+                self._memory = memory
+                return scene, decided
+
+    def _still_held(self) -> bool:
+        """Whether what was seen is still ours to judge; where it is not, it has to be seen anew, with the lease."""
+        try:
+            self._lease.check()
+        except LeaseLost:
+            return False
+        return True
 
     def _look(self) -> View:
         """Make sure of the lease and read both clusters, with patience for connections that are gone for a moment."""
@@ -150,6 +163,7 @@ class _Run:
             self._lease.check()
         except LeaseLost:
             self._lease.acquire()
+            self._memory = self._memory._replace(doubtful=True)  # others may have been at work meanwhile
 
     def _do(self, step: Step, scene: Scene) -> t.Optional[Failed]:
         if step not in OWN:

@@ -75,8 +75,8 @@ class Scene(t.NamedTuple):
 Claims = t.Dict[str, tags.Marks]
 
 
-def recognise(view: View, case: Case, mine: str = "") -> Scene:
-    """Which state this is. Where tags of several moves meet, *mine* is the last to be dealt with, but for a released one."""
+def recognise(view: View, case: Case, mine: str = "", failing: bool = False) -> Scene:
+    """Which state this is. Where tags of several moves meet, *mine* is dealt with after those without a right, or, *failing*, before them."""
     if view.source is None:
         return _without_source(view, case)
     claims = tags.marks(view.source.tags)
@@ -89,7 +89,7 @@ def recognise(view: View, case: Case, mine: str = "") -> Scene:
     copies = {move_id: copy for move_id, copy in map(_made_by, view.copies) if move_id}
     if not claims:
         return _unclaimed(view, case, copies)
-    return _claimed(view, case, claims, copies, mine)
+    return _claimed(view, case, claims, copies, (mine, failing))
 
 
 def _made_by(copy: Instance) -> t.Tuple[str, Instance]:
@@ -169,8 +169,9 @@ def _of_copy(state: State, copy: Instance, case: Case, source: Instance) -> Scen
     return Scene(state, move_id, source, {}, copy, marks)
 
 
-def _claimed(view: View, case: Case, claims: Claims, copies: t.Mapping[str, Instance], mine: str) -> Scene:
+def _claimed(view: View, case: Case, claims: Claims, copies: t.Mapping[str, Instance], ours: t.Tuple[str, bool]) -> Scene:
     """The move to deal with now: those without a right to the source first, the one whose copy was released last."""
+    mine, failing = ours
     source = t.cast(Instance, view.source)
     released = [move_id for move_id, copy in copies.items() if "released" in _marks_of(copy, move_id)]
     if len(released) > 1 or set(released) - set(claims):
@@ -179,12 +180,13 @@ def _claimed(view: View, case: Case, claims: Claims, copies: t.Mapping[str, Inst
     unclaimed = sorted(set(copies) - set(claims))
     if unclaimed:
         return _of_copy(State.ORPHAN, copies[unclaimed[0]], case, source)
-    order = sorted(claims, key=lambda move_id: (move_id in released, move_id == mine, move_id in copies, move_id))
+    idle = [each for each, marks in claims.items() if "ready" in marks and each not in copies]
+    order = sorted(claims, key=lambda each: ((each == mine) != failing, each in released, each not in idle, each in copies, each))
     move_id = order[0]
     marks = claims[move_id]
     others = tuple(order[1:])
     elsewhere = marks.get("to")
-    if elsewhere and elsewhere != case.destination_uuid:
+    if elsewhere and elsewhere != case.destination_uuid and not (others and move_id in idle):
         return Scene(State.STRANGE, why=_elsewhere(source, move_id, elsewhere, case))
     copy = copies.get(move_id)
     if copy is None:

@@ -114,6 +114,8 @@ class Steps:
 
     def _jobs(self, step: Step, scene: Scene) -> t.List[t.List[t.Any]]:
         """Run the jobs of a step, those of both clusters at the same time; their results, a list for each."""
+        if step is Step.BEGIN:
+            changed(t.cast(Survey, self.found).source.instance, t.cast(facts.Instance, scene.source))
         jobs = JOBS[step](scene, self._work(step))
         if step is Step.STOP:
             self._stopped_at = time.monotonic()
@@ -275,15 +277,15 @@ def differing(before: t.Sequence[facts.InstanceDisk], after: t.Sequence[facts.In
         raise GanetiError(f"The disks of the source were changed while the move was prepared (there were {len(before)}, there are {len(after)}).")
 
 
-_STEADY = ("uuid", "node", "os", "hypervisor", "disk_template", "be", "hv", "custom_be", "custom_hv", "custom_os", "nics")
+_STEADY = ("uuid", "name", "node", "os", "hypervisor", "disk_template", "be", "hv", "custom_be", "custom_hv", "custom_os", "nics")
 """What the copy was made from, and has to be the same when the source is stopped."""
 
 
 def changed(before: facts.Instance, after: facts.Instance) -> None:
     """Raise GanetiError where the source is not what it was before it was stopped."""
     fields = [field for field in _STEADY if getattr(before, field) != getattr(after, field)]
-    if before.name != after.name or fields or tags.foreign(before.tags) != tags.foreign(after.tags):
-        what = ", ".join(fields) or "its name or its tags"
+    if fields or tags.foreign(before.tags) != tags.foreign(after.tags):
+        what = ", ".join(fields) or "its tags"
         raise GanetiError(f"{before.name} was changed while the move was prepared: {what}.")
 
 
