@@ -107,8 +107,8 @@ def commit(scene: Scene, _work: Work) -> t.List[Job]:
 def tidy(scene: Scene, work: Work) -> t.List[Job]:
     """Take the tags away, and the source if that is wanted."""
     jobs = []
-    if scene.copy is not None and scene.copy_marks:
-        jobs.append(_tidy_copy(scene.copy, scene.move_id))
+    if scene.copy is not None and tags.of_copies(scene.copy.tags):
+        jobs.append(_tidy_copy(scene.copy))
     source = scene.source
     if source is None:
         return jobs
@@ -116,7 +116,7 @@ def tidy(scene: Scene, work: Work) -> t.List[Job]:
         if guards.is_stopped(source):
             jobs.append(Job(True, (_offline(source), _of(source, "OP_INSTANCE_REMOVE", shutdown_timeout=0)), f"remove {source.name}"))
         return jobs
-    left = [tag for tag in tags.of_move(source.tags, scene.move_id) if "moved-to" not in tags.marks([tag])[scene.move_id]]
+    left = [tag for tag in tags.own(source.tags) if not any("moved-to" in marks for marks in tags.marks([tag]).values())]
     if left:
         # Forced, as Ganeti does not look at the disks of an instance that is offline otherwise.
         freed = [_of(source, "OP_INSTANCE_DEACTIVATE_DISKS", force=True)] if source.running is Running.NO and source.disk_template != "diskless" else []
@@ -124,13 +124,13 @@ def tidy(scene: Scene, work: Work) -> t.List[Job]:
     return jobs
 
 
-def _tidy_copy(copy: Instance, move_id: str) -> Job:
+def _tidy_copy(copy: Instance) -> Job:
     opcodes = []
     if copy.running is Running.YES and copy.admin_state == "down":
         opcodes.append(_of(copy, "OP_INSTANCE_STARTUP"))  # it runs: this makes Ganeti remember that it is to
     elif copy.running is Running.NO and copy.admin_state == "down" and copy.disk_template != "diskless":
         opcodes.append(_of(copy, "OP_INSTANCE_DEACTIVATE_DISKS"))
-    return Job(False, (*opcodes, _untag(copy.name, tags.of_move(copy.tags, move_id))), f"remove tags from {copy.name}")
+    return Job(False, (*opcodes, _untag(copy.name, tags.of_copies(copy.tags))), f"remove tags from {copy.name}")
 
 
 def take_back(scene: Scene, _work: Work) -> t.List[Job]:

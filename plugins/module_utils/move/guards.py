@@ -67,7 +67,7 @@ def source_has_its_name(scene: Scene, case: Case) -> str:
 def source_removable(scene: Scene, case: Case) -> str:
     """What is to be removed is known not to run."""
     source = scene.source
-    if source is None or case.source_after != "removed" or scene.copy_marks or is_stopped(source):
+    if source is None or case.source_after != "removed" or tags.of_copies(t.cast(Instance, scene.copy).tags) or is_stopped(source):
         return ""
     return (
         f"{_at_copy(scene, case)} is moved and in use, but {_at_source(scene, case)} is not removed, as it {source.running.value} and is marked "
@@ -104,6 +104,14 @@ def copy_has_its_name(scene: Scene, case: Case) -> str:
     if not case.within or copy.name == case.final:
         return ""
     return f"{_at_copy(scene, case)} was started before it had its name: shut it down, and run the same task again."
+
+
+def copy_answers(scene: Scene, case: Case) -> str:
+    """A copy whose start Ganeti has not noted yet is known to run, or not to."""
+    copy = scene.copy
+    if copy is None or not scene.copy_marks or copy.running is not Running.UNKNOWN or copy.admin_state == "up":
+        return ""
+    return f"The move is committed. {silent(copy, _at_copy(scene, case), case.destination_cluster, 'Run the same task again when it does, to finish it.')}"
 
 
 def is_as_wanted(scene: Scene, case: Case) -> t.Optional[bool]:
@@ -154,6 +162,21 @@ def bereft(scene: Scene, case: Case) -> str:
         f"it is left as it is. Find the source; or remove the copy (gnt-instance remove {copy.name}); or use it as it is: "
         f"gnt-instance remove-tags {copy.name} {' '.join(tags.own(copy.tags))}; gnt-instance modify --online {copy.name}."
     )
+
+
+def not_started(scene: Scene, case: Case) -> str:
+    """What is said where a released copy cannot be made to run."""
+    return f" {_at_copy(scene, case)} is complete; {_at_source(scene, case)} stays fenced. Repair that and run the same task again. {_choice(scene, case)}"
+
+
+def not_tidy(scene: Scene, case: Case) -> str:
+    """What is said where a move is not brought to its end."""
+    return f" {_at_copy(scene, case)} is moved and in use, but tidying up failed: run the same task again to finish it."
+
+
+def not_undone(scene: Scene, case: Case) -> str:
+    """What is said where an undo is not brought to its end."""
+    return f" What is left of move {scene.move_id} is not undone: repair that and run the same task again."
 
 
 def another(case: Case) -> str:

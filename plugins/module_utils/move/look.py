@@ -84,7 +84,10 @@ def view_of(
 
 
 def _copies(source: t.Optional[facts.Instance], case: Case, tagged: t.Mapping[str, t.Sequence[str]], uuids: t.Mapping[str, str]) -> t.List[str]:
-    """The names of the source's copies; without a source, the copy that has the final name."""
+    """The names of the source's copies; without a source, the copy that has the final name.
+
+    Within a cluster, also twins that a creation has made too late, when the move they were for was over.
+    """
     if source is None:
         made = any("destination" in marks for marks in tags.marks(tagged.get(case.final, ())).values())
         return [case.final] if made else []
@@ -92,8 +95,13 @@ def _copies(source: t.Optional[facts.Instance], case: Case, tagged: t.Mapping[st
     return [
         name
         for name in sorted(tagged)
-        if uuids[name] in replaced or any(marks.get("destination") == source.uuid for marks in tags.marks(tagged[name]).values())
+        if uuids[name] in replaced
+        or any(marks.get("destination") == source.uuid or _is_late(name, marks, case) for marks in tags.marks(tagged[name]).values())
     ]
+
+
+def _is_late(name: str, marks: tags.Marks, case: Case) -> bool:
+    return case.within and within.is_related(name, case.name) and "unused" in marks and "released" not in marks
 
 
 def lease_name(view: View) -> t.Optional[str]:

@@ -163,7 +163,7 @@ def plan(view: View, memory: Memory, case: Case) -> t.Tuple[Memory, Scene, t.Uni
     if isinstance(decided, End):
         return memory, scene, decided
     if decided is memory.tried and memory.stuck:
-        return memory, scene, _refuse(memory, memory.trouble)
+        return memory, scene, _refuse(memory, memory.trouble + STUCK[decided](scene, case))
     problem = next(filter(None, (guard(scene, case) for guard in GUARDS[decided])), "")
     if problem and decided in OWN and not memory.failure:
         return plan(view, memory._replace(failure=problem), case)
@@ -240,8 +240,7 @@ def _refuse(memory: Memory, why: str) -> End:
     """The end of a run that may not go on; what it was about to undo stays to be undone."""
     if not memory.failure or memory.failure == why:
         return End(False, why)
-    again = "Run the same task again to finish the undo." if "same task" not in why else ""
-    return End(False, f"{memory.failure} Undoing the move is not finished: {why} {again}".rstrip())
+    return End(False, f"{memory.failure} Undoing the move is not finished: {why}")
 
 
 GUARDS: t.Mapping[Step, t.Tuple[guards.Guard, ...]] = {
@@ -253,12 +252,21 @@ GUARDS: t.Mapping[Step, t.Tuple[guards.Guard, ...]] = {
     Step.RELEASE: (guards.source_fenced, guards.copy_unused),
     Step.RESUME: (guards.source_fenced, guards.copy_stopped),
     Step.COMMIT: (guards.source_fenced, guards.copy_has_its_name),
-    Step.TIDY: (guards.source_removable,),
+    Step.TIDY: (guards.copy_answers, guards.source_removable),
     Step.TAKE_BACK: (guards.copy_stopped,),
     Step.REMOVE: (guards.source_known, guards.copy_stopped),
     Step.RESTORE: (guards.source_known, guards.source_has_its_name),
 }
 """What has to be true for each step; the first guard that speaks ends the run with its words."""
+
+
+STUCK: t.Mapping[Step, t.Callable[[Scene, Case], str]] = {
+    Step.RESUME: guards.not_started,
+    Step.COMMIT: guards.not_tidy,
+    Step.TIDY: guards.not_tidy,
+    **dict.fromkeys((*OWN, *UNDOING), guards.not_undone),
+}
+"""What is said, after the trouble itself, where a step does not come off."""
 
 
 def learn(memory: Memory, step: Step, failed: t.Optional[Failed]) -> Memory:

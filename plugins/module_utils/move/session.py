@@ -11,6 +11,7 @@ import typing as t
 
 from .._errors import GanetiError
 from ..api import Cluster, connect, jobs
+from ..api.opcodes import OPCODES
 from ..api.ssh import SshHost
 from .facts import Node, nodes
 from .options import Options
@@ -18,6 +19,14 @@ from .options import Options
 Opcode = t.Mapping[str, t.Any]
 
 _CONFIG = "/var/lib/ganeti/config.data"
+
+
+def sayable(op: Opcode, transport: str) -> Opcode:
+    """The opcode without the instance's UUID where the transport cannot say it: RAPI takes it in a request's body only."""
+    route = OPCODES[op["OP_ID"]].route
+    if transport != "rapi" or (route is not None and route.body):
+        return op
+    return {name: value for name, value in op.items() if name != "instance_uuid"}
 
 
 class Side(t.NamedTuple):
@@ -82,9 +91,8 @@ class Session:
         return self.host(side, nodes(side.cluster)[name])
 
     def submit(self, side: Side, opcodes: t.Sequence[Opcode]) -> int:
-        """Submit one job; without the fields that tell instances apart where the transport cannot say them."""
-        rapi = side.cluster.transport == "rapi"
-        return side.cluster.submit([{name: value for name, value in op.items() if not (rapi and name == "instance_uuid")} for op in opcodes])
+        """Submit one job."""
+        return side.cluster.submit([sayable(op, side.cluster.transport) for op in opcodes])
 
     def results(self, side: Side, job_id: int, label: str, lock_timeout: float) -> t.List[t.Any]:
         """Wait for a job that was submitted; return its opcodes' results."""

@@ -138,8 +138,9 @@ def _replaced(view: View, case: Case, claims: Claims, move_id: str) -> Scene:
     if stray is not None:
         return _of_copy(State.ORPHAN, stray, case, source)
     marks, copy_marks = claims[move_id], _marks_of(copy, move_id)
-    state = State.COMMITTED if copy_marks or set(marks) - {"moved-to"} else State.MOVED
-    return Scene(state, move_id, source, marks, copy, copy_marks)
+    others = tuple(sorted(set(claims) - {move_id}))  # of runs that came too late
+    state = State.COMMITTED if tags.of_copies(copy.tags) or others or set(marks) - {"moved-to"} else State.MOVED
+    return Scene(state, move_id, source, marks, copy, copy_marks, others)
 
 
 def _use_again(source: Instance, case: Case) -> str:

@@ -106,6 +106,11 @@ def of_move(tags: t.Iterable[str], move_id: str) -> t.List[str]:
     return sorted(tag for tag in tags if tag.startswith(f"{PREFIX}{move_id}:"))
 
 
+def of_copies(tags: t.Iterable[str]) -> t.List[str]:
+    """The tags among *tags* that moves have put on a copy, or that came too late for another one of the same name."""
+    return sorted(match[0] for match in filter(None, map(_TAG.match, tags)) if match[2] in ("destination", "unused", "released"))
+
+
 def own(tags: t.Iterable[str]) -> t.List[str]:
     """The tags among *tags* that a move has put there."""
     return sorted(tag for tag in tags if tag.startswith(PREFIX))

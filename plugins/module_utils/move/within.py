@@ -101,10 +101,10 @@ def exchange(source: Instance, twin: Instance, names_: Names, options: Options, 
     given_up = {index: _given_up(nic, wanted.get(index, {})) for index, nic in enumerate(source.nics)}
     taken = {index: _differing(nic, wanted.get(index, {})) for index, nic in enumerate(twin.nics)}
     return [
-        *_modify(source.name, given_up),
-        *_rename(source.name, names_.retired),
-        *_rename(twin.name, names_.final),
-        *_modify(names_.final, taken),
+        *_modify(source, source.name, given_up),
+        *_rename(source, names_.retired),
+        *_rename(twin, names_.final),
+        *_modify(twin, names_.final, taken),
     ]
 
 
@@ -112,7 +112,7 @@ def give_back(source: Instance, names_: Names, move_id: str) -> Opcodes:
     """What is left to do so that *source* has the name and addresses again that are noted on it; the twin must be gone."""
     noted = tags.addresses(source.tags, move_id)
     lost = {index: _differing(nic, _parameters(*noted.get(index, (nic.mac, nic.ip)))) for index, nic in enumerate(source.nics)}
-    return [*_rename(source.name, names_.source), *_modify(names_.source, lost)]
+    return [*_rename(source, names_.source), *_modify(source, names_.source, lost)]
 
 
 def _parameters(mac: str, ip: t.Optional[str]) -> Parameters:
@@ -134,12 +134,13 @@ def _differing(nic: Nic, wanted: Parameters) -> Parameters:
     return {field: value for field, value in wanted.items() if getattr(nic, field) != value}
 
 
-def _rename(name: str, wanted: str) -> Opcodes:
-    if name == wanted:
+def _rename(instance: Instance, wanted: str) -> Opcodes:
+    if instance.name == wanted:
         return []
-    return [opcode("OP_INSTANCE_RENAME", instance_name=name, new_name=wanted, name_check=False, ip_check=False)]
+    return [opcode("OP_INSTANCE_RENAME", instance_name=instance.name, instance_uuid=instance.uuid, new_name=wanted, name_check=False, ip_check=False)]
 
 
-def _modify(name: str, changes: t.Mapping[int, Parameters]) -> Opcodes:
+def _modify(instance: Instance, name: str, changes: t.Mapping[int, Parameters]) -> Opcodes:
+    """Changes of interfaces, by the name that *instance* has then; by the UUID, so that they miss whoever has the name if they come late."""
     nics = [["modify", index, parameters] for index, parameters in changes.items() if parameters]
-    return [opcode("OP_INSTANCE_SET_PARAMS", instance_name=name, nics=nics)] if nics else []
+    return [opcode("OP_INSTANCE_SET_PARAMS", instance_name=name, instance_uuid=instance.uuid, nics=nics)] if nics else []

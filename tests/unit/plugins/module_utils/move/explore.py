@@ -14,6 +14,7 @@ from typing import NamedTuple, Optional, Tuple
 
 from ansible_collections.ganeti.cluster.plugins.module_utils.move import changes, look, planner, tags, within
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.planner import End, Failed, Goal, Memory, Step
+from ansible_collections.ganeti.cluster.plugins.module_utils.move.session import sayable
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.state import Case, View
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.steps import JOBS
 
@@ -202,7 +203,7 @@ def _script(jobs, task):
     """What `steps.Steps._jobs` does with the jobs of a step: the first opcodes of each at once, then those of the last, then the others'."""
     chains = []
     for chain, job in enumerate(jobs):
-        lists = [[op] for op in job.opcodes] if task.rapi else [list(job.opcodes)]
+        lists = [[sayable(op, "rapi")] for op in job.opcodes] if task.rapi else [list(job.opcodes)]
         cluster = "alpha" if job.at_source else task.to
         chains.append([Item(True, chain, cluster, intern(each)) for each in lists])
     script = [items.pop(0) for items in chains]
@@ -432,7 +433,7 @@ def story(here, came):
     lines = []
     while here is not None:
         runs = "; ".join(f"{run.at}{f' {run.step.name}' if run.step else ''}{f' ({run.end.message})' if run.end else ''}" for run in here.runs)
-        jobs = ", ".join(f"{job.owner}:{OPCODES[job.opcodes][min(job.at, len(OPCODES[job.opcodes]) - 1)]['OP_ID']}{'' if job.arrived else ' on its way'} {job.ended}" for job in here.jobs)
+        jobs = ", ".join(f"{job.owner}:{_now(job)}{'' if job.arrived else ' on its way'} {job.ended}" for job in here.jobs)
         machines = ", ".join(
             f"{each.name}@{each.cluster} {each.admin}{' runs' if each.runs else ''} v{each.version} {sorted(tag[12:] for tag in each.tags if tag != 'prod')}"
             for each in here.world.machines
@@ -440,6 +441,11 @@ def story(here, came):
         lines.append(f"[{runs}] holder {here.world.holder}, jobs [{jobs}], {machines}")
         here = came[here]
     return "\n".join(reversed(lines))
+
+
+def _now(job):
+    opcodes = OPCODES[job.opcodes]
+    return opcodes[min(job.at, len(opcodes) - 1)]["OP_ID"]
 
 
 def alone(world, task, number=9):

@@ -34,6 +34,7 @@ class Cluster:
         """Carry out opcodes, or no more than *stop* of them."""
         for op in opcodes[:stop]:
             (index,) = [number for number, each in enumerate(self.instances) if each.name == op["instance_name"]]
+            assert self.instances[index].uuid == op["instance_uuid"]
             if op["OP_ID"] == "OP_INSTANCE_RENAME":
                 assert op["new_name"] not in [each.name for each in self.instances]
                 self.instances[index] = self.instances[index]._replace(name=op["new_name"])
@@ -61,7 +62,7 @@ def pair():
     """A source in the middle of a move, and its twin."""
     return Cluster(
         instance(name=NAME, nics=(NIC, MANAGED), tags=NOTED),
-        instance(name=NAMES.made, nics=TWIN_NICS, tags=(tags.destination(MOVE), tags.released(MOVE))),
+        instance(name=NAMES.made, uuid="22222222-3333", nics=TWIN_NICS, tags=(tags.destination(MOVE), tags.released(MOVE))),
     )
 
 
