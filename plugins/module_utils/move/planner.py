@@ -162,6 +162,8 @@ def plan(view: View, memory: Memory, case: Case) -> t.Tuple[Memory, Scene, t.Uni
     decided = _decide(scene, memory, case)
     if isinstance(decided, End):
         return memory, scene, decided
+    if decided is memory.tried and memory.stuck and decided in OWN and not memory.failure:
+        return plan(view, memory._replace(failure=memory.trouble), case)
     if decided is memory.tried and memory.stuck:
         return memory, scene, _refuse(memory, memory.trouble + STUCK[decided](scene, case))
     problem = next(filter(None, (guard(scene, case) for guard in GUARDS[decided])), "")
@@ -270,13 +272,16 @@ STUCK: t.Mapping[Step, t.Callable[[Scene, Case], str]] = {
 
 
 def learn(memory: Memory, step: Step, failed: t.Optional[Failed]) -> Memory:
-    """What the run knows after *step*; *failed* is None where it came off."""
+    """What the run knows after *step*; *failed* is None where it came off.
+
+    A step of its own that fails is undone. But a release whose answer is lost goes on: its start may come at any time.
+    """
     if failed is not None and failed.untried:
         return _troubled(memory, step, failed)
     after = memory._replace(begun=memory.begun or step is Step.BEGIN, released=memory.released or step is Step.RELEASE)
     if failed is None:
         return _done(after, step)
-    if step in OWN:
+    if step in OWN and not (step is Step.RELEASE and failed.lost):
         return after._replace(failure=failed.message, doubtful=True)
     return _troubled(after, step, failed)
 
