@@ -94,7 +94,8 @@ class Databases:
         return all(parts == [] for parts in self.compare()["different"].values())
 
     def compare(self) -> Result:
-        """What differs."""
+        """What differs, once Ganeti's own file has all."""
+        self._site.ganeti.flush()
         return t.cast(Result, json.loads(self._site.master("python3", "-I", "-c", COMPARE)))
 
 

@@ -13,6 +13,7 @@ import json
 import typing as t
 
 SOCKET = "/var/run/ganeti/socket/ganeti-query"
+OF_WCONFD = "/var/run/ganeti/socket/ganeti-wconfd"
 END = "\x03"
 FINAL = ("success", "error", "canceled")
 _PATIENCE = 60
@@ -27,10 +28,18 @@ class Ganeti:
     def __init__(self, run: Run) -> None:
         self._run = run
 
-    def call(self, method: str, *arguments: t.Any) -> t.Any:
+    def configuration(self) -> t.Any:
+        """The configuration, secrets included, as wconfd has it; its file may be a moment behind."""
+        return self.call("readConfig", socket=OF_WCONFD)
+
+    def flush(self) -> None:
+        """Let wconfd write what has changed, and wait until it has."""
+        self.call("flushConfig", socket=OF_WCONFD)
+
+    def call(self, method: str, *arguments: t.Any, socket: str = SOCKET) -> t.Any:
         """The answer to a call."""
         request = json.dumps({"method": method, "args": arguments}) + END
-        text = self._run("socat", f"-t{_PATIENCE * 2}", "-", f"UNIX-CONNECT:{SOCKET}", given=request)
+        text = self._run("socat", f"-t{_PATIENCE * 2}", "-", f"UNIX-CONNECT:{socket}", given=request)
         assert text.endswith(END), f"{method} got no answer: {text!r}"
         answer = json.loads(text[:-1])
         assert answer["success"], f"{method}{arguments}: {answer['result']}"

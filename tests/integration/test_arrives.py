@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 NICS = ("nic.macs", "nic.ips", "nic.modes", "nic.links", "nic.vlans")
@@ -75,7 +73,7 @@ def test_a_short_secret_masks_nothing_else(lab, odd, there):
 def test_files_become_volumes_with_the_providers_parameters(lab, odd, there):
     moved = there(disk_template="ext", ext_params={"provider": "loopdev", "allocation": "full"})
     assert moved["changed"] and not moved["failed"], moved
-    configuration = json.loads(lab.master("beta", "cat", "/var/lib/ganeti/config.data"))
+    configuration = lab.ganeti("beta").configuration()
     (made,) = [each for each in configuration["instances"].values() if each["name"] == odd]
     assert configuration["disks"][made["disks"][0]]["params"] == {"provider": "loopdev", "allocation": "full"}
     assert lab.fields("beta", odd, "custom_osparams") == ["{'flavour': 'vanilla'}"]

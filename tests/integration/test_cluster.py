@@ -23,8 +23,8 @@ UNCOMPARED = ("serial_no", "mtime", "ctime", "candidate_certs")
 
 
 def stored(site):
-    """The cluster as Ganeti's configuration file has it, without what changes by itself."""
-    found = json.loads(site.master("cat", "/var/lib/ganeti/config.data"))["cluster"]
+    """The cluster as Ganeti's configuration has it, without what changes by itself."""
+    found = site.ganeti.configuration()["cluster"]
     return {key: value for key, value in found.items() if key not in UNCOMPARED}
 
 

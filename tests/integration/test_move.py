@@ -6,15 +6,13 @@
 
 from __future__ import annotations
 
-import json
-
 PARAMETERS = ("be/maxmem", "be/minmem", "be/vcpus", "be/spindle_use", "custom_osparams", "nic.ips", "nic.names", "nic.macs", "nic.modes", "nic.links",
               "disk.names", "disk.sizes", "tags", "os", "hypervisor", "disk_template")  # fmt: skip
 
 
 def configuration(lab, cluster):
     """A cluster's whole configuration, secrets included."""
-    return json.loads(lab.master(cluster, "cat", "/var/lib/ganeti/config.data"))
+    return lab.ganeti(cluster).configuration()
 
 
 def test_everything_comes_along(lab, instance, move, way):

@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from .databases import unpack
@@ -65,7 +63,7 @@ def runs(site):
 
 def configuration(site):
     """The cluster's configuration."""
-    return json.loads(site.master("cat", CONFIGURATION))
+    return site.ganeti.configuration()
 
 
 def serial(site, followed):
