@@ -21,6 +21,8 @@ import pytest
 from .guest import ramdisk_file
 from .lab import MIB, ROOT
 
+pytestmark = pytest.mark.apart("guest-program")  # so that it is made once
+
 BLOCK = 4096
 SMALL = 8 * MIB
 """A disk whose log, of 768 records, comes around within a second."""

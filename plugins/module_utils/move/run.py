@@ -19,7 +19,7 @@ from .progress import Progress
 from .recovery import Action, Decision, decide
 from .session import Session
 from .steps import Steps
-from .survey import Survey, survey
+from .survey import Survey, difference, named, survey
 
 Result = t.Dict[str, t.Any]
 
@@ -34,7 +34,7 @@ def run(options: Options, check_mode: bool, progress: Progress) -> Result:
         progress.phase("connect to both clusters")
         session = Session(options)
         try:
-            return _Move(session, options, progress).run(check_mode)
+            return _Move(session, named(session, options), progress).run(check_mode)
         finally:
             session.close()
 
@@ -63,7 +63,7 @@ class _Move:
             source, destination = self._instances()
             decision = self._decide(source, destination, names)
         if decision.action is Action.DONE:
-            return self._unchanged(decision)
+            return self._unchanged(decision, destination or source)
         if decision.action is Action.FINISH and destination is not None:
             return self._finish(decision, source, destination, journal)
         if decision.action is Action.FRESH and source is not None:
@@ -90,28 +90,29 @@ class _Move:
         source, destination = self._instances()
         decision = self._decide(source, destination, names)
         if decision.action is Action.DONE:
-            return self._unchanged(decision)
+            return self._unchanged(decision, destination or source)
         if decision.action is Action.FRESH and source is not None:
-            _move_id, found = self._survey(source, destination is not None)
-            return _result(self._difference(found.source, found.node), action="move", move_id=None, **_chosen(found))
+            _move_id, found = self._survey(source, destination is not None, estimate=True)
+            return _result(self._difference(found, found.node), action="move", move_id=None, **found.shown)
         change = Difference()
         outcome = "finished" if decision.action is Action.FINISH else "undone and begun anew"
         change.add("move", f"{decision.move_id}: {decision.action.value}", outcome)
         return _result(change, action=decision.action.name.lower(), move_id=decision.move_id)
 
-    def _survey(self, source: facts.Instance, name_taken: bool) -> t.Tuple[str, Survey]:
+    def _survey(self, source: facts.Instance, name_taken: bool, estimate: bool = False) -> t.Tuple[str, Survey]:
         move_id = os.urandom(8).hex()
         self._progress.phase("preflight")
-        found = survey(self._session, self._options, source, name_taken, move_id)
+        found = survey(self._session, self._options, source, name_taken, move_id, estimate)
         self._options = self._options._replace(compress=found.choice.tool)
         return move_id, found
 
-    def _difference(self, source: plan.Source, node: t.Optional[str]) -> Difference:
-        clusters = self._session.source.name, self._session.destination.name
-        return plan.difference(source, clusters, self._options, node)
+    def _difference(self, found: Survey, node: t.Optional[str]) -> Difference:
+        return difference(found, self._session, self._options, node)
 
-    def _unchanged(self, decision: Decision) -> Result:
-        return _result(Difference(), action="none", move_id=decision.move_id or None)
+    def _unchanged(self, decision: Decision, found: t.Optional[facts.Instance]) -> Result:
+        said = plan.elsewhere(found, self._options) if found is not None else None
+        node = {"node": found.node} if found is not None else {}
+        return _result(Difference(), action="none", move_id=decision.move_id or None, warnings=[said] if said else [], **node)
 
     def _move(self, source: facts.Instance, name_taken: bool, journal: Journal) -> Result:
         begun = time.monotonic()
@@ -128,11 +129,12 @@ class _Move:
             interrupts.ignore()
             # Once the destination runs it may hold newer data than the source: then the only way is forward.
             if not steps.destination_runs():
+                steps.close()
                 self._undo(steps, journal, error)
                 raise
         self._commit(steps, journal)
         steps.result["seconds"] = round(time.monotonic() - begun, 3)
-        return _result(self._difference(found.source, made.node), action="move", move_id=move_id, node=made.node, **_chosen(found), **steps.result)
+        return _result(self._difference(found, made.node), action="move", move_id=move_id, node=made.node, **found.shown, **steps.result)
 
     def _commit(self, steps: Steps, journal: Journal) -> None:
         source, destination = self._instances()
@@ -185,11 +187,6 @@ class _Move:
                 break
         journal.add("undo incomplete" if failures else "undone", failures=failures)
         return failures
-
-
-def _chosen(found: Survey) -> Result:
-    """The compression tool, and why it was chosen if the user did not."""
-    return {"compress": found.choice.tool, **({"compress_reason": found.choice.reason} if found.choice.reason else {})}
 
 
 def _result(change: Difference, **fields: t.Any) -> Result:

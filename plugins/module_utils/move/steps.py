@@ -13,14 +13,14 @@ from .._errors import GanetiError, StreamFailed
 from ..api.opcodes import opcode
 from ..api.ssh import SshHost
 from . import facts, plan, tags, within
-from .certificates import identities
 from .journal import Journal
-from .nodes import Transfer, lanes
+from .nodes import lanes
 from .options import Options
 from .progress import Progress
 from .retry import opportunistically
 from .session import Session, Side
 from .survey import Survey, check_nodes
+from .transfer import Copy, Transfer
 
 _UNDO_LOCKS = 600.0
 """Seconds that an undo waits for locks: longer than a step, as giving up would leave wreckage."""
@@ -37,9 +37,8 @@ class Steps:
         self._id = move_id
         self._names = within.names(options, session.within, move_id)
         self._verified = False
-        self._request: t.Dict[str, t.Any] = {}
-        self._hosts: t.List[SshHost] = []
-        self._paths: t.List[str] = []
+        self._transfer: t.Optional[Transfer] = None
+        self._lanes = 0
         self.stopped_at: t.Optional[float] = None
         self.result: t.Dict[str, t.Any] = {}
 
@@ -67,19 +66,32 @@ class Steps:
             return
         sides = self._session.source, self._session.destination
         nodes = found.source_node, found.destination_nodes[made.node]
-        self._hosts = [self._session.host(side, node) for side, node in zip(sides, nodes)]
-        self._request = {
-            "move_id": self._id,
-            "lanes": lanes(self._options.lanes, self._hosts),
-            "tool": self._options.compress,
-            "ciphers": self._options.ciphers,
-            "checksum": self._options.checksum,
-            "address": self._session.data_address(nodes[1]),
-        }
-        self._paths = self._activate(sides[1], made.name)
+        hosts: t.List[SshHost] = [self._session.host(side, node) for side, node in zip(sides, nodes)]
+        self._lanes = lanes(self._options.lanes, hosts)
+        copy = Copy(
+            move_id=self._id,
+            address=self._session.data_address(nodes[1]),
+            port=self._options.data_port,
+            lanes=self._lanes,
+            tool=self._options.compress,
+            ciphers=self._options.ciphers,
+            checksum=self._options.checksum,
+            readback=self._options.verify == "readback",
+            sizes=[disk.bytes for disk in found.source.disks],
+            targets=self._activate(sides[1], made.name),
+        )
+        self._transfer = Transfer(self._progress, self._options.stall_timeout)
+        self._transfer.prepare(hosts[1], hosts[0], copy)
+
+    def close(self) -> None:
+        """End what still runs on the nodes."""
+        if self._transfer is not None:
+            self._transfer.close()
 
     def stop(self, source: facts.Instance) -> None:
         """Shut the source down and fence it, after its state was noted on it."""
+        if self._transfer is not None:
+            self._transfer.check()
         side, name = self._session.source, source.name
         self._say("stop and fence the source")
         noted = [tags.source(self._id, source.admin_state)]
@@ -93,25 +105,20 @@ class Steps:
 
     def copy(self, found: Survey, made: facts.Instance) -> None:
         """Copy the disks; raise StreamFailed unless both ends agree on every digest."""
-        if not found.source.disks:
+        if self._transfer is None:
             self._verified = True
             return
         self._say("copy the disks")
         begun = time.monotonic()
         sizes = [disk.bytes for disk in found.source.disks]
-        source, destination = identities(self._id)
-        paths = self._activate(self._session.source, found.source.instance.name)
-        send = {**self._request, **source._asdict(), "command": "send", "disks": list(zip(paths, sizes))}
-        receive = {**self._request, **destination._asdict(), "command": "receive", "disks": list(zip(self._paths, sizes))}
-        receive.update(port=self._options.data_port, readback=self._options.verify == "readback")
-        transfer = Transfer(self._progress, self._options.stall_timeout)
-        sent, received = transfer.run(self._hosts[1], receive, self._hosts[0], send)
+        with self._transfer:
+            sent, received = self._transfer.run(self._activate(self._session.source, found.source.instance.name))
         _compare(sent["digests"], received["digests"], len(sizes))
         self._journal.add("verified", digests=received["digests"])
         self._verified = True
         self.result.update(
             disks=[{"size": size, "digest": digest} for size, digest in zip(sizes, received["digests"])],
-            lanes=self._request["lanes"],
+            lanes=self._lanes,
             payload=sent["payload"],
             wire=sent["wire"],
             tls=[dict(zip(("version", "cipher", "bits"), agreed)) for agreed in sent["tls"]],
