@@ -107,5 +107,5 @@ def test_who_ended_a_connection_has_the_word() -> None:
 
 
 def test_last_words_are_bounded() -> None:
-    assert last_words("one\r\ndebug1: two\r\n\r\n") == "one"
+    assert last_words("one\r\ndebug1: two\r\nTransferred: sent 1, received 2 bytes\r\nBytes per second: sent 1, received 2\r\n\r\n") == "one"
     assert len(last_words("x" * 100_000)) == 300
