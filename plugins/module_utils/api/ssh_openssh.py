@@ -93,7 +93,7 @@ class Session:
         self._output, theirs_out = socket.socketpair()
         try:
             with theirs_in, theirs_out:
-                self._process = subprocess.Popen(
+                self._process = subprocess.Popen(  # pylint: disable=ansible-bad-function  # there is no module object in here
                     argv, stdin=theirs_in.fileno(), stdout=theirs_out.fileno(), stderr=subprocess.PIPE, bufsize=0, start_new_session=True
                 )
         except OSError:
@@ -214,7 +214,9 @@ class Connection:
     def _start(self, answer: Answer, more: t.Sequence[str]) -> None:
         ssh = [self._program, "-F", self._place.config, "-M", "-N", "-S", self._place.socket, *own_options(self._options, self._place), *more, "--", self._name]
         guarded = ["/bin/sh", "-c", _GUARD, "ganeti-ssh", self._place.directory, *ssh]
-        self._guard = subprocess.Popen(guarded, stdin=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, start_new_session=True)
+        self._guard = subprocess.Popen(  # pylint: disable=ansible-bad-function  # there is no module object in here
+            guarded, stdin=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, start_new_session=True
+        )
         said = t.cast(t.IO[bytes], self._guard.stderr)
         self._tail = Tail(said.read, said.close)
         try:
