@@ -39,7 +39,7 @@ lab: venv ## Make real Ganeti clusters in containers, if they are not up
 lab-destroy: venv ## Remove them
 	molecule/lab/down
 
-demo: venv stage ## Move a running virtual machine from Ganeti 3.0 to 3.1
+demo: stage ## Move a running virtual machine between two real clusters, from Ganeti 3.0 to 3.1
 	molecule/lab/up alpha beta
 	$(LAB) env ANSIBLE_CONFIG=tests/demo/ansible.cfg $(BIN)/ansible-playbook -i molecule/inventory.yml tests/demo/demo.yml
 

@@ -5,8 +5,8 @@
 """Who has what of the lab while tests run side by side.
 
 * A test that moves instances has names of its worker's own, and shares alpha and beta with others. It goes from a2 to b1, or to a3 within alpha.
-* `apart("name")`: of the tests with the same name one runs at a time. Those that are apart as "wires" disturb networks, storage or processes of nodes; they
-  have the way from a3 to b2, which nobody else takes. Others disturb nothing but what the tests of their own name look at.
+* `apart("name")`: of the tests with the same name one runs at a time. Those that are apart as "wires" disturb what is between two nodes; they have the
+  way from a3 to b2, which nobody else takes. Others disturb nothing but what the tests of their own name look at.
 * `on("gamma", "delta")`: the test has a cluster for itself, in the fixture `site`; it runs on each that is named, one after the other with all other tests
   of that cluster. gamma is Debian 13 with Ganeti 3.1, delta Debian 12 with 3.0.
 """

@@ -117,15 +117,15 @@ def test_a_name_that_is_taken(lab, instance, name, refused):
     assert lab.fields("beta", name, "disk_template", "status") == ["diskless", "ADMIN_down"]
 
 
-@WIRES
-def test_a_full_destination(lab, instance, refused, untouched, way):
+@pytest.mark.on("delta")
+def test_a_full_destination(lab, site, instance, refused, untouched):
     instance()
-    lab.run(way.destination, "mount", "-t", "tmpfs", "-o", "size=30m", "none", STORAGE)
+    lab.run(site.nodes[2], "mount", "-t", "tmpfs", "-o", "size=30m", "none", STORAGE)
     try:
-        message = refused(**way.node)
-        assert f"The destination node {way.destination}.lab.example has 30 MiB free" in message
+        message = refused(destination=lab.side(site.name), primary_node=site.hosts[2])
+        assert f"The destination node {site.hosts[2]} has 30 MiB free" in message
     finally:
-        lab.run(way.destination, "umount", STORAGE)
+        lab.run(site.nodes[2], "umount", STORAGE)
     untouched()
 
 
