@@ -24,7 +24,7 @@ description:
   - Within a cluster, a twin is made that takes over the name and the hardware addresses when its disks are complete; a source that is kept
     has the name RV(source_name) then. Ganeti runs the OS definition's C(rename) script on both.
   - Nothing has to be installed on the nodes, and the clusters need not share a cluster domain secret.
-    The controller needs C(paramiko) and C(cryptography), and SSH access as root to both nodes.
+    The controller needs OpenSSH (or C(paramiko)) and C(cryptography), and SSH access as root to both nodes.
 extends_documentation_fragment:
   - ganeti.cluster.attributes
   - ganeti.cluster.timeouts
@@ -43,7 +43,7 @@ attributes:
   idempotent:
     support: full
 requirements:
-  - paramiko
+  - OpenSSH, or paramiko where it is missing or a password is used
   - cryptography >= 3.3
 options:
   name:
