@@ -73,6 +73,14 @@ class MoveInterrupted(GanetiError):
     """A move stopped before its commit or its undo was complete: running the same task again finishes or undoes it."""
 
 
+class LeaseTaken(GanetiError):
+    """Another run of a move holds the lease of its instance; the message says who."""
+
+
+class LeaseLost(GanetiError):
+    """A move's lease is not held any more: whoever held it changes nothing until it has it again."""
+
+
 class StorageFailed(GanetiError):
     """A place where a cluster's configuration and jobs are stored could not be read or written."""
 

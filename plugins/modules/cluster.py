@@ -39,7 +39,7 @@ attributes:
   idempotent:
     support: full
 requirements:
-  - paramiko, for O(transport=ssh)
+  - OpenSSH or paramiko, for O(transport=ssh)
 options:
   enabled_hypervisors:
     description:

@@ -23,7 +23,7 @@ extends_documentation_fragment:
   - ganeti.cluster.connection
   - ganeti.cluster.ssh
 requirements:
-  - paramiko, for O(transport=ssh)
+  - OpenSSH or paramiko, for O(transport=ssh)
   - jmespath, for O(query), on the host that the task runs on, which with O(transport=luxi) is the master
 options:
   query:

@@ -28,7 +28,7 @@ extends_documentation_fragment:
   - ganeti.cluster.connection
   - ganeti.cluster.ssh
 requirements:
-  - paramiko and cryptography >= 3.3 on the host that the task runs on
+  - OpenSSH or paramiko, and cryptography >= 3.3, on the host that the task runs on
   - SSH access as root from there to the nodes, which O(ssh) tells about
 options:
   instance:

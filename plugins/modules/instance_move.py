@@ -24,7 +24,7 @@ description:
   - Within a cluster, a twin is made that takes over the name and the hardware addresses when its disks are complete; a source that is kept
     has the name RV(source_name) then. Ganeti runs the OS definition's C(rename) script on both.
   - Nothing has to be installed on the nodes, and the clusters need not share a cluster domain secret.
-    The controller needs C(paramiko) and C(cryptography), and SSH access as root to both nodes.
+    The controller needs OpenSSH (or C(paramiko)) and C(cryptography), and SSH access as root to both nodes.
 extends_documentation_fragment:
   - ganeti.cluster.attributes
   - ganeti.cluster.timeouts
@@ -43,7 +43,7 @@ attributes:
   idempotent:
     support: full
 requirements:
-  - paramiko
+  - OpenSSH, or paramiko where it is missing or a password is used
   - cryptography >= 3.3
 options:
   name:
@@ -51,6 +51,14 @@ options:
       - Name of the instance on the source cluster, in full or its first labels if these can mean no other. Any name that Ganeti takes.
     type: str
     required: true
+  state:
+    description:
+      - With V(moved), the instance is moved, and a move of it that a dead run has left is finished, or undone and begun anew.
+      - With V(aborted), an unfinished move of it is undone, and nothing else is done. What cannot be undone is told, with the commands that decide;
+        a move that is running is left alone.
+    type: str
+    choices: [moved, aborted]
+    default: moved
   destination_name:
     description:
       - Name of the instance on the destination cluster. The same name if it is not set. Not for moves within a cluster.
@@ -576,6 +584,7 @@ def argument_spec() -> _argspec.ArgumentSpec:
     )
     options = dict(
         name=dict(type="str", required=True),
+        state=dict(type="str", choices=["moved", "aborted"], default="moved"),
         destination_name=dict(type="str"),
         source=_argspec.remote_cluster(),
         destination=_argspec.remote_cluster(required=False),

@@ -35,7 +35,7 @@ attributes:
   idempotent:
     support: full
 requirements:
-  - paramiko, on the host that the task runs on
+  - OpenSSH or paramiko, on the host that the task runs on
 options:
   new_master:
     description:

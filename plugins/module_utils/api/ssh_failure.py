@@ -18,6 +18,10 @@ from .._errors import AuthenticationFailed, ConnectionFailed, GanetiError, HostK
 from .ssh_settings import Answer
 
 _LONGEST = 300
+_ECHO = re.compile(r"kex_exchange_identification: |ssh_exchange_identification: |banner exchange: |Connection (?:closed|reset) by ")
+"""What OpenSSH says because somebody else ended the connection, who may have said why."""
+_NEWS = re.compile(r"debug\d: |Transferred: |Bytes per second: |Authenticated to ")
+"""What it says of connections that work."""
 
 
 class NameUnresolved(ConnectionFailed):
@@ -35,9 +39,10 @@ def explain(answer: Answer, text: str) -> GanetiError:
 
 
 def last_words(text: str) -> str:
-    """The last line that is not for debugging, without its full stop."""
-    lines = [line.strip() for line in text.replace("\r", "").splitlines() if line.strip() and not line.startswith("debug")]
-    return lines[-1][-_LONGEST:].rstrip(".") if lines else ""
+    """The last line that says why something ended, without its full stop."""
+    lines = [line.strip() for line in text.replace("\r", "").splitlines() if line.strip() and not _NEWS.match(line)]
+    causes = [line for line in lines if not _ECHO.match(line)] or lines
+    return causes[-1][-_LONGEST:].rstrip(".") if causes else ""
 
 
 def scan(answer: Answer) -> str:

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import enum
+import re
 import typing as t
 
 from ..api import Cluster, jobs
@@ -19,6 +21,23 @@ _INSTANCE_FIELDS = (
 _NODE_FIELDS = ("name", "uuid", "pip", "sip", "offline", "drained", "vm_capable", "mfree", "dfree")
 
 _LOCK_TIMEOUT = 60.0
+
+
+_SUMMARY = re.compile(r"[A-Z_]+\(([^()]+)\)\Z")
+
+
+class Running(enum.Enum):
+    """Whether an instance runs. Unknown is a value of its own: it counts neither as running nor as stopped."""
+
+    YES = "runs"
+    NO = "does not run"
+    UNKNOWN = "may run"
+
+    def __bool__(self) -> bool:
+        raise TypeError("whether an instance runs has three answers: compare with one of them")
+
+
+_RUNNING = {True: Running.YES, False: Running.NO}
 
 
 class InstanceDisk(t.NamedTuple):
@@ -66,7 +85,7 @@ class Instance(t.NamedTuple):
     hypervisor: str
     disk_template: str
     admin_state: str
-    running: bool
+    running: Running
     status: str
     tags: t.Tuple[str, ...]
     be: t.Mapping[str, t.Any]
@@ -76,6 +95,11 @@ class Instance(t.NamedTuple):
     custom_os: t.Mapping[str, t.Any]
     nics: t.Tuple[Nic, ...]
     secondaries: t.Tuple[str, ...] = ()
+
+    @property
+    def node_given_up(self) -> bool:
+        """Whether the cluster's administrator has marked the primary node offline, which says that nothing runs there."""
+        return self.status == "ERROR_nodeoffline"
 
 
 class Node(t.NamedTuple):
@@ -109,7 +133,8 @@ def instance(cluster: Cluster, name: str) -> t.Optional[Instance]:
         hypervisor=row["hypervisor"],
         disk_template=row["disk_template"],
         admin_state=row["admin_state"],
-        running=bool(row["oper_state"]),
+        # None where the node does not answer (Ganeti: a cell without data), which is not the same as false.
+        running=_RUNNING.get(row["oper_state"], Running.UNKNOWN),
         status=row["status"],
         tags=tuple(row["tags"] or ()),
         be=row["beparams"] or {},
@@ -204,9 +229,14 @@ def tagged(cluster: Cluster) -> t.Tuple[t.Dict[str, t.Sequence[str]], t.Dict[str
     return {row["name"]: row["tags"] or () for row in rows}, {row["name"]: row["uuid"] for row in rows}
 
 
-def unfinished_jobs(cluster: Cluster, names: t.Iterable[str]) -> t.List[int]:
-    """The jobs about instances *names* that have not come to their end."""
+def unfinished_jobs(cluster: Cluster, concerns: t.Callable[[str], bool]) -> t.List[str]:
+    """The jobs that have not come to their end and name an instance that *concerns* us, in words."""
     unfinished = ["|"] + [["=", "status", status] for status in ("queued", "waiting", "canceling", "running")]
     rows = cluster.query("job", ["id", "summary"], unfinished)
-    ends = tuple(f"({name})" for name in names)
-    return [int(row["id"]) for row in rows if any(text.endswith(ends) for text in row["summary"] or ())]
+    return [f"{row['id']} ({', '.join(row['summary'])})" for row in rows if any(map(concerns, _subjects(row["summary"] or ())))]
+
+
+def _subjects(summary: t.Iterable[str]) -> t.Iterator[str]:
+    """The names in a job's summary, as ["INSTANCE_STARTUP(web)"]."""
+    for match in filter(None, map(_SUMMARY.match, summary)):
+        yield match[1]

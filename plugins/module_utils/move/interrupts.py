@@ -2,7 +2,7 @@
 # Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Signals as exceptions, once; and none while a move is undone."""
+"""Signals as exceptions, once, and only where a move can be ended in order."""
 
 from __future__ import annotations
 
@@ -16,23 +16,43 @@ from .._errors import MoveInterrupted
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-@contextlib.contextmanager
-def as_exception() -> t.Iterator[None]:
-    """Within this, the first signal that wants an end raises MoveInterrupted; later ones are ignored."""
+class Interrupts:
+    """Takes the signals that want an end, for as long as it is entered.
 
-    def stop(number: int, _frame: t.Optional[types.FrameType]) -> None:
-        ignore()
-        raise MoveInterrupted(f"The move was interrupted ({signal.Signals(number).name}).")
+    The first one raises MoveInterrupted inside of the next `heard`, or at once where one is entered. Others are ignored.
+    """
 
-    before = {number: signal.signal(number, stop) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
+    def __init__(self) -> None:
+        self._hearing = False
+        self._came: t.Optional[str] = None
+        self._raised = False
+        self._before: t.Dict[signal.Signals, t.Any] = {}
+
+    def __enter__(self) -> Interrupts:
+        self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    @contextlib.contextmanager
+    def heard(self) -> t.Iterator[None]:
+        """Within this, a signal that came, or comes, raises MoveInterrupted."""
+        self._hearing = True
+        try:
+            self._raise()
+            yield
+        finally:
+            self._hearing = False
 
-def ignore() -> None:
-    """From now on let nothing stop what has to come to its end."""
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+    def _note(self, number: int, _frame: t.Optional[types.FrameType]) -> None:
+        if self._came is None:
+            self._came = signal.Signals(number).name
+        if self._hearing:
+            self._raise()
+
+    def _raise(self) -> None:
+        if self._came is not None and not self._raised:
+            self._raised = True
+            raise MoveInterrupted(f"The move was interrupted ({self._came}).")

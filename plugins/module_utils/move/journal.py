@@ -32,7 +32,7 @@ class Journal:
         except BlockingIOError as error:
             raise GanetiError(f"Another run is moving {name} from {source_cluster} to {destination_cluster} right now: wait for it.") from error
         tidy(directory, time.time())
-        self._entries: t.List[t.Dict[str, t.Any]] = []
+        self._entries: t.List[t.Dict[str, t.Any]] = self._earlier()
 
     def begin(self, move_id: str) -> None:
         """Start the record of a new move."""
@@ -49,6 +49,15 @@ class Journal:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, self.path)
+
+    def _earlier(self) -> t.List[t.Dict[str, t.Any]]:
+        """What an earlier run has recorded; a run that takes a move up adds to it."""
+        try:
+            with open(self.path, encoding="utf-8") as stream:
+                found = json.load(stream)
+        except (FileNotFoundError, ValueError):
+            return []
+        return found if isinstance(found, list) else []
 
     def close(self) -> None:
         """Give the lock back; the record stays."""

@@ -44,6 +44,7 @@ class Options(t.NamedTuple):
     """The options of a move; times in seconds. See the module's documentation for their meaning."""
 
     name: str
+    state: str
     destination_name: str
     source: t.Mapping[str, t.Any]
     destination: t.Mapping[str, t.Any]

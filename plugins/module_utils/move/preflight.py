@@ -13,7 +13,7 @@ import re
 import typing as t
 
 from . import interfaces, naming, parameters, plan, sizes, tags, volumes, within
-from .facts import Instance, Node
+from .facts import Instance, Node, Running
 from .options import Options, uses_tool
 from .plan import Source, will_run
 
@@ -158,7 +158,7 @@ def _state(seen: Clusters, options: Options) -> Problems:
     where = f"{instance.name} on {seen.source_info['name']}"
     if instance.admin_state == "offline":
         yield f"{where} is marked offline, so somebody set it aside: bring it online first (gnt-instance modify --online)."
-    elif (instance.admin_state == "up") != instance.running:
+    elif instance.running is not (Running.YES if instance.admin_state == "up" else Running.NO):
         yield f"{where} is in the state {instance.status}: start it or shut it down, so that it is known whether its disks are in use."
     strange = tags.own(instance.tags)
     if strange:

@@ -2,7 +2,7 @@
 # Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Opportunistic tries: allocate on whatever nodes can be locked at once, again after a while, then wait for all locks."""
+"""Trying again: creations on whatever nodes can be locked at once, and connections that are gone for a moment."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ import random
 import time
 import typing as t
 
-from .._errors import JobFailed
+from .._errors import AuthenticationFailed, ConnectionFailed, HostKeyUnknown, JobFailed
 
 _JITTER = 0.15
 """Share of the delay by which it varies, so that several moves do not meet again and again (as move-instance does)."""
+_PATIENCE = 60.0
+"""Seconds that a connection may be gone."""
+_PAUSE = 2.0
 
 Result = t.TypeVar("Result")
 
@@ -32,3 +35,17 @@ def opportunistically(attempt: t.Callable[[t.Dict[str, t.Any]], Result], tries: 
                 raise
         time.sleep(delay * random.uniform(1 - _JITTER, 1 + _JITTER))
     return attempt({})
+
+
+def patiently(attempt: t.Callable[[], Result]) -> Result:
+    """Call *attempt*, which may be called again, until its connections hold; for a minute at most."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return attempt()
+        except (AuthenticationFailed, HostKeyUnknown):
+            raise
+        except ConnectionFailed:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(_PAUSE)

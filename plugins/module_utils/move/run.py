@@ -2,7 +2,7 @@
 # Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""A move from beginning to end: look for what is left of an earlier run, check, move, and undo what fails."""
+"""A run from beginning to end: take the lease, look, plan, act, and look again, until the planner says that it is over."""
 
 from __future__ import annotations
 
@@ -11,182 +11,229 @@ import time
 import typing as t
 
 from .._difference import Difference
-from .._errors import GanetiError
-from . import facts, interrupts, plan, tags, within
+from .._errors import ConnectionFailed, GanetiError, LeaseLost, LeaseTaken, MoveInterrupted
+from . import plan
+from .interrupts import Interrupts
 from .journal import Journal
+from .lease import Lease
+from .look import identify, lease_name, look
 from .options import Options
+from .planner import OWN, End, Failed, Goal, Memory, Step, learn
+from .planner import plan as plan_next
 from .progress import Progress
-from .recovery import Action, Decision, decide
+from .retry import patiently
 from .session import Session
+from .state import Case, Scene, View
 from .steps import Steps
-from .survey import Survey, difference, named, survey
+from .survey import Survey, difference, named
 
 Result = t.Dict[str, t.Any]
 
 
 def run(options: Options, check_mode: bool, progress: Progress) -> Result:
-    """Move the instance, or with *check_mode* find out what would happen.
+    """Move the instance, undo an unfinished move of it, or with *check_mode* find out what would happen.
 
     Returns the module's result. Raises GanetiError; the source is then as it was
     and the destination gone, unless the message says otherwise.
     """
-    with interrupts.as_exception():
+    with Interrupts() as interrupts:
         progress.phase("connect to both clusters")
-        session = Session(options)
+        with interrupts.heard():
+            session = Session(options)
         try:
-            return _Move(session, named(session, options), progress).run(check_mode)
+            return _run(session, named(session, options), check_mode, progress, interrupts)
         finally:
             session.close()
 
 
-class _Move:
-    def __init__(self, session: Session, options: Options, progress: Progress) -> None:
-        self._session = session
-        self._options = options
-        self._progress = progress
-
-    def run(self, check_mode: bool) -> Result:
-        names = (self._options.name, self._session.source.name, self._options.destination_name, self._session.destination.name)
-        if check_mode:
-            return self._rehearse(names)
-        journal = Journal(self._options.journal_directory, names[1], names[0], names[3])
+def _run(session: Session, options: Options, check_mode: bool, progress: Progress, interrupts: Interrupts) -> Result:
+    with interrupts.heard():
+        options, case = identify(session, options)
+        view = look(session, case, settle=False)
+        about = lease_name(view)
+        if about is None:
+            return _nothing(view, options, case)
+        words = {"name": case.name, "to": f"{case.final} on {case.destination_cluster}"}
+        lease = Lease(session.master().popen, str(session.source.info["master"]), about, words)
+        lease.acquire()
+    try:
+        journal = None if check_mode else Journal(options.journal_directory, case.source_cluster, case.name, case.destination_cluster)
         try:
-            return self._act(names, journal)
+            memory = Memory(_goal(options), os.urandom(8).hex(), about)
+            return _Run(session, options, case, lease, journal or _NoJournal(), progress, interrupts, memory, check_mode).to_the_end()
         finally:
-            journal.close()
+            if journal is not None:
+                journal.close()
+    finally:
+        lease.release()
 
-    def _act(self, names: t.Tuple[str, str, str, str], journal: Journal) -> Result:
-        source, destination = self._instances()
-        decision = self._decide(source, destination, names)
-        if decision.action is Action.UNDO:
-            self._undo_earlier(decision, journal)
-            source, destination = self._instances()
-            decision = self._decide(source, destination, names)
-        if decision.action is Action.DONE:
-            return self._unchanged(decision, destination or source)
-        if decision.action is Action.FINISH and destination is not None:
-            return self._finish(decision, source, destination, journal)
-        if decision.action is Action.FRESH and source is not None:
-            return self._move(source, destination is not None, journal)
-        raise GanetiError(f"{names[0]} changed while it was looked at: somebody else moves it. Run the same task again.")
 
-    def _instances(self) -> t.Tuple[t.Optional[facts.Instance], t.Optional[facts.Instance]]:
-        source, destination = self._options.name, t.cast("t.Optional[str]", self._options.destination_name)
-        if self._session.within:
-            source, destination = within.taking_part(source, *facts.tagged(self._session.source.cluster))
-        return (
-            facts.instance(self._session.source.cluster, source),
-            facts.instance(self._session.destination.cluster, destination) if destination else None,
+def _nothing(view: View, options: Options, case: Case) -> Result:
+    """The end where there is no source, and no copy that remembers one: it changes nothing, so it needs no lease."""
+    _memory, _scene, ended = plan_next(view, Memory(_goal(options), ""), case)
+    if isinstance(ended, End) and ended.well:
+        return _result(Difference(), action="none", move_id=None)
+    raise GanetiError(ended.message if isinstance(ended, End) else f"{case.name} changed while it was looked at: run the same task again.")
+
+
+def _goal(options: Options) -> Goal:
+    return Goal.BACK if options.state == "aborted" else Goal.FORWARD
+
+
+class _NoJournal(Journal):
+    """What check mode writes into: nothing."""
+
+    def __init__(self) -> None:
+        self._entries = []
+
+    def add(self, step: str, **fields: t.Any) -> None:
+        """Record nothing."""
+
+
+class _Run:
+    def __init__(
+        self,
+        session: Session,
+        options: Options,
+        case: Case,
+        lease: Lease,
+        journal: Journal,
+        progress: Progress,
+        interrupts: Interrupts,
+        memory: Memory,
+        check_mode: bool,
+    ) -> None:
+        self._session = session
+        self._case = case
+        self._lease = lease
+        self._journal = journal
+        self._interrupts = interrupts
+        self._begun = time.monotonic()
+        self._memory = memory
+        self._steps = Steps(session, options, case, lease, journal, progress, memory.mine, estimate=check_mode)
+        self._check_mode = check_mode
+        self._about = ""
+        """The move that this run has dealt with."""
+
+    def to_the_end(self) -> Result:
+        """Look, plan, act, again and again."""
+        try:
+            while True:
+                scene, decided = self._next()
+                if isinstance(decided, End):
+                    return self._end(scene, decided)
+                if self._check_mode and decided is not Step.SURVEY:
+                    return self._rehearsed(scene, decided)
+                self._about = scene.move_id or self._about
+                self._memory = learn(self._memory, decided, self._do(decided, scene))
+        finally:
+            self._steps.close()
+
+    def _next(self) -> t.Tuple[Scene, t.Union[Step, End]]:
+        while True:
+            memory, scene, decided = plan_next(self._look(), self._memory, self._case)
+            if not isinstance(decided, End) or decided.well or self._still_held():
+                self._memory = memory
+                return scene, decided
+
+    def _still_held(self) -> bool:
+        """Whether what was seen is still ours to judge; where it is not, it has to be seen anew, with the lease."""
+        try:
+            self._lease.check()
+        except LeaseLost:
+            return False
+        return True
+
+    def _look(self) -> View:
+        """Make sure of the lease and read both clusters, with patience for connections that are gone for a moment."""
+        try:
+            return patiently(self._hold_and_look)
+        except (ConnectionFailed, LeaseLost, LeaseTaken) as error:
+            raise self._lost(error) from error
+
+    def _hold_and_look(self) -> View:
+        if not self._memory.begun:
+            with self._interrupts.heard():
+                self._hold()
+                return look(self._session, self._case, self._memory.doubtful)
+        self._hold()
+        return look(self._session, self._case, self._memory.doubtful)
+
+    def _hold(self) -> None:
+        """Make sure that the lease is held, on the master: if it was lost it is taken again, unless another has it by now."""
+        master = str(self._session.source.cluster.info()["master"])
+        if master != self._lease.node:
+            raise LeaseLost(f"{self._lease.node} is not the master of {self._case.source_cluster} any more, {master} is.")
+        try:
+            self._lease.check()
+        except LeaseLost:
+            self._lease.acquire()
+            self._memory = self._memory._replace(doubtful=True)  # others may have been at work meanwhile
+
+    def _do(self, step: Step, scene: Scene) -> t.Optional[Failed]:
+        if step not in OWN:
+            return self._steps.carry_out(step, scene)
+        try:
+            with self._interrupts.heard():
+                return self._steps.carry_out(step, scene)
+        except MoveInterrupted as error:
+            # It came before the step began.
+            return self._steps.failed(error)
+
+    def _lost(self, error: GanetiError) -> GanetiError:
+        """The error for a run that may not, or cannot, go on; what it has left, the next one finds."""
+        memory = self._memory
+        what = error.message
+        if not (memory.begun or memory.failure or memory.tried):
+            return type(error)(what, **error.details)
+        before = f"{memory.failure or memory.trouble} " if memory.failure or memory.trouble else ""
+        self._journal.add("given up", message=f"{before}{what}")
+        return type(error)(
+            f"{before}{what} What became of the move after that is not known, and nothing more was done. "
+            "Run the same task again: it finds out, and finishes the move or undoes it.",
+            **error.details,
         )
 
-    def _decide(self, source: t.Optional[facts.Instance], destination: t.Optional[facts.Instance], names: t.Tuple[str, str, str, str]) -> Decision:
-        decision = decide(source, destination, names)
-        if decision.action is Action.FRESH and self._session.within and source is not None and within.in_place(source, self._options):
-            return Decision(Action.DONE)
-        return decision
-
-    def _rehearse(self, names: t.Tuple[str, str, str, str]) -> Result:
-        """What would happen: the preflight in full where a new move would begin."""
-        source, destination = self._instances()
-        decision = self._decide(source, destination, names)
-        if decision.action is Action.DONE:
-            return self._unchanged(decision, destination or source)
-        if decision.action is Action.FRESH and source is not None:
-            _move_id, found = self._survey(source, destination is not None, estimate=True)
-            return _result(self._difference(found, found.node), action="move", move_id=None, **found.shown)
+    def _end(self, scene: Scene, ended: End) -> Result:
+        if not ended.well:
+            self._journal.add("ended", message=ended.message)
+            raise self._steps.cause(ended.message)
+        move_id = scene.move_id or self._about or None
+        if self._memory.action == "none":
+            return self._unchanged(scene, move_id)
+        if self._memory.action == "move":
+            self._journal.add("committed")
+            return self._moved()
+        self._journal.add("committed" if self._memory.action == "finish" else "undone")
         change = Difference()
-        outcome = "finished" if decision.action is Action.FINISH else "undone and begun anew"
-        change.add("move", f"{decision.move_id}: {decision.action.value}", outcome)
-        return _result(change, action=decision.action.name.lower(), move_id=decision.move_id)
+        change.add("move", f"{move_id}: not finished", "finished" if self._memory.action == "finish" else "undone")
+        return _result(change, action=self._memory.action, move_id=move_id, **self._steps.result)
 
-    def _survey(self, source: facts.Instance, name_taken: bool, estimate: bool = False) -> t.Tuple[str, Survey]:
-        move_id = os.urandom(8).hex()
-        self._progress.phase("preflight")
-        found = survey(self._session, self._options, source, name_taken, move_id, estimate)
-        self._options = self._options._replace(compress=found.choice.tool)
-        return move_id, found
+    def _unchanged(self, scene: Scene, move_id: t.Optional[str]) -> Result:
+        found = scene.copy or scene.source
+        said = plan.elsewhere(found, self._steps.options) if found is not None and self._memory.goal is Goal.FORWARD else None
+        node = {"node": found.node} if found is not None else {}
+        return _result(Difference(), action="none", move_id=move_id, warnings=[said] if said else [], **node)
+
+    def _moved(self) -> Result:
+        found = t.cast(Survey, self._steps.found)
+        self._steps.result["seconds"] = round(time.monotonic() - self._begun, 3)
+        change = self._difference(found, t.cast(t.Optional[str], self._steps.result.get("node")))
+        return _result(change, action="move", move_id=self._memory.mine, **{**found.shown, **self._steps.result})
 
     def _difference(self, found: Survey, node: t.Optional[str]) -> Difference:
-        return difference(found, self._session, self._options, node)
+        return difference(found, self._session, self._steps.options, node)
 
-    def _unchanged(self, decision: Decision, found: t.Optional[facts.Instance]) -> Result:
-        said = plan.elsewhere(found, self._options) if found is not None else None
-        node = {"node": found.node} if found is not None else {}
-        return _result(Difference(), action="none", move_id=decision.move_id or None, warnings=[said] if said else [], **node)
-
-    def _move(self, source: facts.Instance, name_taken: bool, journal: Journal) -> Result:
-        begun = time.monotonic()
-        move_id, found = self._survey(source, name_taken)
-        journal.begin(move_id)
-        steps = Steps(self._session, self._options, journal, self._progress, move_id)
-        try:
-            made = steps.create(found)
-            steps.prepare(found, made)
-            steps.stop(found.source.instance)
-            steps.copy(found, made)
-            steps.release(plan.will_run(found.source.instance, self._options.start))
-        except BaseException as error:
-            interrupts.ignore()
-            # Once the destination runs it may hold newer data than the source: then the only way is forward.
-            if not steps.destination_runs():
-                steps.close()
-                self._undo(steps, journal, error)
-                raise
-        self._commit(steps, journal)
-        steps.result["seconds"] = round(time.monotonic() - begun, 3)
-        return _result(self._difference(found, made.node), action="move", move_id=move_id, node=made.node, **found.shown, **steps.result)
-
-    def _commit(self, steps: Steps, journal: Journal) -> None:
-        source, destination = self._instances()
-        if destination is None:
-            raise GanetiError(f"{self._options.destination_name} has vanished from {self._session.destination.name}: somebody removed it.")
-        try:
-            steps.commit(source, destination)
-        except GanetiError as error:
-            journal.add("commit incomplete", message=error.message)
-            message = f"{destination.name} is moved and in use, but tidying up failed: {error.message} Run the same task again to finish it."
-            raise GanetiError(message, **error.details) from error
-        journal.add("committed")
-
-    def _finish(self, decision: Decision, source: t.Optional[facts.Instance], destination: facts.Instance, journal: Journal) -> Result:
-        """Take up a move whose copy is verified where its run ended."""
-        committed = source is None or "moved-to" in tags.marks(source.tags)
-        steps = Steps(self._session, self._options, journal, self._progress, decision.move_id)
+    def _rehearsed(self, scene: Scene, step: Step) -> Result:
+        """What would happen next: a new move, of which the preflight is done, or something about an earlier one."""
+        if step is Step.BEGIN:
+            found = t.cast(Survey, self._steps.found)
+            return _result(self._difference(found, found.node), action="move", move_id=None, **found.shown)
+        finishing = step in (Step.COMMIT, Step.RESUME, Step.TIDY)
         change = Difference()
-        change.add("move", f"{decision.move_id}: {decision.action.value}", "finished")
-        if destination.admin_state != "up" and not committed:
-            wanted = decision.was_up if self._options.start == "as_before" else self._options.start == "yes"
-            steps.release(wanted)
-        self._commit(steps, journal)
-        return _result(change, action="finish", move_id=decision.move_id, node=destination.node, **steps.result)
-
-    def _undo_earlier(self, decision: Decision, journal: Journal) -> None:
-        steps = Steps(self._session, self._options, journal, self._progress, decision.move_id)
-        failures = self._undo_steps(steps, journal)
-        if failures:
-            what = f"An earlier run of this move ({decision.move_id}) could not be undone"
-            raise GanetiError(f"{what}: {' '.join(failures)} Repair that and run the same task again.")
-
-    def _undo(self, steps: Steps, journal: Journal, cause: BaseException) -> None:
-        """Undo after *cause*; add to its message what could not be undone."""
-        journal.add("failed", message=str(cause))
-        failures = self._undo_steps(steps, journal)
-        if failures:
-            raise GanetiError(f"{cause} Undoing the move failed too: {' '.join(failures)} Run the same task again to finish the undo.") from cause
-        if isinstance(cause, GanetiError):
-            cause.message += " The move was undone: the source is as it was, and nothing is left at the destination."
-
-    def _undo_steps(self, steps: Steps, journal: Journal) -> t.List[str]:
-        failures = []
-        # The order matters: the source may run again only when the destination is gone.
-        for step in (steps.remove_destination, steps.restore_source):
-            try:
-                step()
-            except GanetiError as error:
-                failures.append(error.message)
-                break
-        journal.add("undo incomplete" if failures else "undone", failures=failures)
-        return failures
+        back = "undone" if self._memory.goal is Goal.BACK else "undone and begun anew"
+        change.add("move", f"{scene.move_id}: {scene.state.value}", "finished" if finishing else back)
+        return _result(change, action="finish" if finishing else "undo", move_id=scene.move_id)
 
 
 def _result(change: Difference, **fields: t.Any) -> Result:

@@ -11,12 +11,21 @@ import typing as t
 
 from .._errors import GanetiError
 from ..api import Cluster, connect, jobs
+from ..api.opcodes import OPCODES
 from ..api.ssh import SshHost
 from . import configuration
-from .facts import Instance, Node
+from .facts import Instance, Node, nodes
 from .options import Options
 
 Opcode = t.Mapping[str, t.Any]
+
+
+def sayable(op: Opcode, transport: str) -> Opcode:
+    """The opcode without the instance's UUID where the transport cannot say it: RAPI takes it in a request's body only."""
+    route = OPCODES[op["OP_ID"]].route
+    if transport != "rapi" or (route is not None and route.body):
+        return op
+    return {name: value for name, value in op.items() if name != "instance_uuid"}
 
 
 class Side(t.NamedTuple):
@@ -47,6 +56,11 @@ class Session:
             raise
 
     @property
+    def sides(self) -> t.Tuple[Side, ...]:
+        """The clusters, each once."""
+        return (self.source,) if self.within else (self.source, self.destination)
+
+    @property
     def within(self) -> bool:
         """Whether source and destination are the same cluster."""
         return bool(self.source.info["uuid"] == self.destination.info["uuid"])
@@ -64,6 +78,24 @@ class Session:
         if key not in self._hosts:
             self._hosts[key] = SshHost(node.name, side.options.get("ssh") or {}, fallback_address=node.primary_ip)
         return self._hosts[key]
+
+    def master(self) -> SshHost:
+        """The SSH connection to the node that the source's cluster names as its master."""
+        name, side = str(self.source.info["master"]), self.source
+        if side.cluster.transport == "ssh":
+            # The address is the master's, as Ganeti answers there; its name need not resolve here.
+            key = f"{side.name}/master"
+            self._hosts.setdefault(key, SshHost(side.cluster.address, side.options.get("ssh") or {}))
+            return self._hosts[key]
+        return self.host(side, nodes(side.cluster)[name])
+
+    def submit(self, side: Side, opcodes: t.Sequence[Opcode]) -> int:
+        """Submit one job."""
+        return side.cluster.submit([sayable(op, side.cluster.transport) for op in opcodes])
+
+    def results(self, side: Side, job_id: int, label: str, lock_timeout: float) -> t.List[t.Any]:
+        """Wait for a job that was submitted; return its opcodes' results."""
+        return jobs.results(side.cluster, job_id, timeout=self.options.job_timeout, lock_timeout=lock_timeout, label=label)
 
     def job(self, side: Side, opcodes: t.Union[Opcode, t.Sequence[Opcode]], label: str, lock_timeout: t.Optional[float] = None) -> t.Any:
         """Run opcodes to their end, in one job where the transport can; return the result of the last."""

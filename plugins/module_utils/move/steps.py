@@ -2,85 +2,221 @@
 # Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""The steps of a move, each of which knows how to be undone."""
+"""Carrying out the steps that :mod:`planner` decides on: jobs on both clusters, and the copy between two nodes."""
 
 from __future__ import annotations
 
 import time
 import typing as t
 
-from .._errors import GanetiError, StreamFailed
-from ..api.opcodes import opcode
+from .._errors import ConnectionFailed, GanetiError, JobTimeout, LeaseLost, LeaseTaken, StreamFailed
 from ..api.ssh import SshHost
-from . import facts, plan, tags, within
+from . import changes, facts, plan
+from .changes import Job, Work
 from .journal import Journal
+from .lease import Lease
 from .nodes import lanes
 from .options import Options
+from .planner import UNDOING, Failed, Step
 from .progress import Progress
 from .retry import opportunistically
 from .session import Session, Side
-from .survey import Survey, check_nodes
+from .state import Case, Scene
+from .survey import Survey, check_nodes, survey
 from .transfer import Copy, Transfer
 
 _UNDO_LOCKS = 600.0
 """Seconds that an undo waits for locks: longer than a step, as giving up would leave wreckage."""
 
+JOBS: t.Mapping[Step, t.Callable[[Scene, Work], t.List[Job]]] = {
+    Step.BEGIN: changes.begin,
+    Step.STOP: changes.stop,
+    Step.RELEASE: changes.release,
+    Step.RESUME: changes.resume,
+    Step.COMMIT: changes.commit,
+    Step.TIDY: changes.tidy,
+    Step.TAKE_BACK: changes.take_back,
+    Step.REMOVE: changes.remove,
+    Step.RESTORE: changes.restore,
+}
+"""What each step asks of the clusters; the others ask nodes, or nobody."""
+
+
+class _Unsent(Exception):
+    """The lease was not held, so nothing of a step was sent."""
+
 
 class Steps:
-    """One move under way. Every step is written to the journal before it is done."""
+    """One run's steps, and what they come to know on the way."""
 
-    def __init__(self, session: Session, options: Options, journal: Journal, progress: Progress, move_id: str) -> None:
+    def __init__(
+        self,
+        session: Session,
+        options: Options,
+        case: Case,
+        lease: Lease,
+        journal: Journal,
+        progress: Progress,
+        move_id: str,
+        estimate: bool = False,
+    ) -> None:
+        self.options = options
+        self.found: t.Optional[Survey] = None
+        self.result: t.Dict[str, t.Any] = {}
+        self._errors: t.List[GanetiError] = []
         self._session = session
-        self._options = options
+        self._case = case
+        self._lease = lease
         self._journal = journal
         self._progress = progress
         self._id = move_id
-        self._names = within.names(options, session.within, move_id)
-        self._verified = False
+        self._estimate = estimate
+        self._paths: t.Dict[bool, t.List[str]] = {}
         self._transfer: t.Optional[Transfer] = None
         self._lanes = 0
-        self.stopped_at: t.Optional[float] = None
-        self.result: t.Dict[str, t.Any] = {}
+        self._stopped_at: t.Optional[float] = None
+        self._by_hand = {Step.SURVEY: self._survey, Step.PREPARE: self._prepare, Step.COPY: self._copy}
 
-    def create(self, found: Survey) -> facts.Instance:
-        """Make the destination, fenced, so that never both copies can run."""
-        self._say("create the destination")
-        side, name = self._session.destination, self._names.made
-        creation = plan.creation(found.source, side.info, self._options, self._id, self._session.within)
-        opportunistically(
-            lambda extra: self._session.job(side, {**creation, **extra}, f"create {name}"),
-            self._options.opportunistic_tries,
-            self._options.opportunistic_delay,
-        )
-        self._session.job(side, _offline(name), f"fence {name}")
-        made = self._instance(side, name)
+    def carry_out(self, step: Step, scene: Scene) -> t.Optional[Failed]:
+        """Do one step; None where it came off."""
+        self._announce(step)
+        if step in UNDOING:
+            self.close()  # so that nobody has the disks open
+        try:
+            if step in self._by_hand:
+                self._by_hand[step](scene)
+            else:
+                self._learn(step, scene, self._jobs(step, scene))
+        except _Unsent as error:
+            return Failed(str(error), untried=True)
+        except GanetiError as error:
+            self._journal.add("failed", at=step.value, message=error.message)
+            return self.failed(error)
+        return None
+
+    def failed(self, error: GanetiError) -> Failed:
+        """A step that came off badly; its error is kept for its kind and its details."""
+        self._errors.append(error)
+        return Failed(error.message, lost=_is_lost(error))
+
+    def cause(self, message: str) -> GanetiError:
+        """The error that a run ends with *message* for: of the kind of the one that the message begins with."""
+        for error in self._errors:
+            if message.startswith(error.message):
+                error.message, error.args = message, (message,)
+                return error
+        return GanetiError(message)
+
+    def _announce(self, step: Step) -> None:
+        if step is Step.BEGIN:
+            self._journal.begin(self._id)
+        self._journal.add(step.value)
+        self._progress.phase(step.value)
+
+    def _survey(self, scene: Scene) -> None:
+        source = t.cast(facts.Instance, scene.source)
+        taken = facts.instance(self._session.destination.cluster, self.options.destination_name) is not None and not self._case.within
+        self.found = survey(self._session, self.options, source, taken, self._id, self._estimate)
+        self.options = self.options._replace(compress=self.found.choice.tool)
+
+    def _compare_source(self, scene: Scene, disks: t.Optional[t.Tuple[facts.InstanceDisk, ...]] = None) -> None:
+        """Raise GanetiError where the source is not what it was at the preflight, its *disks* as they were read now."""
+        before = t.cast(Survey, self.found).source
+        after = before._replace(instance=t.cast(facts.Instance, scene.source), disks=before.disks if disks is None else disks)
+        found = plan.changes(before, after)
+        if found:
+            raise GanetiError(" ".join(found))
+
+    def _work(self, step: Step) -> Work:
+        creation = None
+        if step in (Step.BEGIN, Step.STOP) and self.found is not None:
+            creation = plan.creation(self.found.source, self._session.destination.info, self.options, self._id, self._session.within)
+        return Work(self._case, self.options, self._id, creation)
+
+    def _jobs(self, step: Step, scene: Scene) -> t.List[t.List[t.Any]]:
+        """Run the jobs of a step, those of both clusters at the same time; their results, a list for each."""
+        if step is Step.BEGIN:
+            self._compare_source(scene)
+        if step is Step.STOP and self._transfer is not None:
+            self._transfer.check()
+        jobs = JOBS[step](scene, self._work(step))
+        if step is Step.STOP:
+            self._stopped_at = time.monotonic()
+        locks = _UNDO_LOCKS if step in UNDOING or step in (Step.COMMIT, Step.TIDY) else self.options.lock_timeout
+        running = []
+        for number, job in enumerate(jobs[:-1]):
+            running.append(_Running(self._session, self._lease, job, locks))
+            running[-1].start(first=number == 0)
+        error: t.Optional[GanetiError] = None
+        results = []
+        try:
+            last = self._last(step, jobs[-1], locks, first=not running) if jobs else []
+        except GanetiError as raised:
+            error, last = raised, []
+        for each in running:
+            try:
+                results.append(each.finish())
+            except GanetiError as raised:
+                error, results = error or raised, [*results, []]
+        if error is not None:
+            raise error
+        return [*results, last]
+
+    def _last(self, step: Step, job: Job, locks: float, first: bool) -> t.List[t.Any]:
+        """Run the last job of a step to its end."""
+
+        def attempt(extra: t.Dict[str, t.Any]) -> t.List[t.Any]:
+            tried = job._replace(opcodes=({**job.opcodes[0], **extra}, *job.opcodes[1:]))
+            running = _Running(self._session, self._lease, tried, locks)
+            running.start(first)
+            return running.finish()
+
+        return opportunistically(attempt, self.options.opportunistic_tries if step is Step.BEGIN else 0, self.options.opportunistic_delay)
+
+    def _learn(self, step: Step, scene: Scene, results: t.List[t.List[t.Any]]) -> None:
+        """Take from a step's results what later ones need."""
+        found = self.found
+        if step is Step.BEGIN and found is not None and found.source.disks:
+            self._paths[False] = _paths(results[-1][-1])
+        if step is Step.STOP and found is not None:
+            source = t.cast(facts.Instance, scene.source)
+            index = next(number for number, op in enumerate(changes.stop(scene, self._work(step))[0].opcodes) if op["OP_ID"] == "OP_INSTANCE_QUERY_DATA")
+            self._compare_source(scene, facts.described_disks(results[0][index][source.name]))
+            if found.source.disks:
+                self._paths[True] = _paths(results[0][-1])
+        if step in (Step.RELEASE, Step.RESUME) and self._stopped_at is not None:
+            self.result["downtime_seconds"] = round(time.monotonic() - self._stopped_at, 3)
+        if step is Step.TIDY and scene.source is not None and self.options.source_after == "fenced":
+            self.result["source_name"] = scene.source.name
+        if scene.copy is not None and step not in UNDOING:
+            self.result["node"] = scene.copy.node
+
+    def _prepare(self, scene: Scene) -> None:
+        """Do all that can be done for the copy while the source still runs."""
+        found, made = t.cast(Survey, self.found), t.cast(facts.Instance, scene.copy)
         if made.node != found.node:
-            problems = check_nodes(self._session, self._options, found.source, found.source_node, found.destination_nodes[made.node])
+            problems = check_nodes(self._session, self.options, found.source, found.source_node, found.destination_nodes[made.node])
             if problems:
                 raise GanetiError(" ".join(problems))
-        return made
-
-    def prepare(self, found: Survey, made: facts.Instance) -> None:
-        """Do all that can be done for the copy while the source still runs."""
         if not found.source.disks:
             return
-        sides = self._session.source, self._session.destination
+        sides: t.Tuple[Side, Side] = (self._session.source, self._session.destination)
         nodes = found.source_node, found.destination_nodes[made.node]
         hosts: t.List[SshHost] = [self._session.host(side, node) for side, node in zip(sides, nodes)]
-        self._lanes = lanes(self._options.lanes, hosts)
+        self._lanes = lanes(self.options.lanes, hosts)
         copy = Copy(
             move_id=self._id,
             address=self._session.data_address(nodes[1]),
-            port=self._options.data_port,
+            port=self.options.data_port,
             lanes=self._lanes,
-            tool=self._options.compress,
-            ciphers=self._options.ciphers,
-            checksum=self._options.checksum,
-            readback=self._options.verify == "readback",
+            tool=self.options.compress,
+            ciphers=self.options.ciphers,
+            checksum=self.options.checksum,
+            readback=self.options.verify == "readback",
             sizes=[disk.bytes for disk in found.source.disks],
-            targets=self._activate(sides[1], made.name),
+            targets=self._paths[False],
         )
-        self._transfer = Transfer(self._progress, self._options.stall_timeout)
+        self._transfer = Transfer(self._progress, self.options.stall_timeout)
         self._transfer.prepare(hosts[1], hosts[0], copy)
 
     def close(self) -> None:
@@ -88,34 +224,18 @@ class Steps:
         if self._transfer is not None:
             self._transfer.close()
 
-    def stop(self, source: facts.Instance) -> None:
-        """Shut the source down and fence it, after its state was noted on it."""
-        if self._transfer is not None:
-            self._transfer.check()
-        side, name = self._session.source, source.name
-        self._say("stop and fence the source")
-        noted = [tags.source(self._id, source.admin_state)]
-        if self._session.within:
-            noted += [tags.address(self._id, index, nic.mac, nic.ip) for index, nic in enumerate(source.nics)]
-        self._tag(side, name, noted)
-        self.stopped_at = time.monotonic()
-        shutdown = opcode("OP_INSTANCE_SHUTDOWN", instance_name=name, timeout=self._options.shutdown_timeout)
-        steps = [shutdown, _offline(name)] if source.admin_state == "up" else [_offline(name)]
-        self._session.job(side, steps, f"stop and fence {name}")
-
-    def copy(self, found: Survey, made: facts.Instance) -> None:
+    def _copy(self, scene: Scene) -> None:
         """Copy the disks; raise StreamFailed unless both ends agree on every digest."""
+        found = t.cast(Survey, self.found)
+        self._compare_source(scene)
         if self._transfer is None:
-            self._verified = True
             return
-        self._say("copy the disks")
         begun = time.monotonic()
         sizes = [disk.bytes for disk in found.source.disks]
         with self._transfer:
-            sent, received = self._transfer.run(self._activate(self._session.source, found.source.instance.name))
-        _compare(sent["digests"], received["digests"], len(sizes))
+            sent, received = self._transfer.run(self._paths[True])
+        compare(sent["digests"], received["digests"], len(sizes))
         self._journal.add("verified", digests=received["digests"])
-        self._verified = True
         self.result.update(
             disks=[{"size": size, "digest": digest} for size, digest in zip(sizes, received["digests"])],
             lanes=self._lanes,
@@ -125,132 +245,61 @@ class Steps:
             copy_seconds=round(time.monotonic() - begun, 3),
         )
 
-    def release(self, start: bool) -> None:
-        """Note that the destination is complete, give it its name, take its fence off, and start it if it is to run."""
-        side, made, name = self._session.destination, self._destination(), self._names.final
-        if made is None:
-            raise GanetiError(f"{name} has vanished from {side.name} while it was moved: somebody removed it.")
-        self._say("start the destination" if start else "release the destination")
-        steps = [opcode("OP_TAGS_SET", kind="instance", name=made.name, tags=[tags.verified(self._id)])]
-        source = self._source() if self._session.within else None
-        if source is not None:
-            steps += within.exchange(source, made, self._names, self._options)
-        steps.append(_online(name))
-        if start:
-            steps.append(opcode("OP_INSTANCE_STARTUP", instance_name=name))
-        self._session.job(side, steps, f"release {name}")
-        if start and self.stopped_at is not None:
-            self.result["downtime_seconds"] = round(time.monotonic() - self.stopped_at, 3)
 
-    def commit(self, source: t.Optional[facts.Instance], made: facts.Instance) -> None:
-        """Make the move final: from the first tag on, a run only ever goes forward."""
-        self._say("commit")
-        here, there = self._session.source, self._session.destination
-        if source is not None and "moved-to" not in tags.marks(source.tags):
-            self._tag(here, source.name, [tags.moved_to(self._id, made.uuid)])
-        self._untag(there, made.name, {"destination", "verified"})
-        if source is None:
-            return
-        if self._options.source_after == "removed":
-            self._session.job(here, opcode("OP_INSTANCE_REMOVE", instance_name=source.name), f"remove {source.name}", _UNDO_LOCKS)
-        else:
-            self._untag(here, source.name, {"source", "nic"})
-            self.result["source_name"] = source.name
+class _Running:
+    """A job under way; over RAPI, which takes one opcode a job, a chain of them."""
 
-    def destination_runs(self) -> bool:
-        """Whether the verified destination was started, be it that the message about it was lost."""
-        if not self._verified:
-            return False
-        self._settle(self._session.destination)
-        found = self._destination()
-        return found is not None and found.running
+    def __init__(self, session: Session, lease: Lease, job: Job, locks: float) -> None:
+        self._session = session
+        self._side = session.source if job.at_source else session.destination
+        self._lease = lease
+        self._job = job
+        self._locks = locks
+        rapi = self._side.cluster.transport == "rapi"
+        self._batches = [[op] for op in job.opcodes] if rapi else [list(job.opcodes)]
+        self._job_id = 0
 
-    def remove_destination(self) -> None:
-        """Remove what this move has made at the destination, if there is anything; never anything else."""
-        side = self._session.destination
-        self._settle(side)
-        found = self._destination()
-        if found is None:
-            return
-        self._say("undo: remove the destination")
-        self._session.job(side, opcode("OP_INSTANCE_REMOVE", instance_name=found.name, shutdown_timeout=0), f"remove {found.name}", _UNDO_LOCKS)
+    def start(self, first: bool) -> None:
+        """Submit the first job; raise _Unsent where the lease is not held and this is the *first* of a step."""
+        try:
+            self._submit()
+        except (LeaseLost, LeaseTaken) as error:
+            if first:
+                raise _Unsent(error.message) from error
+            raise
 
-    def restore_source(self) -> None:
-        """Bring the source back to the state that is noted on it, if any is."""
-        side, name = self._session.source, self._names.source
-        self._settle(side)
-        found = self._source()
-        if found is None:
-            return
-        mark = tags.marks(found.tags)["source"]
-        self._say("undo: restore the source")
-        steps = within.give_back(found, self._names)
-        if steps:
-            self._session.job(side, steps, f"give {name} its name and addresses back", _UNDO_LOCKS)
-        if found.admin_state == "offline":
-            self._session.job(side, _online(name), f"take the fence off {name}", _UNDO_LOCKS)
-        if mark.value == "up" and not found.running:
-            self._session.job(side, opcode("OP_INSTANCE_STARTUP", instance_name=name), f"start {name} again", _UNDO_LOCKS)
-        self._untag(side, name, {"source", "nic"})
+    def finish(self) -> t.List[t.Any]:
+        """Wait, and run what is left; the opcodes' results."""
+        results = self._wait()
+        while self._batches:
+            self._submit()
+            results += self._wait()
+        return results
 
-    def _settle(self, side: Side) -> None:
-        """Wait for jobs about our instances that an interruption has left running: only then is their state known."""
-        deadline = time.monotonic() + _UNDO_LOCKS
-        while facts.unfinished_jobs(side.cluster, self._names) and time.monotonic() < deadline:
-            time.sleep(1)
+    def _submit(self) -> None:
+        self._lease.check()
+        # What was asked before this process slept is not worth anything any more.
+        while not self._lease.fresh:
+            self._lease.check()
+        self._job_id = self._session.submit(self._side, self._batches.pop(0))
 
-    def _source(self) -> t.Optional[facts.Instance]:
-        """The source as it is now, if it takes part in this move."""
-        return self._marked(self._session.source, (self._names.source, self._names.retired), "source")
-
-    def _destination(self) -> t.Optional[facts.Instance]:
-        """The destination as it is now, if this move has made it."""
-        return self._marked(self._session.destination, (self._names.made, self._names.final), "destination")
-
-    def _marked(self, side: Side, names: t.Iterable[str], kind: str) -> t.Optional[facts.Instance]:
-        for name in dict.fromkeys(names):
-            found = facts.instance(side.cluster, name)
-            mark = tags.marks(found.tags).get(kind) if found else None
-            if mark is not None and mark.move_id == self._id:
-                return found
-        return None
-
-    def _say(self, step: str) -> None:
-        self._journal.add(step)
-        self._progress.phase(step)
-
-    def _instance(self, side: Side, name: str) -> facts.Instance:
-        found = facts.instance(side.cluster, name)
-        if found is None:
-            raise GanetiError(f"{name} has vanished from {side.name} while it was moved: somebody removed it.")
-        return found
-
-    def _activate(self, side: Side, name: str) -> t.List[str]:
-        """Make the disks of a stopped instance accessible on its primary node; their paths there, in order."""
-        answer = self._session.job(side, opcode("OP_INSTANCE_ACTIVATE_DISKS", instance_name=name), f"activate the disks of {name}")
-        return [path for _node, _name, path in answer]
-
-    def _tag(self, side: Side, name: str, names: t.List[str]) -> None:
-        self._session.job(side, opcode("OP_TAGS_SET", kind="instance", name=name, tags=names), f"tag {name}")
-
-    def _untag(self, side: Side, name: str, kinds: t.Set[str]) -> None:
-        present = self._instance(side, name).tags
-        names = [tag for tag in tags.own(present) if tags.marks([tag]).keys() & kinds]
-        if names:
-            self._session.job(side, opcode("OP_TAGS_DEL", kind="instance", name=name, tags=names), f"remove tags from {name}", _UNDO_LOCKS)
+    def _wait(self) -> t.List[t.Any]:
+        return self._session.results(self._side, self._job_id, self._job.what, self._locks)
 
 
-def _offline(name: str) -> t.Dict[str, t.Any]:
-    """The opcode that fences an instance: Ganeti refuses to start it then."""
-    return opcode("OP_INSTANCE_SET_PARAMS", instance_name=name, offline=True)
+def _is_lost(error: GanetiError) -> bool:
+    """Whether what became of a step is not known."""
+    if isinstance(error, JobTimeout):
+        return error.details.get("status") != "canceled"
+    return isinstance(error, (ConnectionFailed, LeaseLost, LeaseTaken))
 
 
-def _online(name: str) -> t.Dict[str, t.Any]:
-    """The opcode that takes the fence off."""
-    return opcode("OP_INSTANCE_SET_PARAMS", instance_name=name, offline=False)
+def _paths(activated: t.Sequence[t.Sequence[str]]) -> t.List[str]:
+    """The devices that OP_INSTANCE_ACTIVATE_DISKS names, in order."""
+    return [str(path) for _node, _name, path in activated]
 
 
-def _compare(sent: t.Sequence[str], received: t.Sequence[str], count: int) -> None:
+def compare(sent: t.Sequence[str], received: t.Sequence[str], count: int) -> None:
     """Raise StreamFailed unless both ends report *count* digests, and the same ones."""
     if not len(sent) == len(received) == count:
         raise StreamFailed("The two ends do not agree on the number of disks.")

@@ -31,38 +31,44 @@ class Names(t.NamedTuple):
     made: str
     final: str
 
-    def __contains__(self, name: object) -> bool:
-        return name in tuple(self)
-
 
 def names(options: Options, within: bool, move_id: str) -> Names:
     """The names that move *move_id* uses."""
     if within:
-        return Names(options.name, f"{options.name}.{move_id}.old", f"{options.name}.{move_id}.twin", options.name)
+        return Names(options.name, retired(options.name, move_id), f"{options.name}.{move_id}.twin", options.name)
     return Names(options.name, options.name, options.destination_name, options.destination_name)
 
 
-def taking_part(name: str, tagged: t.Mapping[str, t.Sequence[str]], uuids: t.Mapping[str, str]) -> t.Tuple[str, t.Optional[str]]:
-    """The names of the source and the destination of an unfinished move of *name*, or *name* and None where there is none.
+def source_of(name: str, tagged: t.Mapping[str, t.Sequence[str]], uuids: t.Mapping[str, str]) -> t.Optional[str]:
+    """The present name of the source of a move of *name*, where it may have been renamed; None where there is none.
 
     *tagged* are the tags of all instances by name, *uuids* their UUIDs.
     """
-    source, destination = name, None
-    for other in [name] + sorted(each for each in tagged if each.startswith(name) and RELATED.match(each[len(name):])):
-        found = tags.marks(tagged.get(other, ()))
-        if "source" in found:
-            source = other
-            committed = found.get("moved-to")
-            # The destination's own marks go before the source's.
-            destination = destination or next((each for each in uuids if committed and uuids[each] == committed.value), None)
-        if "destination" in found:
-            destination = other
-    return source, destination
+    names_ = {uuid: each for each, uuid in uuids.items()}
+    for marks in tags.marks(tagged.get(name, ())).values():
+        if "destination" in marks:
+            return names_.get(marks["destination"] or "")
+    for other in sorted(each for each in tagged if is_related(each, name)):
+        for move_id, marks in tags.marks(tagged[other]).items():
+            unfinished = "source" in marks and other == retired(name, move_id)
+            if unfinished and (name not in tagged or marks.get("moved-to") == uuids[name]):
+                return other
+    return name if name in tagged else None
 
 
-def in_place(instance: Instance, options: Options) -> bool:
+def is_related(other: str, name: str) -> bool:
+    """Whether *other* is a name that a move of *name* gives to one of its instances."""
+    return other.startswith(name) and bool(RELATED.match(other[len(name):]))
+
+
+def retired(name: str, move_id: str) -> str:
+    """The name of the source after the move."""
+    return f"{name}.{move_id}.old"
+
+
+def in_place(instance: Instance, primary_node: t.Optional[str], disk_template: t.Optional[str]) -> bool:
     """Whether the instance is where it is wanted."""
-    return instance.node == options.primary_node and options.disk_template in (None, instance.disk_template)
+    return instance.node == primary_node and disk_template in (None, instance.disk_template)
 
 
 def of_twin(nic: Parameters) -> Parameters:
@@ -76,12 +82,12 @@ def of_twin(nic: Parameters) -> Parameters:
     return result
 
 
-def exchange(source: Instance, twin: Instance, names_: Names, options: Options) -> Opcodes:
+def exchange(source: Instance, twin: Instance, names_: Names, options: Options, move_id: str) -> Opcodes:
     """What is left to do so that *twin* has the name and addresses that are noted on *source*, and *source* has others.
 
     Nothing of it is done twice: a run that takes up another's work begins where that ended.
     """
-    noted = tags.addresses(source.tags)
+    noted = tags.addresses(source.tags, move_id)
     planned = interfaces.planned(source.nics, options)
     wanted: t.Dict[int, Parameters] = {}
     for index, (mac, ip) in noted.items():
@@ -93,18 +99,18 @@ def exchange(source: Instance, twin: Instance, names_: Names, options: Options) 
     given_up = {index: _given_up(nic, wanted.get(index, {})) for index, nic in enumerate(source.nics)}
     taken = {index: _differing(nic, wanted.get(index, {})) for index, nic in enumerate(twin.nics)}
     return [
-        *_modify(source.name, given_up),
-        *_rename(source.name, names_.retired),
-        *_rename(twin.name, names_.final),
-        *_modify(names_.final, taken),
+        *_modify(source, source.name, given_up),
+        *_rename(source, names_.retired),
+        *_rename(twin, names_.final),
+        *_modify(twin, names_.final, taken),
     ]
 
 
-def give_back(source: Instance, names_: Names) -> Opcodes:
+def give_back(source: Instance, names_: Names, move_id: str) -> Opcodes:
     """What is left to do so that *source* has the name and addresses again that are noted on it; the twin must be gone."""
-    noted = tags.addresses(source.tags)
+    noted = tags.addresses(source.tags, move_id)
     lost = {index: _differing(nic, _parameters(*noted.get(index, (nic.mac, nic.ip)))) for index, nic in enumerate(source.nics)}
-    return [*_rename(source.name, names_.source), *_modify(names_.source, lost)]
+    return [*_rename(source, names_.source), *_modify(source, names_.source, lost)]
 
 
 def _parameters(mac: str, ip: t.Optional[str]) -> Parameters:
@@ -126,12 +132,13 @@ def _differing(nic: Nic, wanted: Parameters) -> Parameters:
     return {field: value for field, value in wanted.items() if getattr(nic, field) != value}
 
 
-def _rename(name: str, wanted: str) -> Opcodes:
-    if name == wanted:
+def _rename(instance: Instance, wanted: str) -> Opcodes:
+    if instance.name == wanted:
         return []
-    return [opcode("OP_INSTANCE_RENAME", instance_name=name, new_name=wanted, name_check=False, ip_check=False)]
+    return [opcode("OP_INSTANCE_RENAME", instance_name=instance.name, instance_uuid=instance.uuid, new_name=wanted, name_check=False, ip_check=False)]
 
 
-def _modify(name: str, changes: t.Mapping[int, Parameters]) -> Opcodes:
+def _modify(instance: Instance, name: str, changes: t.Mapping[int, Parameters]) -> Opcodes:
+    """Changes of interfaces, by the name that *instance* has then; by the UUID, so that they miss whoever has the name if they come late."""
     nics = [["modify", index, parameters] for index, parameters in changes.items() if parameters]
-    return [opcode("OP_INSTANCE_SET_PARAMS", instance_name=name, nics=nics)] if nics else []
+    return [opcode("OP_INSTANCE_SET_PARAMS", instance_name=name, instance_uuid=instance.uuid, nics=nics)] if nics else []

@@ -101,6 +101,11 @@ def test_keys_are_scanned_for_from_where_they_are_seen() -> None:
     assert scan(A1._replace(port=2222, proxy_jump="j1,joe@j2")) == "ssh joe@j2 ssh-keyscan -p 2222 a1.example.net"
 
 
+def test_who_ended_a_connection_has_the_word() -> None:
+    assert last_words(f"the tunnel is down.\r\n{BEHIND}") == "the tunnel is down"
+    assert last_words("banner exchange: Connection to UNKNOWN port 65535: Broken pipe\r\n") == "banner exchange: Connection to UNKNOWN port 65535: Broken pipe"
+
+
 def test_last_words_are_bounded() -> None:
-    assert last_words("one\r\ndebug1: two\r\n\r\n") == "one"
+    assert last_words("one\r\ndebug1: two\r\nTransferred: sent 1, received 2 bytes\r\nBytes per second: sent 1, received 2\r\n\r\n") == "one"
     assert len(last_words("x" * 100_000)) == 300

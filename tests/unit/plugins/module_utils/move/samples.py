@@ -15,7 +15,7 @@ MOVE = "0123456789abcdef"
 OTHER = "fedcba9876543210"
 
 PARAMS = {
-    "name": "web.example.com", "destination_name": None, "source": {"address": "a1"}, "destination": {"address": "b1"},
+    "name": "web.example.com", "state": "moved", "destination_name": None, "source": {"address": "a1"}, "destination": {"address": "b1"},
     "primary_node": None, "iallocator": None, "disk_template": None, "nics": [], "osparams_private": None,
     "secondary_node": None, "ext_params": None, "nic_map": [], "hvparams": None, "ignore_ipolicy": False,
     "compress": "none", "ciphers": [],
@@ -47,7 +47,7 @@ def instance(**changes):
     """An instance that runs."""
     return facts.Instance(
         name="web.example.com", uuid="11111111-2222", node="a2", os="debian+default", hypervisor="kvm", disk_template="file",
-        admin_state="up", running=True, status="running", tags=("prod",), be={"maxmem": 512, "vcpus": 2}, custom_be={"maxmem": 512},
+        admin_state="up", running=facts.Running.YES, status="running", tags=("prod",), be={"maxmem": 512, "vcpus": 2}, custom_be={"maxmem": 512},
         hv={"boot_order": "disk", "acpi": True}, custom_hv={"acpi": True}, custom_os={"flavour": "small"}, nics=(NIC,),
     )._replace(**changes)  # fmt: skip
 

@@ -105,7 +105,7 @@ def test_within_a_cluster_a_map_decides_about_the_hardware_address_too():
     noted = (f"ganeti-move:{MOVE}:source:up", f"ganeti-move:{MOVE}:nic:0:{MAC}/192.0.2.1")
     names = within.names(options(), True, MOVE)
     source, twin = instance(tags=noted), instance(name=names.made, nics=(NIC._replace(mac="aa:00:00:00:00:99"),))
-    kept = within.exchange(source, twin, names, options())
+    kept = within.exchange(source, twin, names, options(), MOVE)
     assert kept[-1]["nics"] == [["modify", 0, {"mac": MAC}]]
-    generated = within.exchange(source, twin, names, options(nic_map=[rule({"link": "br0"}, mac="generate")]))
+    generated = within.exchange(source, twin, names, options(nic_map=[rule({"link": "br0"}, mac="generate")]), MOVE)
     assert [op["OP_ID"] for op in generated] == ["OP_INSTANCE_RENAME", "OP_INSTANCE_RENAME"]

@@ -34,7 +34,7 @@ SMALL = Node("b2", "uuid", "192.0.2.2", "198.51.100.2", True, 100, 100000)
         ({}, {"ciphers": ["AES128-SHA"]}, "within a cluster only"),
         ({"source": source(admin_state="offline", running=False)}, {}, "is marked offline"),
         ({"source": source(running=False, status="ERROR_down")}, {}, "in the state ERROR_down"),
-        ({"source": source(tags=(tags.verified(MOVE),))}, {}, "carries the tag"),
+        ({"source": source(tags=(tags.released(MOVE),))}, {}, "carries the tag"),
         ({"lock_holder": "job 17"}, {}, "is locked by job 17"),
         ({"holder": instance(uuid="another")}, {}, "already has an instance web.example.com"),
         ({"holder": instance(uuid="x", tags=(tags.moved_to(MOVE, instance().uuid),))}, {}, f"the copy that move {MOVE} of this very instance has left"),

@@ -34,6 +34,7 @@ class Cluster:
         """Carry out opcodes, or no more than *stop* of them."""
         for op in opcodes[:stop]:
             (index,) = [number for number, each in enumerate(self.instances) if each.name == op["instance_name"]]
+            assert self.instances[index].uuid == op["instance_uuid"]
             if op["OP_ID"] == "OP_INSTANCE_RENAME":
                 assert op["new_name"] not in [each.name for each in self.instances]
                 self.instances[index] = self.instances[index]._replace(name=op["new_name"])
@@ -61,36 +62,36 @@ def pair():
     """A source in the middle of a move, and its twin."""
     return Cluster(
         instance(name=NAME, nics=(NIC, MANAGED), tags=NOTED),
-        instance(name=NAMES.made, nics=TWIN_NICS, tags=(tags.destination(MOVE), tags.verified(MOVE))),
+        instance(name=NAMES.made, uuid="22222222-3333", nics=TWIN_NICS, tags=(tags.destination(MOVE), tags.released(MOVE))),
     )
 
 
 @given(st.integers(0, 5))
 def test_the_twin_takes_over_wherever_an_earlier_run_ended(done):
     cluster, chosen = pair(), options(primary_node="a3")
-    cluster.run(within.exchange(*cluster.instances, NAMES, chosen), stop=done)
-    cluster.run(within.exchange(*cluster.instances, NAMES, chosen))
+    cluster.run(within.exchange(*cluster.instances, NAMES, chosen, MOVE), stop=done)
+    cluster.run(within.exchange(*cluster.instances, NAMES, chosen, MOVE))
     source, twin = cluster.instances
     assert (source.name, twin.name) == (NAMES.retired, NAME)
     assert twin.nics == (NIC, MANAGED)
     assert source.nics[0].mac != NIC.mac and source.nics[1].mac != MANAGED.mac and source.nics[1].ip is None
-    assert within.exchange(*cluster.instances, NAMES, chosen) == []
+    assert within.exchange(*cluster.instances, NAMES, chosen, MOVE) == []
 
 
 @given(st.integers(0, 5))
 def test_the_source_gets_everything_back_wherever_the_exchange_failed(done):
     cluster = pair()
-    cluster.run(within.exchange(*cluster.instances, NAMES, options(primary_node="a3")), stop=done)
+    cluster.run(within.exchange(*cluster.instances, NAMES, options(primary_node="a3"), MOVE), stop=done)
     del cluster.instances[1]
-    cluster.run(within.give_back(cluster.instances[0], NAMES))
+    cluster.run(within.give_back(cluster.instances[0], NAMES, MOVE))
     (source,) = cluster.instances
     assert (source.name, source.nics) == (NAME, (NIC, MANAGED))
-    assert within.give_back(source, NAMES) == []
+    assert within.give_back(source, NAMES, MOVE) == []
 
 
 def test_what_the_user_overrides_is_not_taken_from_the_source():
     cluster, chosen = pair(), options(primary_node="a3", nics=[override(0, mac="generate", ip="192.0.2.50")])
-    cluster.run(within.exchange(*cluster.instances, NAMES, chosen))
+    cluster.run(within.exchange(*cluster.instances, NAMES, chosen, MOVE))
     source, twin = cluster.instances
     assert twin.nics[0] == TWIN_NICS[0]._replace(ip="192.0.2.50") and twin.nics[1] == MANAGED
     assert source.nics[0] == NIC
@@ -104,34 +105,38 @@ def test_the_twin_is_made_with_addresses_of_its_own():
 @given(st.integers(0, 63), st.sampled_from(["aa:00:00:11:22:33"]), st.sampled_from([None, "192.0.2.1", "2001:db8::1"]))
 def test_tags_remember_addresses(index, mac, ip):
     tag = tags.address(MOVE, index, mac, ip)
-    assert tags.addresses(["prod", tag]) == {index: (mac, ip)}
+    assert tags.addresses(["prod", tag, tags.address(OTHER, index, mac, None)], MOVE) == {index: (mac, ip)}
     assert len(tag) <= 128 and set(tag) <= set("abcdefghijklmnopqrstuvwxyz0123456789-.:/")  # what Ganeti takes as a tag
 
 
-UP, MADE = tags.source(MOVE, "up"), tags.destination(MOVE)
+UP, RETIRED = tags.source(MOVE, "up"), NAMES.retired
+COPY = tags.destination(MOVE, f"u-{NAME}")
+COPY_OF_RETIRED = tags.destination(MOVE, f"u-{RETIRED}")
 
 
 @pytest.mark.parametrize(
     ("tagged", "found"),
     [
-        ({NAME: ["prod"]}, (NAME, None)),
-        ({NAME: ["prod"], NAMES.retired: [tags.moved_to(MOVE, "u-name")]}, (NAME, None)),  # an earlier move, done
-        ({NAME: [UP], NAMES.made: [MADE]}, (NAME, NAMES.made)),
-        ({NAME: [], NAMES.made: [MADE]}, (NAME, NAMES.made)),
-        ({NAMES.retired: [UP], NAMES.made: [MADE]}, (NAMES.retired, NAMES.made)),
-        ({NAMES.retired: [UP], NAME: [MADE]}, (NAMES.retired, NAME)),
-        ({NAMES.retired: [UP, tags.moved_to(MOVE, "u-name")], NAME: []}, (NAMES.retired, NAME)),
-        ({NAME: [], "other." + NAME: [MADE], f"{NAME}.{OTHER}.new": [UP]}, (NAME, None)),  # others' instances
+        ({}, None),
+        ({NAME: ["prod"]}, NAME),
+        ({NAME: ["prod"], RETIRED: [tags.moved_to(MOVE, f"u-{NAME}")]}, NAME),  # an earlier move, done
+        ({NAME: [UP], NAMES.made: [COPY]}, NAME),
+        ({NAME: [], NAMES.made: [COPY]}, NAME),
+        ({RETIRED: [UP], NAMES.made: [COPY_OF_RETIRED]}, RETIRED),  # amid the exchange of the names
+        ({RETIRED: [UP], NAME: [COPY_OF_RETIRED]}, RETIRED),
+        ({RETIRED: [UP, tags.moved_to(MOVE, f"u-{NAME}")], NAME: []}, RETIRED),
+        ({NAME: [COPY_OF_RETIRED]}, None),  # its source was removed by hand
+        ({RETIRED: [UP], NAME: []}, NAME),  # the name belongs to one that knows nothing of the move
+        ({NAME: [], "other." + NAME: [COPY], f"{NAME}.{OTHER}.new": [UP]}, NAME),  # others' instances
     ],
 )
-def test_an_unfinished_move_is_found_by_its_tags(tagged, found):
-    uuids = {name: "u-name" if name == NAME else f"u-{name}" for name in tagged}
-    assert within.taking_part(NAME, tagged, uuids) == found
+def test_the_source_of_an_unfinished_move_is_found_by_tags(tagged, found):
+    assert within.source_of(NAME, tagged, {name: f"u-{name}" for name in tagged}) == found
 
 
 def test_in_place_means_the_node_and_the_template():
     there = instance(node="a3")
-    assert within.in_place(there, options(primary_node="a3"))
-    assert not within.in_place(there, options(primary_node="a2"))
-    assert not within.in_place(there, options(primary_node="a3", disk_template="plain"))
-    assert not within.in_place(there, options())
+    assert within.in_place(there, "a3", None)
+    assert not within.in_place(there, "a2", None)
+    assert not within.in_place(there, "a3", "plain")
+    assert not within.in_place(there, None, None)

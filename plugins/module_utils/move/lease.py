@@ -1,0 +1,210 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""A move's lease, as its controller holds it: others see it, and it ends with this process or its silence.
+
+The lease is a process on the master of the source's cluster (see :mod:`holder`), named by the source's UUID. It is
+asked whether it lives before every change; the answer is worth something for a few seconds only, counted from before
+the question and by a clock that runs on while a laptop sleeps. Whoever lost it changes nothing any more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+import queue
+import socket
+import threading
+import time
+import typing as t
+
+from .._errors import ConnectionFailed, GanetiError, LeaseLost, LeaseTaken
+from . import holder
+
+LIMIT = 30.0
+"""Seconds of silence after which a lease ends."""
+WORTH = 5.0
+"""Seconds that an answer is worth something, counted from before the question."""
+_BEAT = 5.0
+_ANSWER = 20.0
+_LONGEST = 4096
+
+_BOOT = (
+    "import os\n"
+    "text = b''\n"
+    "while text[-1:] != b'\\0': text += os.read(0, 1) or os._exit(2)\n"
+    "exec(compile(text[:-1], 'lease', 'exec'))"
+)
+"""The program given to ``python3 -c``: reads the holder's text up to a zero byte, and runs it."""
+
+
+class Process(t.Protocol):
+    """A program that runs on the master; an `api.ssh.SshProcess` is one."""
+
+    @property
+    def stdin(self) -> t.Any: ...
+
+    @property
+    def stderr(self) -> bytes: ...
+
+    def __iter__(self) -> t.Iterator[bytes]: ...
+
+    def kill(self) -> None: ...
+
+
+_NEEDS = "A move holds its lease there, through SSH, whatever the transport: set ssh of the source so that it is let in, and have python3 there."
+
+Start = t.Callable[[t.Sequence[str]], Process]
+
+
+class Lease:
+    """One lease, held from `acquire` to `release`. *start* starts a program on the master, whose name is *node*."""
+
+    def __init__(self, start: Start, node: str, instance: str, words: t.Mapping[str, t.Any], limit: float = LIMIT) -> None:
+        self.node = node
+        self._start = start
+        self._instance = instance
+        self._words = {**words, "controller": socket.gethostname(), "pid": os.getpid()}
+        self._limit = limit
+        self._process: t.Optional[Process] = None
+        self._answers: queue.Queue[t.Dict[str, t.Any]] = queue.Queue()
+        self._writing = threading.Lock()
+        self._number = 0
+        self._good_until = 0.0
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the last answer is still worth something."""
+        return holder.boot() < self._good_until
+
+    def acquire(self) -> None:
+        """Take the lease. Raises LeaseTaken where another run has it, ConnectionFailed where no process can be had."""
+        self.release()
+        since = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+        request = {"instance": self._instance, "limit": self._limit, "holder": {**self._words, "since": since}}
+        self._answers = queue.Queue()
+        asked = holder.boot()
+        process = self._process = self._started()
+        threading.Thread(target=_read, args=(process, self._answers), daemon=True).start()
+        with contextlib.suppress(ConnectionFailed):  # why it ended, its reader tells
+            self._write(_program() + b"\0" + json.dumps(request).encode("ascii") + b"\n")
+        answer = self._next(asked + _ANSWER)
+        if answer["event"] == "held":
+            self._accept(answer, asked)
+            threading.Thread(target=self._beat, args=(process,), daemon=True).start()
+            return
+        self.release()
+        if answer["event"] == "taken":
+            raise LeaseTaken(f"{self._words['name']} is being moved by {_in_words(answer.get('holder'))}")
+        raise ConnectionFailed(f"No lease can be held on the master {self.node}: {answer['why']}. {_NEEDS}")
+
+    def _started(self) -> Process:
+        try:
+            return self._start(["python3", "-I", "-c", _BOOT])
+        except ConnectionFailed as error:
+            error.message = f"No lease can be held on the master {self.node}: {error.message}. {_NEEDS}".replace("..", ".")
+            raise
+
+    def check(self) -> None:
+        """Make sure that the lease is held now; raise LeaseLost where it is not."""
+        if self._process is None:
+            raise LeaseLost(f"The lease on {self.node} is not held.")
+        asked = holder.boot()
+        try:
+            number = self._write_number()
+            answer = self._next(asked + _ANSWER)
+            while answer["event"] == "alive" and answer.get("number") != number:
+                answer = self._next(asked + _ANSWER)
+        except GanetiError as error:
+            answer = {"event": "ended", "why": error.message.rstrip(".")}
+        if answer["event"] != "alive":
+            self.release()
+            raise LeaseLost(f"The lease on {self.node} was lost: {answer['why']}.")
+        self._accept(answer, asked)
+
+    def release(self) -> None:
+        """Give the lease back; harmless where it is not held."""
+        process, self._process = self._process, None
+        self._good_until = 0.0
+        if process is not None:
+            process.kill()
+
+    def _accept(self, answer: t.Mapping[str, t.Any], asked: float) -> None:
+        master = answer.get("master")
+        if master != self.node:
+            self.release()
+            raise LeaseLost(f"{self.node} is not the master of its cluster any more, {master or 'another node'} is: run the same task again.")
+        self._good_until = asked + WORTH
+
+    def _write_number(self) -> int:
+        with self._writing:
+            self._number += 1
+            number = self._number
+        self._write(b"%d\n" % number)
+        return number
+
+    def _write(self, data: bytes) -> None:
+        process = self._process
+        if process is None:
+            raise ConnectionFailed("it was given back")
+        try:
+            with self._writing:
+                process.stdin.write(data)
+                process.stdin.flush()
+        except OSError as error:
+            raise ConnectionFailed(f"the connection broke ({error})") from error
+
+    def _next(self, deadline: float) -> t.Dict[str, t.Any]:
+        try:
+            return self._answers.get(timeout=max(0.01, deadline - holder.boot()))
+        except queue.Empty:
+            return {"event": "ended", "why": f"{self.node} did not answer within {_ANSWER:.0f} seconds"}
+
+    def _beat(self, process: Process) -> None:
+        """Signs of life while nothing else is said, as long as this is the process in use."""
+        while self._process is process:
+            time.sleep(_BEAT)
+            try:
+                if self._process is process:
+                    self._write_number()
+            except GanetiError:
+                return
+
+
+def _read(process: Process, answers: queue.Queue[t.Dict[str, t.Any]]) -> None:
+    """Put what the holder says into a queue, at last that it ended."""
+    why = "its process ended"
+    try:
+        for line in process:
+            answer = json.loads(line) if len(line) <= _LONGEST else None
+            if not isinstance(answer, dict) or answer.get("event") not in ("held", "taken", "alive"):
+                why = "it answered with something else: does a login script print something?"
+                break
+            answers.put(answer)
+        else:
+            said = process.stderr.decode("utf-8", "replace").strip()[-300:]
+            why = f"its process ended ({said})" if said else why
+    except (GanetiError, OSError) as error:
+        why = f"the connection broke ({error})"
+    except ValueError:
+        why = "it answered with something else than JSON: does a login script print something?"
+    answers.put({"event": "ended", "why": why})
+
+
+def _in_words(said: t.Any) -> str:
+    """Who holds a lease, in words. What another process said is cut to what it may be."""
+    told = {key: str(value)[:100] for key, value in said.items()} if isinstance(said, dict) else {}
+    if told.get("holder_uid", "0") != "0":
+        return f"a process of user {told['holder_uid']} on the master (process {told['holder_pid']}), which is no move: end it."
+    if "controller" not in told:
+        return "another run, which does not answer just now: wait half a minute."
+    return f"process {told.get('pid')} on {told['controller']} (since {told.get('since')}, to {told.get('to')}): wait for its end, or end it there."
+
+
+def _program() -> bytes:
+    """The text of the holder, be it a file or a member of the archive that Ansible makes of a module."""
+    loader = t.cast(t.Any, holder.__loader__)
+    return t.cast(str, loader.get_source(holder.__name__)).encode("ascii")

@@ -1,0 +1,301 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The lease, with its real program as processes of this machine: one holds it, and it ends with its controller."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, LeaseLost, LeaseTaken
+from ansible_collections.ganeti.cluster.plugins.module_utils.move import holder, lease
+
+NODE = "a1.example.com"
+WORDS = {"name": "web.example.com", "to": "web.example.com on beta.example.com"}
+TOLD = "web.example.com is being moved by process"
+
+
+class Local:
+    """A program of this machine in the place of one on a master, as `SshProcess` shows it."""
+
+    def __init__(self, argv):
+        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
+        self.stdin = self
+        self.stderr = b""
+
+    def write(self, data):
+        try:
+            self.process.stdin.write(data)
+        except (OSError, ValueError) as error:
+            raise ConnectionFailed("nobody reads it any more") from error
+
+    def flush(self):
+        pass
+
+    def __iter__(self):
+        for line in self.process.stdout:
+            yield line.rstrip(b"\n")
+
+    def kill(self):
+        self.process.stdin.close()
+
+
+class Master:
+    """Starts programs; with another file in the place of ssconf_master_node, as these tests do not run on a cluster."""
+
+    def __init__(self, path, name=NODE):
+        self.ssconf = path
+        self.ssconf.write_text(name + "\n")
+        self.started = []
+
+    def popen(self, argv):
+        self.started.append(Local([sys.executable, *argv[1:]]))
+        return self.started[-1]
+
+
+@pytest.fixture
+def name():
+    return str(uuid.uuid4())
+
+
+@pytest.fixture
+def master(tmp_path, monkeypatch):
+    made = Master(tmp_path / "ssconf_master_node")
+    text = lease._program().replace(b"/var/lib/ganeti/ssconf_master_node", str(made.ssconf).encode())
+    monkeypatch.setattr(lease, "_program", lambda: text)
+    yield made
+    for each in made.started:
+        each.process.kill()
+        each.process.wait()
+        for pipe in (each.process.stdin, each.process.stdout, each.process.stderr):
+            pipe.close()
+
+
+def held(name):
+    """Whether the kernel knows of the lease."""
+    return f"@ganeti-move/{name}" in Path("/proc/net/unix").read_text().split()
+
+
+def free(name, seconds=10.0):
+    """Wait until the lease is free; how long it took."""
+    begun = time.monotonic()
+    while held(name):
+        assert time.monotonic() < begun + seconds, "the lease is still held"
+        time.sleep(0.02)
+    return time.monotonic() - begun
+
+
+def test_one_holds_it_and_another_is_told_who(master, name):
+    first, second = (lease.Lease(master.popen, NODE, name, WORDS) for _number in range(2))
+    first.acquire()
+    assert first.fresh and held(name)
+    with pytest.raises(LeaseTaken) as refusal:
+        second.acquire()
+    assert refusal.value.message.startswith(f"{TOLD} {os.getpid()} on {socket.gethostname()} (since 20")
+    assert "to web.example.com on beta.example.com" in refusal.value.message and not second.fresh
+    first.check()
+    first.release()
+    free(name)
+    second.acquire()
+    second.check()
+    second.release()
+    free(name)
+
+
+def test_another_instance_is_another_lease(master, name):
+    first, second = (lease.Lease(master.popen, NODE, each, WORDS) for each in (name, str(uuid.uuid4())))
+    first.acquire()
+    second.acquire()
+    first.check()
+    second.check()
+    first.release()
+    second.release()
+
+
+def test_it_leaves_nothing_behind(master, name):
+    mine = lease.Lease(master.popen, NODE, name, WORDS)
+    mine.acquire()
+    assert sorted(os.listdir(master.ssconf.parent)) == ["ssconf_master_node"]
+    mine.release()
+    free(name)
+    assert master.started[0].process.wait(10) == 0
+    assert master.started[0].process.stderr.read() == b""
+    assert sorted(os.listdir(master.ssconf.parent)) == ["ssconf_master_node"]
+
+
+CONTROLLER = """
+import sys, time
+sys.path.insert(0, {here!r})
+from tests.unit import conftest
+from tests.unit.plugins.module_utils.move import test_lease as tests
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import LeaseLost
+from pathlib import Path
+lease = tests.lease
+text = lease._program().replace(b"/var/lib/ganeti/ssconf_master_node", {ssconf!r}.encode())
+lease._program = lambda: text
+lease._BEAT = 0.2
+mine = lease.Lease(tests.Local, "a1.example.com", {name!r}, tests.WORDS, limit=1.0)
+mine.acquire()
+print("held", flush=True)
+for line in sys.stdin:
+    try:
+        mine.check()
+        print("check passed", flush=True)
+    except LeaseLost as error:
+        print("lost:", error, flush=True)
+"""
+
+
+@pytest.fixture
+def controller(master, name):
+    """A controller in a process of its own, with a limit of one second."""
+    here = str(Path(__file__).resolve().parents[5])
+    text = CONTROLLER.format(here=here, ssconf=str(master.ssconf), name=name)
+    process = subprocess.Popen([sys.executable, "-c", text], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def ask(controller):
+    controller.stdin.write("check\n")
+    controller.stdin.flush()
+    return controller.stdout.readline()
+
+
+def test_a_living_controller_keeps_it_by_its_beats(controller, name):
+    time.sleep(2.0)  # twice the limit, in which nothing is asked
+    assert held(name) and ask(controller) == "check passed\n"
+
+
+def test_a_killed_controller_frees_it_at_once(controller, name):
+    controller.kill()
+    assert free(name) < 0.9, "it was the limit that ended it"
+
+
+def test_a_frozen_controller_loses_it_and_notices(controller, master, name):
+    controller.send_signal(signal.SIGSTOP)
+    try:
+        free(name)
+        other = lease.Lease(master.popen, NODE, name, WORDS)
+        other.acquire()
+    finally:
+        controller.send_signal(signal.SIGCONT)
+    assert ask(controller).startswith("lost: The lease on a1.example.com was lost:")
+    other.check()
+    assert ask(controller) == "lost: The lease on a1.example.com is not held.\n", "once lost it stays lost until it is taken again"
+    other.release()
+
+
+def test_an_answer_is_worth_something_for_a_while_only(master, name, monkeypatch):
+    """Time is taken before the question, by a clock that runs on while the controller sleeps."""
+    now = [1000.0]
+    mine = lease.Lease(master.popen, NODE, name, WORDS)
+    mine.acquire()
+    monkeypatch.setattr(lease.holder, "boot", lambda: now[0])
+    mine.check()
+    assert mine.fresh
+    now[0] += lease.WORTH + 1
+    assert not mine.fresh
+    mine.release()
+
+
+def test_a_failover_of_the_master_makes_it_void(master, name):
+    mine = lease.Lease(master.popen, NODE, name, WORDS)
+    mine.acquire()
+    master.ssconf.write_text("a2.example.com\n")
+    with pytest.raises(LeaseLost, match=r"a1\.example\.com is not the master of its cluster any more, a2\.example\.com is"):
+        mine.check()
+    free(name)
+
+
+def test_another_node_than_the_master_gives_none(master, name):
+    with pytest.raises(LeaseLost, match="is not the master"):
+        lease.Lease(master.popen, "a2.example.com", name, WORDS).acquire()
+    free(name)
+
+
+def test_a_silent_holder_is_told_as_such(master, name):
+    """One that is stopped does not answer; it is not taken for gone."""
+    first = lease.Lease(master.popen, NODE, name, WORDS)
+    first.acquire()
+    master.started[0].process.send_signal(signal.SIGSTOP)
+    with pytest.raises(LeaseTaken, match="another run, which does not answer just now"):
+        lease.Lease(master.popen, NODE, name, WORDS).acquire()
+    master.started[0].process.send_signal(signal.SIGCONT)
+    first.check()
+    first.release()
+
+
+@pytest.mark.parametrize("said", [b"", b"[]", b"{", b'{"controller": "' + b"x" * 100000 + b'"}', json.dumps({"controller": "c1", "pid": {"a": 1}}).encode()])
+def test_whatever_a_holder_says_is_only_words(master, name, said):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as squatter:
+        squatter.bind(f"\0ganeti-move/{name}")
+        squatter.listen(1)
+        mine = lease.Lease(master.popen, NODE, name, WORDS)
+        answered = []
+
+        def answer():
+            client, _peer = squatter.accept()
+            answered.append(client)
+            client.settimeout(5)
+            try:
+                client.sendall(said)
+                client.close()
+            except OSError:
+                return
+
+        import threading
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(LeaseTaken) as refusal:
+            mine.acquire()
+        thread.join()
+    assert len(refusal.value.message) < 600
+
+
+def test_a_stranger_who_says_nothing_costs_nothing(master, name):
+    mine = lease.Lease(master.popen, NODE, name, WORDS)
+    mine.acquire()
+    strangers = [socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) for _number in range(5)]
+    for stranger in strangers:
+        stranger.connect(f"\0ganeti-move/{name}")
+    mine.check()
+    for stranger in strangers:
+        assert json.loads(stranger.recv(4096))["controller"] == socket.gethostname()
+        stranger.close()
+    mine.release()
+
+
+def test_where_no_process_can_be_had_it_says_so(name):
+    def nowhere(argv):
+        return Local(["/bin/sh", "-c", "exit 127"])
+
+    with pytest.raises(ConnectionFailed, match=r"No lease can be held on the master a1\.example\.com"):
+        lease.Lease(nowhere, NODE, name, WORDS).acquire()
+
+
+def test_a_login_script_that_prints_is_named(name):
+    with pytest.raises(ConnectionFailed, match="does a login script print something"):
+        lease.Lease(lambda argv: Local(["/bin/sh", "-c", "echo Welcome; cat >/dev/null"]), NODE, name, WORDS).acquire()
+
+
+def test_the_holder_runs_on_a_bare_node():
+    tree = ast.parse(Path(holder.__file__).read_text(), feature_version=(3, 9))
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    assert imported <= sys.stdlib_module_names
+    assert {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)} == {"__future__"}

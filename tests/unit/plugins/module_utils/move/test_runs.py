@@ -1,0 +1,375 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whole runs of the real code, with a fault at each of its calls, and another run after it, or in between."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+
+import pytest
+
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import (
+    ConnectionFailed,
+    GanetiError,
+    JobFailed,
+    LeaseTaken,
+    MoveInterrupted,
+    PreflightFailed,
+)
+from ansible_collections.ganeti.cluster.plugins.module_utils.move import run
+
+from . import fakes
+from .driven import FakeLease, Killed, Stage, killed, killed_after, lost, lost_after, play
+
+KINDS = [{}, {"transport": "rapi"}, {"to": "alpha"}, {"to": "alpha", "transport": "rapi"}, {"source_after": "removed"}, {"start": "no"}]
+IDS = [" ".join(str(value) for value in kind.values()) or "ssh" for kind in KINDS]
+
+
+def moved(world, kind):
+    """Assert that the move is done in this world, and nothing is left of it but the source where that is to be kept."""
+    to, old = kind.get("to", "beta"), world.by_uuid("u-web")
+    copy = world.find(to, "web")
+    assert copy is not None and copy.uuid != "u-web" and copy.complete and copy.tags == {"prod"}
+    assert (copy.admin, copy.runs) == (("down", False) if kind.get("start") == "no" else ("up", True))
+    assert copy.nics == (("aa:01", "10.1"),)
+    assert (old is None) == (kind.get("source_after") == "removed")
+    if old is not None:
+        assert (old.admin, old.runs) == ("offline", False)
+        assert [tag.split(":")[2] for tag in old.tags if tag != "prod"] == ["moved-to"]
+    assert len(world.machines) == (1 if old is None else 2)
+
+
+def as_before(world):
+    """Assert that the source is as it was, and that nothing else is there."""
+    (machine,) = world.machines
+    assert machine._replace(version=1) == fakes.source()
+
+
+def length(kind, monkeypatch):
+    """How many calls an undisturbed run makes."""
+    stage = Stage(fakes.world())
+    with monkeypatch.context() as patched:
+        play(stage, patched)(**kind)
+    return len(stage.seen)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=IDS)
+def test_an_undisturbed_move(monkeypatch, kind):
+    stage = Stage(fakes.world())
+    act = play(stage, monkeypatch)
+    result = act(**kind)
+    moved(stage.world, kind)
+    assert result["changed"] and result["action"] == "move" and len(result["move_id"]) == 16
+    assert stage.holder is None
+    again = act(**kind)
+    assert (again["changed"], again["action"]) == (False, "none")
+    moved(stage.world, kind)
+
+
+def test_few_jobs(monkeypatch):
+    """Each costs about half a second on real Ganeti, and three of them are in the downtime."""
+    stage = Stage(fakes.world())
+    play(stage, monkeypatch)()
+    jobs = [event.opcodes for event in stage.seen if event.kind == "submit"]
+    kept = [[name[3:] for name in opcodes] for opcodes in jobs]
+    assert kept == [
+        ["INSTANCE_QUERY_DATA"],
+        ["TAGS_SET"],
+        ["INSTANCE_CREATE", "INSTANCE_SET_PARAMS", "INSTANCE_ACTIVATE_DISKS"],
+        ["TAGS_DEL", "INSTANCE_SHUTDOWN", "INSTANCE_SET_PARAMS", "INSTANCE_QUERY_DATA", "INSTANCE_ACTIVATE_DISKS"],
+        ["TAGS_DEL", "TAGS_SET", "INSTANCE_SET_PARAMS", "INSTANCE_STARTUP"],
+        ["TAGS_DEL", "TAGS_SET"],
+        ["INSTANCE_STARTUP", "TAGS_DEL"],
+        ["INSTANCE_DEACTIVATE_DISKS", "TAGS_DEL"],
+    ]
+
+
+def test_the_lease_comes_before_every_change(monkeypatch):
+    stage = Stage(fakes.world())
+    play(stage, monkeypatch)()
+    for before, event in zip(stage.seen, stage.seen[1:]):
+        if event.kind == "submit" and event.opcodes != ("OP_INSTANCE_QUERY_DATA",):
+            assert before.kind == "lease"
+
+
+@pytest.mark.parametrize("fault", [killed, killed_after])
+@pytest.mark.parametrize("kind", KINDS, ids=IDS)
+def test_a_run_that_dies_anywhere_is_taken_up(monkeypatch, kind, fault):
+    for at in range(length(kind, monkeypatch)):
+        stage = Stage(fakes.world())
+        stage.at, stage.happens = at, fault
+        act = play(stage, monkeypatch)
+        with pytest.raises(Killed):
+            act(**kind)
+        stage.holder = None
+        result = act(**kind)
+        moved(stage.world, kind)
+        assert result["action"] in ("move", "finish", "none")
+        assert not act(**kind)["changed"]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=IDS)
+def test_a_run_that_dies_anywhere_is_undone_or_was_released(monkeypatch, kind):
+    told = set()
+    for at in range(length(kind, monkeypatch)):
+        stage = Stage(fakes.world())
+        stage.at, stage.happens = at, killed_after
+        act = play(stage, monkeypatch)
+        with pytest.raises(Killed):
+            act(**kind)
+        stage.holder = None
+        try:
+            act(**kind, state="aborted")
+            told.add("undone")
+            left = stage.world.find("alpha", "web")
+            if left is not None and left.uuid == "u-web":
+                as_before(stage.world)
+            else:
+                moved(stage.world, kind)  # which nothing tells from one that never was anywhere else
+        except GanetiError as error:
+            told.add(error.message.partition(" is ")[2][:9])
+            assert "for good" in error.message or ("so nothing was undone" in error.message and "gnt-instance remove-tags" in error.message)
+            act(**kind)
+            moved(stage.world, kind)
+    assert "undone" in told and len(told) > 1
+
+
+@pytest.mark.parametrize("fault", [lost, lost_after])
+@pytest.mark.parametrize("kind", KINDS, ids=IDS)
+def test_a_lost_answer_leads_to_one_of_two_ends(monkeypatch, kind, fault):
+    for at in range(length(kind, monkeypatch)):
+        stage = Stage(fakes.world())
+        stage.at, stage.happens = at, fault
+        act = play(stage, monkeypatch)
+        try:
+            act(**kind)
+            moved(stage.world, kind)
+            continue
+        except ConnectionFailed as error:
+            if "The move was undone" in error.message:
+                as_before(stage.world)
+            else:
+                assert stage.world == fakes.world() or "same task again" in error.message or error.message == "The connection was lost."
+        act(**kind)
+        moved(stage.world, kind)
+
+
+@pytest.mark.parametrize("other", [{}, {"to": "gamma"}, {"to": "alpha"}, {"state": "aborted"}])
+def test_another_run_in_between_is_refused_while_this_one_lives(monkeypatch, other):
+    """At each call of the first; before it has the lease the second is first."""
+    refused = 0
+    for at in range(length({}, monkeypatch)):
+        stage = Stage(fakes.world())
+        act = play(stage, monkeypatch)
+        ends = []
+
+        def come_between(does, act=act, ends=ends):
+            try:
+                ends.append(act(**other)["action"])
+            except GanetiError as error:
+                ends.append(error)
+            return does()
+
+        stage.at, stage.happens = at, come_between
+        try:
+            act()
+        except GanetiError as error:
+            assert not isinstance(ends[0], GanetiError), error
+            continue
+        if other == {"to": "alpha"} and ends[0] == "move":
+            assert [each.cluster for each in stage.world.machines if each.runs] == ["beta"]  # the first began after the second had ended
+            continue
+        moved(stage.world, {"to": other["to"]} if ends[0] == "move" and "to" in other else {})
+        refused += isinstance(ends[0], LeaseTaken)
+    assert refused > 40
+
+
+@pytest.mark.parametrize("other", [{}, {"to": "gamma"}, {"state": "aborted"}])
+@pytest.mark.parametrize("kind", [{}, {"transport": "rapi"}], ids=["ssh", "rapi"])
+def test_a_run_that_slept_changes_nothing_that_another_has_done(monkeypatch, kind, other):
+    """It sleeps at each of its calls, long enough to lose the lease, and another does its whole work meanwhile."""
+    for at in range(length(kind, monkeypatch)):
+        stage = Stage(fakes.world())
+        act = play(stage, monkeypatch)
+        ends = []
+
+        def sleep(does, stage=stage, act=act, ends=ends):
+            stage.holder = None
+            try:
+                act(**other)
+            except GanetiError as error:
+                ends.append(error)
+            ends.append(stage.world)
+            return does()
+
+        stage.at, stage.happens = at, sleep
+        with contextlib.suppress(GanetiError):
+            act(**kind)
+        if other.get("to") == "gamma" and ends[-1].find("gamma", "web") is not None:
+            running = [each.cluster for each in stage.world.machines if each.runs]
+            assert running == ["gamma"]
+            continue
+        act(**kind)
+        late = stage.seen[at].kind == "submit" and kind
+        # Over RAPI each opcode is a job of its own, so a shutdown that was sent in the very moment of falling asleep has no ticket.
+        down = late and stage.world.find("beta", "web").admin == "down"
+        moved(stage.world, {**kind, "start": "no"} if down else kind)
+
+
+def at_source(world):
+    return frozenset(("a2",))
+
+
+def at_destination(world):
+    return frozenset(("b1",))
+
+
+@pytest.mark.parametrize("node", [at_source, at_destination])
+@pytest.mark.parametrize("kind", KINDS[:2] + KINDS[4:5], ids=IDS[:2] + IDS[4:5])
+def test_a_silent_node_leads_to_no_removal_and_no_start(monkeypatch, kind, node):
+    """It is silent from each call on until the run's end; then it answers again."""
+    for at in range(length(kind, monkeypatch)):
+        stage = Stage(fakes.world())
+        act = play(stage, monkeypatch)
+
+        def fall_silent(does, stage=stage):
+            stage.world = stage.world._replace(silent=node(stage.world))
+            return does()
+
+        stage.at, stage.happens = at, fall_silent
+        try:
+            act(**kind)
+        except GanetiError as error:
+            assert "run the same task again" in error.message.lower() or "The move was undone" in error.message or not stage.world.machines[1:]
+        stage.world = stage.world._replace(silent=frozenset())
+        act(**kind)
+        moved(stage.world, kind)
+
+
+@pytest.mark.parametrize("kind", KINDS[:4], ids=IDS[:4])
+def test_a_copy_that_does_not_start_is_taken_back(monkeypatch, kind):
+    stage = Stage(fakes.world()._replace(starts_fail=True))
+    act = play(stage, monkeypatch)
+    with pytest.raises(JobFailed, match=r"Could not start instance.* The move was undone: the source is as it was"):
+        act(**kind)
+    assert stage.world.find("alpha", "web").runs and len(stage.world.machines) == 1
+    assert stage.world.by_uuid("u-web").nics == fakes.source().nics and stage.world.by_uuid("u-web").tags == {"prod"}
+
+
+@pytest.mark.parametrize("kind", KINDS[:4], ids=IDS[:4])
+def test_a_released_copy_that_does_not_start_can_be_finished_and_given_up(monkeypatch, kind):
+    """A run dies right after the release; whether the copy ran is not known to the next one."""
+    stage = Stage(fakes.world()._replace(starts_fail=True))
+    ends = Stage(fakes.world()._replace(starts_fail=True))
+    with monkeypatch.context() as patched, pytest.raises(JobFailed):
+        play(ends, patched)(**kind)
+    stage.at = next(number for number, event in enumerate(ends.seen) if "OP_INSTANCE_STARTUP" in event.opcodes)
+    stage.happens = killed_after
+    act = play(stage, monkeypatch)
+    with pytest.raises(Killed):
+        act(**kind)
+    stage.holder = None
+    with pytest.raises(JobFailed, match="Could not start"):
+        act(**kind)
+    with pytest.raises(GanetiError, match="may have run, so nothing was undone") as told:
+        act(**kind, state="aborted")
+    _before, _found, command = told.value.message.partition("gnt-instance remove-tags ")
+    name, tag = command.partition(";")[0].split()
+    copy = stage.world.find(kind.get("to", "beta"), name)
+    decided = stage.world.replace(copy, tags=copy.tags - {tag})
+    finished = stage.world._replace(starts_fail=False)
+    stage.world = decided
+    act(**kind, state="aborted")
+    assert stage.world.find("alpha", "web").runs and len(stage.world.machines) == 1 and stage.world.by_uuid("u-web").tags == {"prod"}
+    stage.world = finished
+    act(**kind)
+    moved(stage.world, kind)
+
+
+def test_an_interruption_undoes_and_says_so(monkeypatch):
+    told = set()
+    def interrupted(does):
+        os.kill(os.getpid(), signal.SIGINT)
+        return does()
+
+    for at in range(length({}, monkeypatch)):
+        stage = Stage(fakes.world())
+        stage.at, stage.happens = at, interrupted
+        act = play(stage, monkeypatch)
+        try:
+            act()
+            moved(stage.world, {})
+            told.add("moved")
+        except MoveInterrupted as error:
+            told.add(error.message)
+            as_before(stage.world)
+        act()
+        moved(stage.world, {})
+    assert told == {
+        "moved",  # it came when the way back was longer than the way forward
+        "The move was interrupted (SIGINT).",
+        "The move was interrupted (SIGINT). The move was undone: the source is as it was, and nothing is left at the destination.",
+    }
+
+
+def test_a_short_name_is_completed(monkeypatch):
+    stage = Stage(fakes.World((fakes.source()._replace(name="web.example.com"),)))
+    act = play(stage, monkeypatch)
+    act(name="web")
+    assert stage.world.find("beta", "web.example.com").runs and stage.world.find("beta", "web") is None
+    assert not act(name="web")["changed"]
+
+
+def test_check_mode_changes_nothing_and_says_what_would_be(monkeypatch):
+    stage = Stage(fakes.world())
+    act = play(stage, monkeypatch)
+    assert act(check_mode=True)["action"] == "move" and stage.world == fakes.world() and stage.holder is None
+    stage.at, stage.happens = length({}, monkeypatch) // 2 + len(stage.seen), killed
+    with pytest.raises(Killed):
+        act()
+    stage.holder = None
+    before = stage.world
+    assert act(check_mode=True)["action"] == "undo" and stage.world == before
+
+
+def test_another_master_than_at_the_beginning(monkeypatch):
+    stage = Stage(fakes.world())
+    act = play(stage, monkeypatch)
+    monkeypatch.setattr(run, "Lease", lambda _start, _node, _instance, words: FakeLease(stage, "another", words))
+    with pytest.raises(GanetiError, match="another is not the master of alpha any more, alpha-master is"):
+        act()
+    as_before(stage.world)
+
+
+def test_disks_that_change_while_it_is_prepared_end_the_move(monkeypatch):
+    stage = Stage(fakes.world())
+    act = play(stage, monkeypatch)
+    places = Stage(fakes.world())
+    with monkeypatch.context() as patched:
+        play(places, patched)()
+    stage.at = next(number for number, event in enumerate(places.seen) if "OP_INSTANCE_SHUTDOWN" in event.opcodes)
+
+    def add_a_disk(does):
+        source = stage.world.by_uuid("u-web")
+        stage.world = stage.world.replace(source, disks=2)
+        return does()
+
+    stage.happens = add_a_disk
+    with pytest.raises(GanetiError, match=r"web was changed while it was being moved: the number of disks was 1 and is 2 now\..* The move was undone"):
+        act()
+    assert stage.world.by_uuid("u-web").runs and len(stage.world.machines) == 1
+
+
+def test_a_name_that_is_taken_is_nobodys_copy(monkeypatch):
+    stranger = fakes.source()._replace(cluster="beta", uuid="u-other", node="b1", runs=False, admin="down")
+    stage = Stage(fakes.World((stranger, fakes.source())))
+    act = play(stage, monkeypatch)
+    before = stage.world
+    with pytest.raises(PreflightFailed):
+        act()
+    assert stage.world == before
+    assert act(state="aborted")["action"] == "none"
