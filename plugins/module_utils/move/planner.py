@@ -168,7 +168,8 @@ def plan(view: View, memory: Memory, case: Case) -> t.Tuple[Memory, Scene, t.Uni
         return memory, scene, _refuse(memory, memory.trouble + STUCK[decided](scene, case))
     problem = next(filter(None, (guard(scene, case) for guard in GUARDS[decided])), "")
     if problem and decided in OWN and not memory.failure:
-        return plan(view, memory._replace(failure=problem), case)
+        lost = memory.trouble if decided is memory.tried else ""  # what was lost is the cause of what is seen
+        return plan(view, memory._replace(failure=lost or problem), case)
     return memory, scene, _refuse(memory, problem) if problem else decided
 
 
