@@ -10,9 +10,8 @@ import typing as t
 
 from nodes import LONGEST, MOVE, Nodes
 
-from ansible_collections.ganeti.cluster.plugins.module_utils.move.certificates import identities
-from ansible_collections.ganeti.cluster.plugins.module_utils.move.nodes import Transfer
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.progress import Progress
+from ansible_collections.ganeti.cluster.plugins.module_utils.move.transfer import Copy, Transfer
 
 
 class WrongCopy(Exception):
@@ -21,11 +20,10 @@ class WrongCopy(Exception):
 
 def copy(nodes: Nodes, source: str, target: str, size: int, tool: str, count: int, ciphers: t.Sequence[str] = ()) -> dict[str, t.Any]:
     """Copy a disk of *size* bytes over *count* lanes until it is on stable storage; what the sending end tells of it."""
-    here, there = identities(MOVE)
-    common = {"move_id": MOVE, "lanes": count, "tool": tool, "ciphers": list(ciphers), "checksum": "crc32", "address": nodes.address}
-    send = {**common, **here._asdict(), "command": "send", "disks": [(source, size)]}
-    receive = {**common, **there._asdict(), "command": "receive", "disks": [(target, size)], "port": 0, "readback": False}
-    sent, received = Transfer(Progress(), LONGEST).run(nodes.target, receive, nodes.source, send)
+    plan = Copy(MOVE, nodes.address, 0, count, tool, ciphers, "crc32", False, [size], [target])
+    with Transfer(Progress(), LONGEST) as transfer:
+        transfer.prepare(nodes.target, nodes.source, plan)
+        sent, received = transfer.run([source])
     if sent["digests"] != received["digests"] or len(sent["digests"]) != 1:
         raise WrongCopy(f"the digests of the two ends differ: {sent['digests']}, {received['digests']}")
     return sent

@@ -1,7 +1,8 @@
-"""Says what is wrong with the lab, one line each; run it inside `engine in`. Success means that nothing is.
+"""Says what is wrong with the lab, or with the clusters named, one line each; run it inside `engine in`. Success means that nothing is.
 
-The lab is well when it was made from this checkout's description, sshd answers on every node, Ganeti on each master gets
-an answer from all its nodes, and RAPI answers to the certificate and password at hand.
+A line begins with the cluster's name, or with "lab" where all of it is meant. The lab is well when it was made from this
+checkout's description; a cluster is when sshd answers on every node, Ganeti on its master gets an answer from all its nodes,
+and RAPI answers to the certificate and password at hand.
 """
 
 from __future__ import annotations
@@ -51,26 +52,33 @@ def check_rapi(lab: dict, cluster: dict) -> str | None:
     return None if name == cluster["name"] else f"RAPI calls itself {name}"
 
 
+def checks_of(cluster: dict) -> dict:
+    """What to check of a cluster: a title for each, the function, and what it takes."""
+    checks = {"Ganeti": (check_cluster, cluster), "RAPI": (check_rapi, cluster)}
+    checks.update({f"node {node['name']}": (check_node, node["name"]) for node in cluster["nodes"]})
+    return checks
+
+
 def main() -> int:
     try:
         lab = json.loads(pathlib.Path(os.environ["GANETI_LAB_DIR"], "run", "lab.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
-        print("there is none")
+        print("lab: there is none")
         return 1
     if lab["id"] != os.environ["GANETI_LAB_ID"]:
-        print("it was made from another description of the lab")
+        print("lab: it was made from another description")
         return 1
 
-    checks = {}
-    for cluster in lab["clusters"].values():
-        checks[f"cluster {cluster['name']}"] = (check_cluster, cluster)
-        checks[f"RAPI of {cluster['name']}"] = (check_rapi, cluster)
-        checks.update({f"node {node['name']}": (check_node, node["name"]) for node in cluster["nodes"]})
+    wanted = sys.argv[1:] or list(lab["clusters"])
+    absent = [name for name in wanted if name not in lab["clusters"]]
+    for name in absent:
+        print(f"{name}: there is no such cluster in it")
+    checks = {(name, title): check for name in wanted if name not in absent for title, check in checks_of(lab["clusters"][name]).items()}
 
-    found = 0
-    with ThreadPoolExecutor(len(checks)) as pool:
-        pending = {title: pool.submit(check, lab, what) for title, (check, what) in checks.items()}
-        for title, future in pending.items():
+    found = len(absent)
+    with ThreadPoolExecutor(len(checks) or 1) as pool:
+        pending = {where: pool.submit(check, lab, what) for where, (check, what) in checks.items()}
+        for (name, title), future in pending.items():
             try:
                 problem = future.result()
             except subprocess.CalledProcessError as error:
@@ -79,7 +87,7 @@ def main() -> int:
                 problem = str(error)
             if problem:
                 found += 1
-                print(f"{title}: {problem}")
+                print(f"{name}: {title}: {problem.splitlines()[-1]}")
     return 1 if found else 0
 
 

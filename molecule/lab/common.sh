@@ -20,14 +20,28 @@ help() { sed -n '2,/^[^#]/{ /^#/!d; /^# shellcheck/d; s/^# \{0,1\}//; p }' "$1";
 # A digest of files, by content and by name below molecule/, so that it is the same in every checkout.
 digest() { (cd "$repo/molecule" && find "$@" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c1-16); }
 image_id() { digest lab/base-image lab/node-packages; }
+guest_id() { digest ../tests/guest; }
 lab_id() { digest inventory.yml default lab; }
 
-# Runs an action of the scenario `default`. The configuration is named because molecule finds it only in a git repository.
-molecule() {
-  local venv log=$state/log/$1
+# The virtual environment with molecule in it.
+need_venv() {
   venv=$(realpath --no-symlinks "${VENV:-$repo/.venv}")
   [[ -x $venv/bin/molecule ]] || die "no molecule in $venv: make that virtual environment first, or set VENV to another"
+}
+
+# Runs an action of the scenario `default`, for the clusters in GANETI_LAB_CLUSTERS. The configuration is named because
+# molecule finds it only in a git repository.
+molecule() {
+  local log=$state/log/$1
+  need_venv
   mkdir -p "$state/log"
   (cd "$repo" && PATH=$venv/bin:$PATH "$here/engine" in molecule --base-config .config/molecule/config.yml "$1") >"$log" 2>&1 ||
-    die "molecule $1 failed, see $log: $(grep --max-count=1 --after-context=8 -e '^\[ERROR\]' -e '^ERROR' "$log")"
+    die "molecule $1 failed, see $log: $(failure "$log")"
+}
+
+# What failed according to molecule's log: what a command said, or else Ansible's own words.
+failure() {
+  local text
+  text=$(sed 's/\x1b\[[0-9;]*m//g; s/^ *│ //' "$1")
+  grep --max-count=1 --after-context=5 '^ *stderr: ' <<<"$text" || grep --max-count=1 --after-context=8 -e '^\[ERROR\]' -e '^ERROR' <<<"$text" || true
 }

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -22,6 +23,9 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.move.progress impor
 display = Display()
 
 _LONGEST = 65536
+_LONGEST_PATH = 100
+_PREFIX = "ganeti-move-"
+_SOCKET = "progress"
 
 
 class ActionModule(ActionBase):
@@ -30,7 +34,7 @@ class ActionModule(ActionBase):
     TRANSFERS_FILES = False
     _requires_connection = False
     _supports_check_mode = True
-    _supports_async = False
+    _supports_async = True
 
     def run(self, tmp: t.Optional[str] = None, task_vars: t.Optional[t.Dict[str, t.Any]] = None) -> t.Dict[str, t.Any]:
         """Run the module on the controller; return its result."""
@@ -38,15 +42,32 @@ class ActionModule(ActionBase):
         if self._connection.transport != "local":
             result.update(failed=True, msg="instance_move runs on the controller: add delegate_to: localhost to the task.")
             return result
-        directory = tempfile.mkdtemp(prefix="ganeti-move-")
-        try:
-            with _Listener(os.path.join(directory, "progress"), str(self._task.args.get("name"))) as listener:
-                arguments = {**self._task.args, "progress_socket": listener.path}
-                result.update(self._execute_module(module_name="ganeti.cluster.instance_move", module_args=arguments, task_vars=task_vars))
-        finally:
-            shutil.rmtree(directory)
+        if self._task.async_val:
+            # The module outlives this plugin, so nobody would show its progress; its journal tells the steps.
+            result.update(self._move(self._task.args, task_vars, True))
+            return result
+        with _directory() as directory, _Listener(os.path.join(directory, _SOCKET), str(self._task.args.get("name"))) as listener:
+            result.update(self._move({**self._task.args, "progress_socket": listener.path}, task_vars, False))
         (result.get("invocation") or {}).get("module_args", {}).pop("progress_socket", None)
         return result
+
+    def _move(self, arguments: t.Dict[str, t.Any], task_vars: t.Optional[t.Dict[str, t.Any]], detached: bool) -> t.Dict[str, t.Any]:
+        name = "ganeti.cluster.instance_move"
+        return t.cast("t.Dict[str, t.Any]", self._execute_module(module_name=name, module_args=arguments, task_vars=task_vars, wrap_async=detached))
+
+
+@contextlib.contextmanager
+def _directory() -> t.Iterator[str]:
+    """A directory for this user alone, with a path that leaves room for a socket's name: the kernel takes 107 bytes (104 on macOS) in all."""
+    directory = tempfile.mkdtemp(prefix=_PREFIX)
+    try:
+        if len(os.fsencode(os.path.join(directory, _SOCKET))) <= _LONGEST_PATH:
+            yield directory
+            return
+    finally:
+        shutil.rmtree(directory)
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir="/tmp") as short:
+        yield short
 
 
 class _Listener:

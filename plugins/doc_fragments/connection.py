@@ -16,7 +16,7 @@ options:
     description:
       - How to reach the cluster.
       - V(luxi) speaks to Ganeti on the host that the task runs on, which has to be the master, as root. Nothing but Python is needed there.
-      - V(ssh) does the same from anywhere, through SSH to the master. The host that the task runs on needs C(paramiko).
+      - V(ssh) does the same from anywhere, through SSH to the master. The host that the task runs on needs OpenSSH, or C(paramiko).
       - V(rapi) uses the remote API.
     type: str
     choices: [luxi, ssh, rapi]

@@ -14,8 +14,9 @@ class ModuleDocFragment:
 options:
   ssh:
     description:
-      - How to reach hosts by SSH. The user's SSH configuration is honoured, C(ProxyJump) included.
-      - Host keys must be known. There is no way to skip that.
+      - How to reach hosts by SSH. OpenSSH makes the connection, with all that the user's configuration says. Where it is missing on the
+        controller, or a password is used, C(paramiko) does.
+      - Host keys must be known, on jump hosts too. There is no way to skip that, and C(StrictHostKeyChecking) in a configuration is none.
     type: dict
     default: {}
     suboptions:
@@ -29,15 +30,16 @@ options:
         type: int
       private_key_file:
         description:
-          - A private key to log in with, beside those of the configuration and the agent.
+          - A private key to log in with, with its certificate where C(-cert.pub) lies beside it. Other keys of an agent are not tried then.
+          - It is for the host itself; jump hosts have what the configuration says.
         type: path
       known_hosts_file:
         description:
-          - The file with the host keys. What the configuration says, or else the user's own.
+          - The file with the host keys, and the only one, for jump hosts too. What the configuration says, or else the user's own.
         type: path
       config_file:
         description:
-          - The configuration of SSH to honour. C(~/.ssh/config) if it is not set.
+          - The configuration of SSH to honour, and the only one. C(~/.ssh/config) and C(/etc/ssh/ssh_config) if it is not set.
         type: path
       agent:
         description:
@@ -46,11 +48,11 @@ options:
         default: true
       password:
         description:
-          - A password to log in with where keys do not do.
+          - A password to log in with where keys do not do. It needs C(paramiko), and is shown to the host itself only, never to a jump host.
         type: str
       connect_timeout:
         description:
-          - How long, in seconds, connecting may take.
+          - How long, in seconds, each host on the way may take to answer.
         type: int
         default: 20
 """

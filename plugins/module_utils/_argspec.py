@@ -40,6 +40,37 @@ class ArgumentSpec:
         )
 
 
+_TELLING = 8
+"""Characters from which on a secret is masked wherever it is seen; a shorter one would mask half of what has nothing to do with it."""
+
+
+def withdraw(module: AnsibleModule, option: str) -> t.Dict[str, t.Any]:
+    """Take the values of a dictionary of secrets out of all that a module can show; its parameters, with the values.
+
+    Ansible masks whatever equals a secret, in all that the module says: with a value of "1" that leaves little. So the module gives the
+    values up, says none of them, and has Ansible mask only those that cannot be meant otherwise. Other secrets stay masked.
+    """
+    params = dict(module.params)
+    secrets = params.get(option) or {}
+    module.params[option] = dict.fromkeys(secrets, "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER") if secrets else params.get(option)
+    public, passwords = _leaves({**params, option: None})
+    known = {str(value) for value in secrets.values()}
+    module.no_log_values -= {each for each in known - passwords if len(each) < _TELLING or any(each in text for text in public - passwords)}
+    return params
+
+
+def _leaves(value: t.Any, name: str = "") -> t.Tuple[t.Set[str], t.Set[str]]:
+    """All strings in nested parameters, and those of them that are passwords."""
+    if isinstance(value, dict):
+        found = [_leaves(item, str(key)) for key, item in value.items()]
+    elif isinstance(value, (list, tuple)):
+        found = [_leaves(item, name) for item in value]
+    else:
+        text = {str(value)} if value is not None else set()
+        return text, text if name == "password" else set()
+    return set().union(*(each[0] for each in found)), set().union(*(each[1] for each in found))
+
+
 def ssh_options() -> Spec:
     """How to reach hosts by SSH."""
     return dict(

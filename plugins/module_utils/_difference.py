@@ -15,12 +15,21 @@ class Difference:
     def __init__(self) -> None:
         self._before: t.Dict[str, t.Any] = {}
         self._after: t.Dict[str, t.Any] = {}
+        self._same: t.Dict[str, t.Any] = {}
 
     def add(self, name: str, before: t.Any, after: t.Any) -> None:
         """Note the parameter *name*; equal values are no difference and are not shown."""
         if before != after:
             self._before[name] = before
             self._after[name] = after
+
+    def keep(self, name: str, before: t.Any, after: t.Any) -> None:
+        """Note the parameter *name* and show it where it stays the same, too; None stands for what is not there."""
+        if before == after:
+            if before is not None:
+                self._same[name] = before
+            return
+        self.add(name, before, after)
 
     @property
     def changed(self) -> bool:
@@ -29,4 +38,4 @@ class Difference:
 
     def diff(self) -> t.Dict[str, t.Dict[str, t.Any]]:
         """The result for Ansible's ``diff``."""
-        return {"before": dict(self._before), "after": dict(self._after)}
+        return {"before": {**self._same, **self._before}, "after": {**self._same, **self._after}}

@@ -65,8 +65,8 @@ class PreflightFailed(GanetiError):
     """Checks before any change found problems: all of them at once, so that one run shows what to repair."""
 
     def __init__(self, problems: Sequence[str], **details: Any) -> None:
-        self.problems: List[str] = list(problems)
-        super().__init__("; ".join(self.problems), problems=self.problems, **details)
+        self.problems: List[str] = [problem if problem.endswith((".", "!", "?")) else f"{problem}." for problem in problems]
+        super().__init__(" ".join(self.problems), problems=self.problems, **details)
 
 
 class MoveInterrupted(GanetiError):

@@ -10,9 +10,9 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: backend_storage
 short_description: Choose where a Ganeti cluster's configuration and jobs are stored
-version_added: 0.1.0
+version_added: 0.2.0
 author:
-  - the ganeti.cluster authors (@ganeti)
+  - the ganeti.cluster authors (!UNKNOWN)
 description:
   - With V(couchdb), a service on the master follows Ganeti's configuration and job queue and writes what changes into CouchDB, object by object.
     CouchDB replicates it to the servers of other nodes and keeps the revisions of every object.

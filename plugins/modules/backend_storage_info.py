@@ -10,9 +10,9 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: backend_storage_info
 short_description: Tell where a Ganeti cluster's configuration and jobs are stored, and how that is
-version_added: 0.1.0
+version_added: 0.2.0
 author:
-  - the ganeti.cluster authors (@ganeti)
+  - the ganeti.cluster authors (!UNKNOWN)
 description:
   - Tells for every CouchDB server which serial number of the configuration it has, how far it is behind, how large its databases are, and
     whether there are conflicts; and how the service and the replications are.

@@ -10,9 +10,9 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: cluster
 short_description: Set the parameters of a Ganeti cluster
-version_added: 0.1.0
+version_added: 0.2.0
 author:
-  - the ganeti.cluster authors (@ganeti)
+  - the ganeti.cluster authors (!UNKNOWN)
 description:
   - Sets any parameter that C(gnt-cluster modify) can set, and the extended parameters O(allow_cipher_bypassing) and O(backend_storage),
     which stock Ganeti does not have.
@@ -39,7 +39,7 @@ attributes:
   idempotent:
     support: full
 requirements:
-  - paramiko, for O(transport=ssh)
+  - OpenSSH or paramiko, for O(transport=ssh)
 options:
   enabled_hypervisors:
     description:

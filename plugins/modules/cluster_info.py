@@ -10,9 +10,9 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: cluster_info
 short_description: Read the parameters of a Ganeti cluster
-version_added: 0.1.0
+version_added: 0.2.0
 author:
-  - the ganeti.cluster authors (@ganeti)
+  - the ganeti.cluster authors (!UNKNOWN)
 description:
   - Returns all parameters of a cluster in the form that M(ganeti.cluster.cluster) takes, and what Ganeti tells of the cluster beside them.
   - Over the remote API a user who may only read is enough. What only the master's files tell is then left out and named in RV(unreadable).
@@ -23,8 +23,8 @@ extends_documentation_fragment:
   - ganeti.cluster.connection
   - ganeti.cluster.ssh
 requirements:
-  - paramiko, for O(transport=ssh)
-  - jmespath, for O(query)
+  - OpenSSH or paramiko, for O(transport=ssh)
+  - jmespath, for O(query), on the host that the task runs on, which with O(transport=luxi) is the master
 options:
   query:
     description:

@@ -10,9 +10,9 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: compression_benchmark
 short_description: Find the compression tool that makes moves of an instance fastest
-version_added: 0.1.0
+version_added: 0.2.0
 author:
-  - the ganeti.cluster authors (@ganeti)
+  - the ganeti.cluster authors (!UNKNOWN)
 description:
   - Measures compression tools on the primary node of an instance, on a sample of one of its disks, as many processes side by side as a move has lanes.
   - Measures, or is told, what the network carries, and measures what the encryption lets through.
@@ -28,7 +28,7 @@ extends_documentation_fragment:
   - ganeti.cluster.connection
   - ganeti.cluster.ssh
 requirements:
-  - paramiko and cryptography >= 3.3 on the host that the task runs on
+  - OpenSSH or paramiko, and cryptography >= 3.3, on the host that the task runs on
   - SSH access as root from there to the nodes, which O(ssh) tells about
 options:
   instance:
@@ -43,7 +43,7 @@ options:
     default: 0
   tools:
     description:
-      - The tools to compare. All of the cluster parameter C(compression_tools) if it is not set.
+      - The tools to compare, all of which must be in the cluster parameter C(compression_tools). All that are in it if it is not set.
     type: list
     elements: str
   peer:

@@ -10,9 +10,9 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: compression_tool
 short_description: Put a compression tool for Ganeti on a node and prove that it works
-version_added: 0.1.0
+version_added: 0.2.0
 author:
-  - the ganeti.cluster authors (@ganeti)
+  - the ganeti.cluster authors (!UNKNOWN)
 description:
   - Makes a compression tool available where Ganeti's node daemon and this collection's moves find it. Run it on every node.
   - A tool is a program that compresses standard input to standard output, decompresses with C(-d), and tells with C(-h) that it is there.
@@ -26,7 +26,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - Proves the tool, too.
+      - Proves the tool, too, where its program is known to do nothing but compress and its options name no files. Nothing else is run.
   diff_mode:
     support: full
   idempotent:
@@ -42,6 +42,8 @@ options:
       - The command that compresses, with its options, for which a script is written. It is split into words as a shell does, and nothing else of a
         shell is in it.
       - Without it, the tool is a program that needs no script, as V(gzip), V(gzip-fast), V(gzip-slow), V(lzop), V(lz4) or V(zstd).
+      - Another program that keeps the contract by itself is declared by its own path, as V(/usr/local/bin/my-tool) for O(name=my-tool).
+        Without that it is not run, as it may be anything.
     type: str
   decompress_command:
     description:

@@ -10,9 +10,9 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: config_history
 short_description: Show the history of an object of a Ganeti cluster's configuration
-version_added: 0.1.0
+version_added: 0.2.0
 author:
-  - the ganeti.cluster authors (@ganeti)
+  - the ganeti.cluster authors (!UNKNOWN)
 description:
   - Lists the revisions of an instance, node or other object that CouchDB has, says what changed with each, shows the object as it was, and
     compares two states.

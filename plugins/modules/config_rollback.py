@@ -10,9 +10,9 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: config_rollback
 short_description: Bring an object of a Ganeti cluster's configuration back to how it was
-version_added: 0.1.0
+version_added: 0.2.0
 author:
-  - the ganeti.cluster authors (@ganeti)
+  - the ganeti.cluster authors (!UNKNOWN)
 description:
   - Brings parameters and tags of the cluster, an instance, node, node group or network back to how they were at a serial number of the configuration,
     as M(ganeti.cluster.config_history) shows them.

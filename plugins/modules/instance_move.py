@@ -10,9 +10,9 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: instance_move
 short_description: Move an instance between Ganeti clusters or between the nodes of one
-version_added: 0.1.0
+version_added: 0.2.0
 author:
-  - the ganeti.cluster authors (@ganeti)
+  - the ganeti.cluster authors (!UNKNOWN)
 description:
   - Moves an instance with its disks, network interfaces, parameters and tags to another cluster, or to another node of its own,
     verifies the copy and only then gives up the source.
@@ -24,11 +24,16 @@ description:
   - Within a cluster, a twin is made that takes over the name and the hardware addresses when its disks are complete; a source that is kept
     has the name RV(source_name) then. Ganeti runs the OS definition's C(rename) script on both.
   - Nothing has to be installed on the nodes, and the clusters need not share a cluster domain secret.
-    The controller needs C(paramiko) and C(cryptography), and SSH access as root to both nodes.
+    The controller needs OpenSSH (or C(paramiko)) and C(cryptography), and SSH access as root to both nodes.
 extends_documentation_fragment:
   - ganeti.cluster.attributes
   - ganeti.cluster.timeouts
 attributes:
+  async:
+    description: Can be run with C(async) and C(poll).
+    support: full
+    details:
+      - No progress is shown then. Choose more seconds for C(async) than the move may take.
   check_mode:
     support: full
     details:
@@ -38,12 +43,12 @@ attributes:
   idempotent:
     support: full
 requirements:
-  - paramiko
+  - OpenSSH, or paramiko where it is missing or a password is used
   - cryptography >= 3.3
 options:
   name:
     description:
-      - Name of the instance on the source cluster, in full.
+      - Name of the instance on the source cluster, in full or its first labels if these can mean no other. Any name that Ganeti takes.
     type: str
     required: true
   state:
@@ -83,8 +88,9 @@ options:
         default: ssh
       ssh:
         description:
-          - How to reach the master and the nodes by SSH. The user's SSH configuration is honoured, C(ProxyJump) included.
-          - Host keys must be known. There is no way to skip that.
+          - How to reach the master and the nodes by SSH. OpenSSH makes the connection, with all that the user's configuration says. Where it is missing on the
+            controller, or a password is used, C(paramiko) does.
+          - Host keys must be known, on jump hosts too. There is no way to skip that, and C(StrictHostKeyChecking) in a configuration is none.
         type: dict
         default: {}
         suboptions:
@@ -98,15 +104,16 @@ options:
             type: int
           private_key_file:
             description:
-              - A private key to log in with, beside those of the configuration and the agent.
+              - A private key to log in with, with its certificate where C(-cert.pub) lies beside it. Other keys of an agent are not tried then.
+              - It is for the host itself; jump hosts have what the configuration says.
             type: path
           known_hosts_file:
             description:
-              - The file with the host keys. What the configuration says, or else the user's own.
+              - The file with the host keys, and the only one, for jump hosts too. What the configuration says, or else the user's own.
             type: path
           config_file:
             description:
-              - The configuration of SSH to honour. C(~/.ssh/config) if it is not set.
+              - The configuration of SSH to honour, and the only one. C(~/.ssh/config) and C(/etc/ssh/ssh_config) if it is not set.
             type: path
           agent:
             description:
@@ -115,11 +122,11 @@ options:
             default: true
           password:
             description:
-              - A password to log in with where keys do not do.
+              - A password to log in with where keys do not do. It needs C(paramiko), and is shown to the host itself only, never to a jump host.
             type: str
           connect_timeout:
             description:
-              - How long, in seconds, connecting may take.
+              - How long, in seconds, each host on the way may take to answer.
             type: int
             default: 20
       rapi:
@@ -168,13 +175,26 @@ options:
     description:
       - The allocator that chooses the node. The destination cluster's default if neither this nor O(primary_node) is set.
     type: str
+  secondary_node:
+    description:
+      - The node that has the second copy of disks with the template V(drbd), beside O(primary_node). An allocator chooses both.
+    type: str
   disk_template:
     description:
       - The disk template at the destination. The source's if it is not set.
+      - Any template can become any other that the destination has enabled; V(ext) needs a provider in O(ext_params).
     type: str
+  ext_params:
+    description:
+      - The C(provider) of disks with the template V(ext) at the destination, and the provider's own parameters, for all disks.
+      - What is not named comes along where source and destination have the same provider. Over the remote API a source does not tell its
+        parameters, so with O(source.transport=rapi) they have to be named here.
+    type: dict
   nics:
     description:
-      - What is to change about network interfaces. Those that are not named stay as they are.
+      - What is to change about single network interfaces. Fields that are not named stay as they are, and so do interfaces that are not named.
+      - A network brings mode, link and VLAN along. An interface that gets one of these leaves its network and keeps the others.
+      - Above what O(nic_map) says.
     type: list
     elements: dict
     default: []
@@ -192,7 +212,7 @@ options:
         default: keep
       ip:
         description:
-          - The address.
+          - The address; V(none) for none, V(pool) for one out of the network's pool.
         type: str
       mode:
         description:
@@ -204,15 +224,90 @@ options:
         type: str
       vlan:
         description:
-          - The VLAN.
+          - The VLAN, as Ganeti writes it, V(.604) or V(604) untagged, V(:604) tagged; V(none) for none.
         type: str
       network:
         description:
-          - The network of the destination cluster to join.
+          - The network of the destination cluster to join; V(none) to leave the source's and keep its mode, link and VLAN.
         type: str
+  nic_map:
+    description:
+      - What is to change about all network interfaces of a kind, so that many instances can be moved with the same task.
+      - The first entry that an interface fits decides. Entries that nothing fits do no harm.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      match:
+        description:
+          - What an interface has to have at the source, all of it, whether it is set for the interface, inherited or its network's.
+        type: dict
+        required: true
+        suboptions:
+          mode:
+            description:
+              - The mode.
+            type: str
+          link:
+            description:
+              - The link.
+            type: str
+          vlan:
+            description:
+              - The VLAN.
+            type: str
+          network:
+            description:
+              - The network's name.
+            type: str
+      set:
+        description:
+          - What it is to have at the destination. As in O(nics).
+        type: dict
+        required: true
+        suboptions:
+          mac:
+            description:
+              - Whether to keep the hardware address or to let the destination cluster generate another.
+            type: str
+            choices: [keep, generate]
+            default: keep
+          ip:
+            description:
+              - No address, or one out of the network's pool. Kept if it is not set.
+            type: str
+            choices: ['none', pool]
+          mode:
+            description:
+              - The mode.
+            type: str
+          link:
+            description:
+              - The link.
+            type: str
+          vlan:
+            description:
+              - The VLAN.
+            type: str
+          network:
+            description:
+              - The network to join, or V(none).
+            type: str
+  hvparams:
+    description:
+      - Hypervisor parameters that are to be others at the destination, as a path to a kernel that is elsewhere there.
+      - A parameter that is null takes the destination's default.
+    type: dict
+  ignore_ipolicy:
+    description:
+      - Whether the destination is to take the instance even if its instance policy says that it is too large or too small.
+    type: bool
+    default: false
   osparams_private:
     description:
-      - Private OS parameters of the instance. With O(source.transport=ssh) they are taken along without being named here.
+      - Private OS parameters of the instance. With O(source.transport=ssh) those that are in effect are taken along without being named here,
+        the ones that it inherits from its cluster included.
+      - Their values appear in no message, result, difference or record.
     type: dict
   compress:
     description:
@@ -284,7 +379,7 @@ options:
     default: 120
   stall_timeout:
     description:
-      - How long, in seconds, the copy may stand still before it is given up.
+      - How long, in seconds, nothing may move at either end before the copy is given up. There is no other limit to how long it may take.
     type: int
     default: 120
   journal_directory:
@@ -332,6 +427,41 @@ EXAMPLES = r"""
     source_after: removed
   delegate_to: localhost
 
+- name: Move all instances of a group, whose networks are called otherwise at the destination
+  ganeti.cluster.instance_move:
+    name: "{{ item }}"
+    source:
+      address: alpha.example.com
+    destination:
+      address: beta.example.com
+    nic_map:
+      - match:
+          network: dmz
+        set:
+          network: dmz-beta
+      - match:
+          link: br0
+          vlan: "604"
+        set:
+          vlan: "1604"
+  loop: "{{ groups.webservers }}"
+  delegate_to: localhost
+
+- name: Move from files to volumes of a provider, with the second cluster's own kernel
+  ganeti.cluster.instance_move:
+    name: web1.example.com
+    source:
+      address: alpha.example.com
+    destination:
+      address: beta.example.com
+    disk_template: ext
+    ext_params:
+      provider: san
+      pool: fast
+    hvparams:
+      kernel_path: /boot/vmlinuz-guest
+  delegate_to: localhost
+
 - name: Move to another node of the same cluster over a network that nobody else hears, with a cheaper cipher
   ganeti.cluster.instance_move:
     name: web1.example.com
@@ -357,8 +487,8 @@ move_id:
   type: str
   sample: 3f0a9c5d1e7b2846
 node:
-  description: The instance's primary node at the destination.
-  returned: when something was moved
+  description: The instance's primary node at the destination, or where it is if there was nothing to do.
+  returned: when something was moved or was found there
   type: str
   sample: b1.example.com
 source_name:
@@ -418,6 +548,14 @@ seconds:
   returned: when something was moved
   type: float
   sample: 25.3
+warnings:
+  description:
+    - What will be different at the destination though nobody asked for it, as a parameter that it does not know; shown by Ansible, too.
+    - That an instance that was moved before is on another node than O(primary_node).
+  returned: success
+  type: list
+  elements: str
+  sample: ["beta.example.com does not know the hypervisor parameter vhost_net, which is true now: it is left out."]
 problems:
   description: All that stands against the move.
   returned: when the preflight fails
@@ -437,14 +575,12 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.move.run import run
 
 def argument_spec() -> _argspec.ArgumentSpec:
     """The options of a move."""
-    nic = dict(
-        index=dict(type="int", required=True),
-        mac=dict(type="str", choices=["keep", "generate"], default="keep"),
-        ip=dict(type="str"),
-        mode=dict(type="str"),
-        link=dict(type="str"),
-        vlan=dict(type="str"),
-        network=dict(type="str"),
+    where = dict(mode=dict(type="str"), link=dict(type="str"), vlan=dict(type="str"), network=dict(type="str"))
+    mac = dict(type="str", choices=["keep", "generate"], default="keep")
+    nic = dict(index=dict(type="int", required=True), mac=mac, ip=dict(type="str"), **where)
+    rule = dict(
+        match=dict(type="dict", required=True, options=where),
+        set=dict(type="dict", required=True, options=dict(mac=mac, ip=dict(type="str", choices=["none", "pool"]), **where)),
     )
     options = dict(
         name=dict(type="str", required=True),
@@ -453,9 +589,14 @@ def argument_spec() -> _argspec.ArgumentSpec:
         source=_argspec.remote_cluster(),
         destination=_argspec.remote_cluster(required=False),
         primary_node=dict(type="str"),
+        secondary_node=dict(type="str"),
         iallocator=dict(type="str"),
         disk_template=dict(type="str"),
+        ext_params=dict(type="dict"),
         nics=dict(type="list", elements="dict", default=[], options=nic),
+        nic_map=dict(type="list", elements="dict", default=[], options=rule),
+        hvparams=dict(type="dict"),
+        ignore_ipolicy=dict(type="bool", default=False),
         osparams_private=dict(type="dict", no_log=True),
         compress=dict(type="str", default="none"),
         ciphers=dict(type="list", elements="str", default=[]),
@@ -479,11 +620,14 @@ def main() -> t.NoReturn:
     """Run the module."""
     module = argument_spec().create_module()
     try:
-        progress = Progress(module.params["progress_socket"])
-        result = run(parse(module.params), module.check_mode, progress)
+        params = _argspec.withdraw(module, "osparams_private")
+        progress = Progress(params["progress_socket"])
+        result = run(parse(params), module.check_mode, progress)
         progress.close()
     except GanetiError as error:
         module.fail_json(msg=error.message, **error.details)
+    for said in result.pop("warnings", ()):
+        module.warn(said)
     module.exit_json(**result)
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: job_wait
 short_description: Wait for jobs of a Ganeti cluster with its CouchDB database alone
-version_added: 0.1.0
+version_added: 0.2.0
 author:
-  - the ganeti.cluster authors (@ganeti)
+  - the ganeti.cluster authors (!UNKNOWN)
 description:
   - Waits until jobs have ended, or have got as far as is asked for, and tells how they are.
   - Reads the database of the node that it runs on, be it the master's or a standby's. So waiting, also for many jobs in many tasks,

@@ -10,9 +10,9 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: master_failover
 short_description: Make another node the master of a Ganeti cluster, out of its own CouchDB
-version_added: 0.1.0
+version_added: 0.2.0
 author:
-  - the ganeti.cluster authors (@ganeti)
+  - the ganeti.cluster authors (!UNKNOWN)
 description:
   - Makes a node the master that has a CouchDB server of the cluster's backend storage. It need not be a master candidate.
   - The old master, if it can be reached, is stopped first, and all that it has written is waited for; so nothing is lost. If it is dead, the node
@@ -34,6 +34,8 @@ attributes:
     support: full
   idempotent:
     support: full
+requirements:
+  - OpenSSH or paramiko, on the host that the task runs on
 options:
   new_master:
     description:

@@ -10,9 +10,9 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: redistribute_config
 short_description: Make what all nodes have of a Ganeti cluster's configuration the same as on the master
-version_added: 0.1.0
+version_added: 0.2.0
 author:
-  - the ganeti.cluster authors (@ganeti)
+  - the ganeti.cluster authors (!UNKNOWN)
 description:
   - To be run after a failover, when a node or a CouchDB server is back that was away meanwhile, and whenever something seems out of step.
   - Removes replications that an old master left on a server that is now a standby's. They would carry changes both ways. What the master's own

@@ -16,51 +16,54 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.api import extended
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.parameters import BY_NAME, MODIFY, STEPS, TABLE
 
 GANETI = "import json, sys; sys.path.insert(0, '/usr/share/ganeti/default'); from ganeti import constants, opcodes, pathutils; "
-NODES = ("a1", "a2", "a3")
+BOTH, GAMMA, DELTA = pytest.mark.on("gamma", "delta"), pytest.mark.on("gamma"), pytest.mark.on("delta")
+"""Nested parameters, and what walks the installed fields, on both releases; the rest on one of them, so that both clusters are busy for about as long."""
 UNCOMPARED = ("serial_no", "mtime", "ctime", "candidate_certs")
 """Parts of the cluster that change by themselves: counters, times, and the certificates that nodes get anew when they join."""
 
 
-def stored(lab, cluster="alpha"):
-    """The cluster as Ganeti's configuration file has it, without what changes by itself."""
-    found = json.loads(lab.master(cluster, "cat", "/var/lib/ganeti/config.data"))["cluster"]
+def stored(site):
+    """The cluster as Ganeti's configuration has it, without what changes by itself."""
+    found = site.ganeti.configuration()["cluster"]
     return {key: value for key, value in found.items() if key not in UNCOMPARED}
 
 
-def info(lab, cluster="alpha"):
+def info(site):
     """What gnt-cluster info says; it is YAML, or near enough."""
-    return yaml.safe_load(lab.master(cluster, "gnt-cluster", "info"))
+    return yaml.safe_load(site.master("gnt-cluster", "info"))
 
 
-def ganeti(lab, expression):
-    """A value out of the Ganeti that is installed."""
-    return json.loads(lab.master("alpha", "python3", "-c", GANETI + f"print(json.dumps({expression}, default=lambda o: sorted(o)))"))
+def ganeti(site, **expressions):
+    """Values out of the Ganeti that is installed."""
+    dictionary = ", ".join(f"{name!r}: {expression}" for name, expression in expressions.items())
+    return json.loads(site.master("python3", "-c", GANETI + f"print(json.dumps({{{dictionary}}}, default=lambda o: sorted(o)))"))
 
 
 @pytest.fixture
-def cluster(lab):
-    """Runs the module on alpha through SSH; whatever a test changes is changed back."""
-    run = Runs(lab)
-    before = stored(lab)
-    yield run
-    # By Ganeti's own means, and not by the module that is tested: the file as it was, with all daemons stopped.
-    if stored(lab) != before:
-        restore(lab, before)
-    for node in NODES:
+def cluster(lab, site, ran):
+    """Runs the module on the cluster through SSH; whatever a test changes is changed back."""
+    before = stored(site)
+    ran("parameters", release=site.release)
+    yield Runs(site)
+    # By Ganeti's own means, and not by the module that is tested: the file as it was, with those daemons stopped that have read it.
+    if stored(site) != before:
+        restore(site, before)
+        assert stored(site) == before
+    for node in site.nodes:
         lab.run(node, "rm", "-f", extended.FILE, extended_hook.HOOK)
-    assert stored(lab) == before
 
 
 class Runs:
     """Runs of the module, by any transport."""
 
-    def __init__(self, lab):
-        self.lab = lab
+    def __init__(self, site):
+        self.site = site
+        self.lab = site.lab
 
     def __call__(self, *options, by="ssh", name="cluster", **given):
         if by == "luxi":
-            return self.lab.module(name, given, "a1.lab.example", options)
-        side = self.lab.side("alpha", transport="ssh") if by == "ssh" else self.lab.rapi("alpha", **given.pop("rapi", {}))
+            return self.site.module(name, given, options)
+        side = self.lab.side(self.site.name, transport="ssh") if by == "ssh" else self.lab.rapi(self.site.name, **given.pop("rapi", {}))
         return self.lab.module(name, {**{key: side[key] for key in ("transport", "address", "ssh", "rapi") if key in side}, **given}, options=options)
 
     def twice(self, **given):
@@ -75,37 +78,38 @@ class Runs:
 
     def refused(self, **given):
         """It fails with words, and nothing at all has changed."""
-        before = stored(self.lab)
+        before = stored(self.site)
         result = self(**given)
-        assert result["failed"] and not result.get("changed"), result
+        assert result["failed"] and not result["changed"], result
         assert "Traceback" not in result["shown"]
-        assert stored(self.lab) == before
+        assert stored(self.site) == before
         return result["msg"]
 
 
-def restore(lab, cluster):
+def restore(site, cluster):
     """Put the cluster's part of the configuration back as it was."""
     script = (
         "import json, sys; path = '/var/lib/ganeti/config.data'; data = json.load(open(path)); now = data['cluster']; old = json.load(sys.stdin); "
         f"data['cluster'] = {{**old, **{{key: now[key] for key in {UNCOMPARED!r} if key in now}}}}; "
         "text = json.dumps(data); open(path, 'w').write(text)"
     )
-    lab.master("alpha", "service", "ganeti", "stop")
-    lab.master("alpha", "python3", "-c", script, given=json.dumps(cluster))
-    lab.master("alpha", "service", "ganeti", "start")
-    lab.master("alpha", "gnt-cluster", "redist-conf")
+    daemons = "/usr/lib/ganeti/daemon-util"
+    stop, start = f"{daemons} stop ganeti-luxid && {daemons} stop ganeti-wconfd", f"{daemons} start ganeti-wconfd && {daemons} start ganeti-luxid"
+    site.master("sh", "-c", f'{stop} && python3 -c "$1" && {start} && gnt-cluster redist-conf', "restore", script, given=json.dumps(cluster))
 
 
 # --- The table and the installed Ganeti ------------------------------------------------------------------------------
 
 
-def test_no_parameter_of_the_installed_ganeti_is_missing(lab):
-    installed = set(ganeti(lab, "[each[0] for each in opcodes.OpClusterSetParams.OP_PARAMS]"))
+@BOTH
+def test_no_parameter_of_the_installed_ganeti_is_missing(site):
+    installed = set(ganeti(site, names="[each[0] for each in opcodes.OpClusterSetParams.OP_PARAMS]")["names"])
     assert "compression_tools" in installed
     assert {row.name for row in TABLE if row.via == MODIFY} | STEPS == installed
 
 
-def test_every_parameter_is_where_the_table_says(lab, cluster):
+@BOTH
+def test_every_parameter_is_where_the_table_says(cluster):
     told = cluster(name="cluster_info")
     for row in TABLE:
         if row.source == parameters.INFO:
@@ -113,7 +117,8 @@ def test_every_parameter_is_where_the_table_says(lab, cluster):
     assert set(told["parameters"]) == set(BY_NAME) and told["unreadable"] == []
 
 
-def test_the_defaults_are_ganetis(lab):
+@BOTH
+def test_the_defaults_are_ganetis(site):
     names = {
         "candidate_pool_size": "MASTER_POOL_SIZE_DEFAULT",
         "max_running_jobs": "LUXID_MAXIMAL_RUNNING_JOBS_DEFAULT",
@@ -122,52 +127,56 @@ def test_the_defaults_are_ganetis(lab):
         "mac_prefix": "DEFAULT_MAC_PREFIX",
         "enabled_disk_templates": "DEFAULT_ENABLED_DISK_TEMPLATES",
     }
-    for name, constant in names.items():
-        assert BY_NAME[name].default == ganeti(lab, f"constants.{constant}"), name
-    assert BY_NAME["data_collector_interval"].default.value == ganeti(lab, "constants.MOND_TIME_INTERVAL")
-    for row in TABLE:
-        if isinstance(row.default, parameters.Constant):
-            assert ganeti(lab, f"hasattr(constants, '{row.default.name}') or hasattr(pathutils, '{row.default.name}')"), row.name
+    installed = ganeti(site, interval="constants.MOND_TIME_INTERVAL", **{name: f"constants.{constant}" for name, constant in names.items()})
+    assert BY_NAME["data_collector_interval"].default.value == installed.pop("interval")
+    assert {name: BY_NAME[name].default for name in names} == installed
+    there = ganeti(site, **{
+        row.name: f"hasattr(constants, '{row.default.name}') or hasattr(pathutils, '{row.default.name}')"
+        for row in TABLE if isinstance(row.default, parameters.Constant)
+    })  # fmt: skip
+    assert there and all(there.values()), there
 
 
 # --- Setting ----------------------------------------------------------------------------------------------------------
 
 
-def test_single_values_and_lists(lab, cluster):
+@BOTH
+def test_single_values_and_lists(site, cluster):
     """Many at once, in one job; read back with gnt-cluster info and from the configuration."""
     given = {
         "compression_tools": ["gzip", "lzop", "gzip-fast", "my-tool_1"], "zeroing_image": "/srv/zero.raw", "install_image": "/srv/install.raw",
-        "enabled_disk_templates": ["file", "diskless", "sharedfile"], "shared_file_storage_dir": "/srv/ganeti/shared-file-storage",
+        "enabled_disk_templates": [*stored(site)["enabled_disk_templates"], "blockdev"], "shared_file_storage_dir": "/srv/ganeti/shared",
         "candidate_pool_size": 7, "max_running_jobs": 21, "max_tracked_jobs": 26, "maintain_node_health": True, "mac_prefix": "AA:00:09",
         "uid_pool": ["5000-5010", 6000], "reserved_lvs": ["xenvg/keep-.*"], "hidden_os": ["slow"], "blacklisted_os": ["noop"],
         "default_iallocator": "hail", "default_iallocator_params": {"verbose": "1"}, "prealloc_wipe_disks": True, "modify_etc_hosts": False,
         "enabled_user_shutdown": True,
     }  # fmt: skip
-    jobs = len(lab.master("alpha", "gnt-job", "list", "--no-headers").splitlines())
+    jobs = len(site.master("gnt-job", "list", "--no-headers").splitlines())
     first = cluster.twice(**given)
-    assert len(lab.master("alpha", "gnt-job", "list", "--no-headers").splitlines()) == jobs + 2, "one rehearsal and one change"
-    found = stored(lab)
+    assert len(site.master("gnt-job", "list", "--no-headers").splitlines()) == jobs + 2, "one rehearsal and one change"
+    found = stored(site)
     assert sorted(found["compression_tools"]) == ["gzip", "gzip-fast", "lzop", "my-tool_1"]
     assert found["uid_pool"] == [[5000, 5010], [6000, 6000]] and found["mac_prefix"] == "aa:00:09"
     for name in ("zeroing_image", "install_image", "enabled_disk_templates", "shared_file_storage_dir", "candidate_pool_size", "max_running_jobs",
                  "max_tracked_jobs", "maintain_node_health", "reserved_lvs", "hidden_os", "blacklisted_os", "default_iallocator_params",
                  "prealloc_wipe_disks", "modify_etc_hosts", "enabled_user_shutdown"):  # fmt: skip
         assert found[name] == given[name], name
-    shown = info(lab)["Cluster parameters"]
+    shown = info(site)["Cluster parameters"]
     assert shown["zeroing image"] == "/srv/zero.raw" and shown["candidate pool size"] == 7
     assert '-    "zeroing_image": ""' in first["shown"] and '+    "zeroing_image": "/srv/zero.raw"' in first["shown"]
     assert not cluster(**first["parameters"])["changed"], "what is returned can be given"
 
     again = cluster(candidate_pool_size="default", uid_pool="default", max_running_jobs="default", mac_prefix="default", hidden_os=[], blacklisted_os=[])
-    found = stored(lab)
+    found = stored(site)
     assert again["changed"] and (found["candidate_pool_size"], found["uid_pool"], found["max_running_jobs"]) == (10, [], 20), again
     assert (found["mac_prefix"], found["hidden_os"], found["blacklisted_os"]) == ("aa:00:00", [], [])
     assert cluster.refused(zeroing_image="default", candidate_pool_size=3).startswith("zeroing_image cannot be cleared")
     assert cluster.refused(install_image="").startswith("install_image cannot be cleared")
 
 
-def test_nested_parameters_are_merged_and_default_resets_one(lab, cluster):
-    before = stored(lab)
+@BOTH
+def test_nested_parameters_are_merged_and_default_resets_one(site, cluster):
+    before = stored(site)
     given = {
         "hvparams": {"lxc": {"num_ttys": "4", "devices": "c 1:3 rw"}, "fake": {"migration_mode": "non-live"}},
         "beparams": {"maxmem": "1G", "vcpus": 2},
@@ -182,7 +191,7 @@ def test_nested_parameters_are_merged_and_default_resets_one(lab, cluster):
         "disk_state": {"plain": {"xenvg": {"disk_reserved": 10}}},
     }
     cluster.twice(**given)
-    found = stored(lab)
+    found = stored(site)
     expected = json.loads(json.dumps(before))
     expected["hvparams"]["lxc"].update(num_ttys=4, devices="c 1:3 rw")
     expected["hvparams"]["fake"]["migration_mode"] = "non-live"
@@ -205,70 +214,75 @@ def test_nested_parameters_are_merged_and_default_resets_one(lab, cluster):
         os_hvp={"noop": {"fake": "default", "lxc": {"num_ttys": "default"}}}, data_collector_interval={"lv": "default"},
         hv_state={"fake": {"mem_node": "default"}},
     )  # fmt: skip
-    found = stored(lab)
+    found = stored(site)
     assert found["hvparams"]["lxc"] == {**before["hvparams"]["lxc"], "devices": "c 1:3 rw"}
     assert found["beparams"]["default"]["maxmem"] == 128 and found["beparams"]["default"]["vcpus"] == 2
-    assert found["ipolicy"]["std"] == ganeti(lab, "constants.IPOLICY_DEFAULTS")["std"] and found["ipolicy"]["vcpu-ratio"] == 5
+    assert found["ipolicy"]["std"] == ganeti(site, policy="constants.IPOLICY_DEFAULTS")["policy"]["std"] and found["ipolicy"]["vcpu-ratio"] == 5
     assert found["os_hvp"] == {"noop": {"lxc": {"startup_timeout": 9}}}
     assert found["data_collectors"]["lv"]["interval"] == 5000000 and found["ndparams"]["spindle_count"] == 1
 
 
-def test_parameters_of_operating_systems_and_secrets(lab, cluster):
-    given = {"osparams": {"alpha-only": {"flavour": "vanilla"}}, "osparams_private_cluster": {"alpha-only": {"region": "moon-base"}}}
+@GAMMA
+def test_parameters_of_operating_systems_and_secrets(site, cluster):
+    given = {"osparams": {"noop": {"flavour": "vanilla"}}, "osparams_private_cluster": {"noop": {"region": "moon-base"}}}
     first = cluster.twice(**given)
-    found = stored(lab)
+    found = stored(site)
     assert found["osparams"] == given["osparams"] and found["osparams_private_cluster"] == given["osparams_private_cluster"]
-    assert "moon-base" not in first["shown"] and "osparams_private_cluster.alpha-only.region" in first["shown"]
+    assert "moon-base" not in first["shown"] and "osparams_private_cluster.noop.region" in first["shown"]
     told = cluster(name="cluster_info")
-    assert "moon-base" not in told["shown"] and list(told["parameters"]["osparams_private_cluster"]["alpha-only"]) == ["region"]
-    cluster.twice(osparams={"alpha-only": "default"}, osparams_private_cluster={"alpha-only": {"region": "default"}})
-    assert (stored(lab)["osparams"], stored(lab)["osparams_private_cluster"]) == ({}, {})
+    assert "moon-base" not in told["shown"] and list(told["parameters"]["osparams_private_cluster"]["noop"]) == ["region"]
+    cluster.twice(osparams={"noop": "default"}, osparams_private_cluster={"noop": {"region": "default"}})
+    assert (stored(site)["osparams"], stored(site)["osparams_private_cluster"]) == ({}, {})
 
 
-def test_tags_and_the_masters_address(lab, cluster):
-    before = stored(lab)
+@DELTA
+def test_tags_and_the_masters_address(lab, site, cluster):
+    before = stored(site)
     masks = [mask for mask in (31, 30, 29) if mask != before["master_netmask"]]
     try:
         cluster.twice(tags=["b:1", "a"], master_netmask=masks[0])
-        assert sorted(lab.master("alpha", "gnt-cluster", "list-tags").split()) == ["a", "b:1"]
-        assert stored(lab)["master_netmask"] == masks[0]
-        address = lab.master("alpha", "ip", "-o", "address", "show", "dev", before["master_netdev"])
-        assert f"{lab.cluster('alpha')['address']}/{masks[0]} " in address
+        assert sorted(site.master("gnt-cluster", "list-tags").split()) == ["a", "b:1"]
+        assert stored(site)["master_netmask"] == masks[0]
+        address = site.master("ip", "-o", "address", "show", "dev", before["master_netdev"])
+        assert f"{lab.cluster(site.name)['address']}/{masks[0]} " in address
         cluster.twice(tags=["c"], master_netmask=masks[1])
-        assert lab.master("alpha", "gnt-cluster", "list-tags").split() == ["c"]
+        assert site.master("gnt-cluster", "list-tags").split() == ["c"]
         assert "has no such network device: the cluster's address would be lost" in cluster.refused(master_netdev="nothere0")
         assert "up to 32" in cluster.refused(master_netmask=64)
     finally:
         cluster(tags=[], master_netmask=before["master_netmask"])
-    assert lab.master("alpha", "gnt-cluster", "list-tags").split() == [] and stored(lab)["master_netmask"] == before["master_netmask"]
+    assert site.master("gnt-cluster", "list-tags").split() == [] and stored(site)["master_netmask"] == before["master_netmask"]
 
 
 # --- Transports -------------------------------------------------------------------------------------------------------
 
 
-def test_on_the_master_itself(lab, cluster):
+@BOTH
+def test_on_the_master_itself(site, cluster):
     first = cluster("--diff", by="luxi", candidate_pool_size=8, hvparams={"lxc": {"num_ttys": 4}}, modify_etc_hosts=True, allow_cipher_bypassing=True)
     assert first["changed"] and not first["failed"], first
     assert '+    "hvparams.lxc.num_ttys": 4' in first["shown"]
-    assert stored(lab)["candidate_pool_size"] == 8 and stored(lab)["hvparams"]["lxc"]["num_ttys"] == 4
+    assert stored(site)["candidate_pool_size"] == 8 and stored(site)["hvparams"]["lxc"]["num_ttys"] == 4
     assert not cluster(by="luxi", candidate_pool_size=8, hvparams={"lxc": {"num_ttys": 4}}, allow_cipher_bypassing=True)["changed"]
     told = cluster(by="luxi", name="cluster_info")
     assert told["parameters"]["allow_cipher_bypassing"] is True and told["parameters"]["candidate_pool_size"] == 8
-    assert "is not the master of its cluster, a1.lab.example is" in lab.module("cluster_info", {}, "a2.lab.example")["msg"]
+    assert f"is not the master of its cluster, {site.hosts[0]} is" in site.module("cluster_info", {}, on=1)["msg"]
 
 
-def test_through_the_remote_api(lab, cluster):
+@DELTA
+def test_through_the_remote_api(site, cluster):
     first = cluster("--check", by="rapi", candidate_pool_size=8, hvparams={"lxc": {"num_ttys": 4}}, tags=["x"])
-    assert first["changed"] and stored(lab)["candidate_pool_size"] == 10, first
+    assert first["changed"] and stored(site)["candidate_pool_size"] == 10, first
     first = cluster(by="rapi", candidate_pool_size=8, hvparams={"lxc": {"num_ttys": 4}}, tags=["x"], zeroing_image="/srv/z")
     assert first["changed"] and not first["failed"], first
-    assert stored(lab)["candidate_pool_size"] == 8 and stored(lab)["zeroing_image"] == "/srv/z"
-    assert lab.master("alpha", "gnt-cluster", "list-tags").split() == ["x"]
+    assert stored(site)["candidate_pool_size"] == 8 and stored(site)["zeroing_image"] == "/srv/z"
+    assert site.master("gnt-cluster", "list-tags").split() == ["x"]
     assert not cluster(by="rapi", candidate_pool_size=8, hvparams={"lxc": {"num_ttys": 4}}, tags=["x"])["changed"]
     assert cluster(by="rapi", tags=[])["changed"]
     assert "use transport ssh" in cluster.refused(by="rapi", hvparams={"kvm": {"acpi": "default"}})
 
 
+@GAMMA
 @pytest.mark.parametrize("name", [row.name for row in TABLE if "rapi" not in row.transports])
 def test_what_the_remote_api_must_not_do_is_refused_before_any_request(cluster, name):
     given = {"bool": True, "list": ["gzip"], "dict": {"x": {"y": 1}}, "str": "disk"}[BY_NAME[name].kind.argument["type"]]
@@ -277,12 +291,13 @@ def test_what_the_remote_api_must_not_do_is_refused_before_any_request(cluster, 
     assert message.startswith(f"{name} cannot be set") and "over RAPI" in message and "nothing was sent" in message
 
 
-def test_a_reader_reads_and_does_not_write(lab, cluster):
+@GAMMA
+def test_a_reader_reads_and_does_not_write(lab, site, cluster):
     password = Path(lab.description["rapi_users"]["reader"]["password_file"]).read_text().strip()
     reader = {"username": "reader", "password": password}
     told = cluster("--check", by="rapi", name="cluster_info", rapi=reader, query='parameters.ipolicy.minmax[0].max."memory-size"')
-    assert told["result"] == stored(lab)["ipolicy"]["minmax"][0]["max"]["memory-size"]
-    assert told["name"] == "alpha.lab.example" and told["master"] == "a1.lab.example"
+    assert told["result"] == stored(site)["ipolicy"]["minmax"][0]["max"]["memory-size"]
+    assert told["name"] == site.full and told["master"] == site.hosts[0]
     assert sorted(told["unreadable"]) == sorted(row.name for row in TABLE if row.source != parameters.INFO)
     assert "compression_tools" in told["parameters"] and password not in told["shown"]
     assert cluster.refused(by="rapi", rapi=reader, candidate_pool_size=8)
@@ -292,6 +307,7 @@ def test_a_reader_reads_and_does_not_write(lab, cluster):
 # --- Refusals ---------------------------------------------------------------------------------------------------------
 
 
+@DELTA
 @pytest.mark.parametrize(
     ("given", "words"),
     [
@@ -317,94 +333,98 @@ def test_refusals(cluster, given, words):
     assert words in cluster.refused(**given)
 
 
-def test_a_hypervisor_in_use_stays(cluster, instance):
-    instance(start=False, data=1)
-    assert "inst1.lab.example (fake)" in cluster.refused(enabled_hypervisors=["chroot"])
+@DELTA
+def test_a_hypervisor_in_use_stays(cluster, resident):
+    name = resident(start=False, data=0)
+    assert f"{name} (fake)" in cluster.refused(enabled_hypervisors=["chroot"])
 
 
-def test_traps_are_still_there(lab, cluster):
+@BOTH
+def test_traps_are_still_there(site, cluster):
     """What the module sees coming is what Ganeti would do: where this fails, Ganeti has been repaired and so may be the module."""
-    failed = lab.master("alpha", "gnt-cluster", "modify", "--zeroing-image=relative", "--shared-file-storage-dir=/srv/partly",
+    failed = site.master("gnt-cluster", "modify", "--zeroing-image=relative", "--shared-file-storage-dir=/srv/partly",
                         "--max-running-jobs=9", check=False)  # fmt: skip
-    assert stored(lab)["shared_file_storage_dir"] == "/srv/partly" and stored(lab)["max_running_jobs"] != 9, f"applied in part: {failed}"
-    lab.master("alpha", "gnt-cluster", "modify", "--data-collector-interval=lv=7", check=False)
-    assert stored(lab)["data_collectors"]["lv"]["interval"] == 5000000, "gnt-cluster cannot set it"
+    assert stored(site)["shared_file_storage_dir"] == "/srv/partly" and stored(site)["max_running_jobs"] != 9, f"applied in part: {failed}"
+    site.master("gnt-cluster", "modify", "--data-collector-interval=lv=7", check=False)
+    assert stored(site)["data_collectors"]["lv"]["interval"] == 5000000, "gnt-cluster cannot set it"
 
 
-def test_a_job_that_fails_halfway_says_what_is_in_force(lab, cluster):
+@GAMMA
+def test_a_job_that_fails_halfway_says_what_is_in_force(site, cluster):
     """Ganeti calls a script that is not there to take the address down, after it has saved the disk templates."""
-    lab.master("alpha", "gnt-cluster", "modify", "--use-external-mip-script=yes")
-    lab.master("alpha", "ip", "link", "add", "dummy7", "type", "bridge")
+    site.master("gnt-cluster", "modify", "--use-external-mip-script=yes")
+    site.master("ip", "link", "add", "dummy7", "type", "bridge")
     try:
-        templates = stored(lab)["enabled_disk_templates"]
-        wanted = [*templates, "sharedfile"] if "sharedfile" not in templates else templates[:-1]
+        wanted = [*stored(site)["enabled_disk_templates"], "blockdev"]
         result = cluster(enabled_disk_templates=wanted, master_netdev="dummy7", max_running_jobs=33)
         assert result["failed"] and result["applied"] == ["enabled_disk_templates"], result
         assert "in force all the same: enabled_disk_templates" in result["msg"]
-        assert stored(lab)["enabled_disk_templates"] == wanted
+        assert stored(site)["enabled_disk_templates"] == wanted
     finally:
-        lab.master("alpha", "ip", "link", "del", "dummy7")
+        site.master("ip", "link", "del", "dummy7")
 
 
 # --- Extended parameters ----------------------------------------------------------------------------------------------
 
 
-def copies(lab):
+def copies(site):
     """Each node's copy, with its mode and owner."""
-    return {node: lab.run(node, "sh", "-c", f"stat -c %a:%U {extended.FILE} 2>/dev/null; cat {extended.FILE} 2>/dev/null", check=False) for node in NODES}
+    command = f"stat -c %a:%U {extended.FILE} 2>/dev/null; cat {extended.FILE} 2>/dev/null; true"
+    return {node: site.lab.run(node, "sh", "-c", command) for node in site.nodes}
 
 
-def test_extended_parameters_are_on_every_node_and_for_root_only(lab, cluster):
+@GAMMA
+def test_extended_parameters_are_on_every_node_and_for_root_only(lab, site, cluster):
+    _first, second, third = site.hosts
     assert not cluster(allow_cipher_bypassing=False, backend_storage="disk")["changed"], "the defaults need no file"
-    assert cluster("--check", allow_cipher_bypassing=True)["changed"] and set(copies(lab).values()) == {""}
+    assert cluster("--check", allow_cipher_bypassing=True)["changed"] and set(copies(site).values()) == {""}
     first = cluster.twice(allow_cipher_bypassing=True)
-    assert sorted(first["distributed"]) == [f"{node}.lab.example" for node in NODES]
-    (content,) = set(copies(lab).values())
+    assert sorted(first["distributed"]) == site.hosts
+    (content,) = set(copies(site).values())
     mode, text = content.split("\n", 1)
     assert mode == "600:root" and json.loads(text) == {"allow_cipher_bypassing": True, "backend_storage": "disk"}
-    assert lab.run("a1", "sh", "-c", f"ls {extended.FILE}*").split() == [extended.FILE]
-    lab.run("a2", "rm", extended_hook.HOOK)
-    assert cluster(allow_cipher_bypassing=True)["distributed"] == ["a2.lab.example"]
+    assert site.master("sh", "-c", f"ls {extended.FILE}*").split() == [extended.FILE]
+    lab.run(site.nodes[1], "rm", extended_hook.HOOK)
+    assert cluster(allow_cipher_bypassing=True)["distributed"] == [second]
 
-    lab.run("a3", "rm", extended.FILE)  # as where the hook for nodes that join has failed
-    lab.run("a2", "chmod", "644", extended.FILE)
+    lab.run(site.nodes[2], "rm", extended.FILE)  # as where the hook for nodes that join has failed
+    lab.run(site.nodes[1], "chmod", "644", extended.FILE)
     late = cluster(allow_cipher_bypassing=True)
-    assert late["changed"] and sorted(late["distributed"]) == ["a2.lab.example", "a3.lab.example"]
-    assert set(copies(lab).values()) == {content}
+    assert late["changed"] and sorted(late["distributed"]) == [second, third]
+    assert set(copies(site).values()) == {content}
     assert not cluster(allow_cipher_bypassing=True)["changed"]
 
     cluster.twice(allow_cipher_bypassing=False)
-    assert all(json.loads(copy.split("\n", 1)[1])["allow_cipher_bypassing"] is False for copy in copies(lab).values())
+    assert all(json.loads(copy.split("\n", 1)[1])["allow_cipher_bypassing"] is False for copy in copies(site).values())
 
 
-def test_a_node_that_joins_gets_the_extended_parameters(lab, cluster):
+@BOTH
+def test_a_node_that_joins_gets_the_extended_parameters(lab, site, cluster):
     assert not cluster(allow_cipher_bypassing=True)["failed"]
-    (content,) = set(copies(lab).values())
-    lab.run("a3", "rm", extended.FILE, extended_hook.HOOK)
-    lab.master("alpha", "gnt-node", "add", "--readd", "--no-node-setup", "--no-ssh-key-check", "a3.lab.example")
-    assert set(copies(lab).values()) == {content}
+    (content,) = set(copies(site).values())
+    lab.run(site.nodes[2], "rm", extended.FILE, extended_hook.HOOK)
+    site.master("gnt-node", "add", "--readd", "--no-node-setup", "--no-ssh-key-check", site.hosts[2])
+    assert set(copies(site).values()) == {content}
     assert not cluster(allow_cipher_bypassing=True)["changed"], "the hook itself came along"
 
 
-def test_a_damaged_file_and_a_storage_that_is_already_there(lab, cluster):
-    lab.run("a1", "sh", "-c", f"echo nonsense >{extended.FILE}")
+@DELTA
+def test_a_damaged_file_and_a_storage_that_is_already_there(site, cluster):
+    site.master("sh", "-c", f"echo nonsense >{extended.FILE}")
     assert "repair it, or remove it" in cluster.refused(allow_cipher_bypassing=True)
-    lab.run("a1", "sh", "-c", f'echo "{{\\"backend_storage\\": \\"couchdb\\"}}" >{extended.FILE}')
+    site.master("sh", "-c", f'echo "{{\\"backend_storage\\": \\"couchdb\\"}}" >{extended.FILE}')
     assert "use the module backend_storage" in cluster.refused(backend_storage="disk")
     result = cluster(backend_storage="couchdb")
     assert not result["failed"] and len(result["distributed"]) == 3
     assert cluster(name="cluster_info")["parameters"]["backend_storage"] == "couchdb"
 
 
-def test_an_unreachable_node_is_named(lab, cluster):
-    lab.run("a1", "ip", "route", "add", "unreachable", address(lab, "a3"))
+@DELTA
+def test_an_unreachable_node_is_named(lab, site, cluster):
+    site.master("ip", "route", "add", "unreachable", lab.address(site.nodes[2]))
     try:
         result = cluster(allow_cipher_bypassing=True)
     finally:
-        lab.run("a1", "ip", "route", "del", "unreachable", address(lab, "a3"))
-    assert result["failed"] and "a3.lab.example did not answer" in result["msg"], result
-    assert cluster(allow_cipher_bypassing=True)["distributed"] == ["a3.lab.example"]
-
-
-def address(lab, node):
-    return next(each["ip"] for each in lab.cluster("alpha")["nodes"] if each["name"].startswith(node))
+        site.master("ip", "route", "del", "unreachable", lab.address(site.nodes[2]))
+    assert result["failed"] and f"{site.hosts[2]} did not answer" in result["msg"], result
+    assert cluster(allow_cipher_bypassing=True)["distributed"] == [site.hosts[2]]

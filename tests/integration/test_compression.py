@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import pytest
 
+from . import allot
 from .lab import STORAGE
+
+DELTA = pytest.mark.on("delta")
 
 TOOL = "zstd-tiny"
 SCRIPT = f"/usr/local/bin/{TOOL}"
@@ -16,42 +19,48 @@ DECLARED = {"name": TOOL, "command": "zstd -1 -c -T1", "decompress_command": "zs
 LIBRARY = "/usr/lib/x86_64-linux-gnu/libcrypto.so.3"
 
 
+def fill(lab, node, name):
+    """Write a program library, which compresses well, to an instance's disk."""
+    lab.run(node, "sh", "-c", f"dd if={LIBRARY} of=$(ls {STORAGE}/{name}/*.disk0) bs=1M seek=9 conv=notrunc status=none")
+    return name
+
+
 @pytest.fixture
-def clean(lab):
-    """Removes the script from the nodes, and the tool from alpha's list."""
+def clean(lab, site):
+    """Removes the script from the nodes."""
     yield
-    for node in ("a2", "a3"):
+    for node in site.nodes:
         lab.run(node, "rm", "-f", SCRIPT)
 
 
 @pytest.fixture
-def compressible(lab, instance):
-    """Makes an instance whose disk holds a program library, which compresses well."""
-    name = instance(data=0)
-    (disk,) = lab.run("a2", "find", f"{STORAGE}/{name}", "-name", "*.disk0").split()
-    lab.run("a2", "dd", f"if={LIBRARY}", f"of={disk}", "bs=1M", "seek=9", "conv=notrunc", "status=none")
-    return name
+def compressible(lab, instance, way):
+    """An instance whose disk compresses well."""
+    return fill(lab, way.source, instance(data=0))
 
 
-def declare(lab, *options, node="a2", **changes):
+def declare(site, *options, on=1, **changes):
     """Run compression_tool on a node, through Ansible and SSH."""
-    return lab.module("compression_tool", {**DECLARED, "measure": False, **changes}, f"{node}.lab.example", options)
+    return site.module("compression_tool", {**DECLARED, "measure": False, **changes}, options, on)
 
 
-def test_a_script_is_proved_put_in_place_and_removed(lab, clean):
-    rehearsed = declare(lab, "--check", "--diff")
+@DELTA
+def test_a_script_is_proved_put_in_place_and_removed(lab, site, clean):
+    node = site.nodes[1]
+    rehearsed = declare(site, "--check", "--diff")
     assert rehearsed["changed"] and not rehearsed["failed"], rehearsed
-    assert lab.run("a2", "ls", SCRIPT, check=False) == ""
-    first = declare(lab, measure=True, sample="/usr/lib", sample_mib=2)
+    assert lab.run(node, "ls", SCRIPT, check=False) == ""
+    first = declare(site, measure=True, sample="/usr/lib", sample_mib=2)
     assert first["changed"] and first["ratio"] > 1 and first["compress_mib_per_second"] > 0 and first["decompress_mib_per_second"] > 0, first
-    assert lab.run("a2", "stat", "--format=%a %U", SCRIPT).split() == ["755", "root"]
-    assert not declare(lab)["changed"]
-    lab.run("a2", "chmod", "600", SCRIPT)
-    assert declare(lab)["changed"] and not declare(lab)["changed"]
-    assert declare(lab, state="absent")["changed"] and not declare(lab, state="absent")["changed"]
-    assert lab.run("a2", "ls", SCRIPT, check=False) == ""
+    assert lab.run(node, "stat", "--format=%a %U", SCRIPT).split() == ["755", "root"]
+    assert not declare(site)["changed"]
+    lab.run(node, "chmod", "600", SCRIPT)
+    assert declare(site)["changed"] and not declare(site)["changed"]
+    assert declare(site, state="absent")["changed"] and not declare(site, state="absent")["changed"]
+    assert lab.run(node, "ls", SCRIPT, check=False) == ""
 
 
+@DELTA
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -62,29 +71,32 @@ def test_a_script_is_proved_put_in_place_and_removed(lab, clean):
         ({"name": "not-there", "command": None, "decompress_command": None}, "install not-there"),
     ],
 )
-def test_what_is_no_tool_leaves_nothing(lab, changes, words):
-    before = lab.run("a2", "ls", "-A", "/usr/local/bin")
-    result = declare(lab, **changes)
+def test_what_is_no_tool_leaves_nothing(lab, site, changes, words):
+    before = lab.run(site.nodes[1], "ls", "-A", "/usr/local/bin")
+    result = declare(site, **changes)
     assert result["failed"] and words in result["msg"] and "Traceback" not in result["shown"], result
-    assert lab.run("a2", "ls", "-A", "/usr/local/bin") == before
+    assert lab.run(site.nodes[1], "ls", "-A", "/usr/local/bin") == before
 
 
-def test_an_alias_carries_a_move(lab, compressible, move, clean):
+@DELTA
+def test_an_alias_carries_a_move(lab, site, resident, move, clean):
     """The tool on both nodes and in the cluster's list: a move goes through it."""
-    for node in ("a2", "a3"):
-        assert declare(lab, node=node)["changed"]
-    side = {"transport": "ssh", **lab.side("alpha")}
+    name = fill(lab, site.nodes[1], resident(data=0))
+    for number in (1, 2):
+        assert declare(site, on=number)["changed"]
+    side = {"transport": "ssh", **lab.side(site.name)}
     before = lab.module("cluster_info", side)["parameters"]["compression_tools"]
     assert not lab.module("cluster", {**side, "compression_tools": [*before, TOOL]})["failed"]
     try:
-        moved = move(destination=None, primary_node="a3.lab.example", compress=TOOL, source_after="removed").result()
+        arguments = {"source": lab.side(site.name), "destination": None, "primary_node": site.hosts[2]}
+        moved = move(name=name, compress=TOOL, source_after="removed", **arguments).result()
         assert moved["changed"] and not moved["failed"] and moved["compress"] == TOOL and "compress_reason" not in moved, moved
         assert moved["wire"] < 0.7 * moved["payload"]
     finally:
         assert not lab.module("cluster", {**side, "compression_tools": before})["failed"]
 
 
-def test_the_best_tool_depends_on_the_network(lab, compressible):
+def test_the_best_tool_depends_on_the_network(lab, compressible, way):
     arguments = {"transport": "ssh", **lab.side("alpha"), "instance": compressible, "sample_mib": 4, "lanes": 1}
     known = lab.module("cluster_info", {"transport": "ssh", **lab.side("alpha")})["info"]["compression_tools"]
     slow = lab.module("compression_benchmark", {**arguments, "network_rate": 1})
@@ -94,24 +106,24 @@ def test_the_best_tool_depends_on_the_network(lab, compressible):
     assert speeds == sorted(speeds, reverse=True) and slow["recommended"] == slow["tools"][0]["name"] != "none"
     best = slow["tools"][0]
     assert best["ratio"] > 1 and best["slowest"] == "the network" and best["speed"] == pytest.approx(best["ratio"], rel=0.1)
-    assert slow["explanation"].startswith(f"{best['name']}: ") and slow["node"] == "a2.lab.example" and 0 < slow["sample_bytes"] <= 4 << 20
+    assert slow["explanation"].startswith(f"{best['name']}: ") and slow["node"] == f"{way.source}.lab.example" and 0 < slow["sample_bytes"] <= 4 << 20
 
-    fast = lab.module("compression_benchmark", {**arguments, "tools": ["gzip-slow"], "peer": "a3.lab.example"})
+    fast = lab.module("compression_benchmark", {**arguments, "tools": ["gzip-slow"], "peer": f"{way.within}.lab.example"})
     assert fast["recommended"] == "none" and fast["network_rate"] > 0 and fast["encryption_rate"] > 0, fast
-    assert lab.endpoints("a2", "a3") == []
+    assert lab.endpoints(compressible, way.source, way.within) == []
 
 
-def test_the_benchmark_refuses(lab, instance):
+def test_the_benchmark_refuses(lab, instance, way):
     name = instance(data=0, start=False)
     arguments = {"transport": "ssh", **lab.side("alpha"), "instance": name, "network_rate": 1}
     for changes, words in (
         ({"network_rate": None}, "What the network carries is not known"),
         ({"network_rate": 0}, "network_rate is 0"),
-        ({"instance": "inst9.lab.example"}, "There is no instance inst9.lab.example on alpha.lab.example"),
+        ({"instance": "inst60.lab.example"}, "There is no instance inst60.lab.example on alpha.lab.example"),
         ({"disk": 1}, "has 1 disks and none of the number 1"),
-        ({"peer": "a2.lab.example"}, "is not another node than the one that"),
+        ({"peer": f"{way.source}.lab.example"}, "is not another node than the one that"),
         ({"tools": ["-x"]}, "'-x' in tools is not a name of a compression tool"),
-        ({"tools": ["gzip", "not-there"]}, "not-there did not answer -h on a2.lab.example"),
+        ({"tools": ["gzip", "shutdown"]}, "shutdown in tools is not among the compression_tools of alpha.lab.example"),
         ({"sample_mib": 0}, "sample_mib is 0: use 1 to 1024"),
         ({"lanes": 0}, "lanes is 0: use 1 to 32"),
         ({}, "holds nothing but zeros"),
@@ -120,10 +132,11 @@ def test_the_benchmark_refuses(lab, instance):
         assert result["failed"] and words in result["msg"] and "Traceback" not in result["shown"], result
 
 
-def test_auto_takes_what_is_fastest(compressible, move, slow):
-    rehearsed = move(check_mode=True, compress="auto").result()
+@pytest.mark.apart(allot.WIRES)
+def test_auto_takes_what_is_fastest(compressible, move, slow, way):
+    rehearsed = move(check_mode=True, compress="auto", **way.node).result()
     assert rehearsed["changed"] and rehearsed["compress"] != "none", rehearsed
-    moved = move(compress="auto").result()
+    moved = move(compress="auto", **way.node).result()
     assert moved["changed"] and not moved["failed"], moved
     # With 40 Mbit/s any tool is better than none; which one is best is a matter of the day.
     assert moved["compress"] != "none" and moved["compress_reason"].startswith(moved["compress"] + ": ")

@@ -4,7 +4,7 @@
 
 """A cluster whose only copies are CouchDB's: a server on each node, TLS between them, and another node made the master, by plan and after a death.
 
-The tests of this file build on each other. At the end a1 is the master again, and alpha as it was.
+The tests of this file build on each other, c1, c2 and c3 being the nodes of gamma. At the end c1 is the master again, and gamma as it was.
 """
 
 from __future__ import annotations
@@ -15,26 +15,29 @@ import subprocess
 
 import pytest
 
+from . import allot
 from .databases import COMPARE
 from .lab import ROOT, eventually
 
-NODES = ("a1", "a2", "a3")
+pytestmark = pytest.mark.on("gamma")
 VARIABLES = ROOT / "molecule/backend_storage/variables.yml"
 CHECK = ("python3", "-I", "/usr/local/lib/ganeti-couchdb/service.pyz", "--config", "/etc/ganeti/couchdb.json", "--check")
 
 
-class Alpha:
-    """Alpha with a CouchDB on each node."""
+class Gamma:
+    """Gamma with a CouchDB on each node."""
 
-    def __init__(self, lab):
+    def __init__(self, lab, site):
         self.lab = lab
+        self.site = site
+        self.nodes = site.nodes
         self.password = variables()["ganeti"]
 
-    def switch(self, master, mode="primary", options=(), nodes=NODES):
+    def switch(self, master, mode="primary", options=(), nodes=None):
         """Run the module on the master."""
         servers = [
             {"node": f"{node}.lab.example", "url": f"https://{node}.lab.example:6984", "username": "ganeti", "password": self.password,
-             "ca_path": "/etc/ganeti/couchdb-ca.pem"} for node in nodes
+             "ca_path": "/etc/ganeti/couchdb-ca.pem"} for node in nodes or self.nodes
         ]  # fmt: skip
         return self.lab.module("backend_storage", {"storage": "couchdb", "couchdb_mode": mode, "servers": servers}, f"{master}.lab.example", options)
 
@@ -68,7 +71,7 @@ class Alpha:
         """End a node as a power failure does, or start it again."""
         engine = os.environ["GANETI_LAB_ENGINE"]
         command = [engine, "start" if on else "kill", *([] if on else ["--signal=KILL"]), f"{node}.lab.example"]
-        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
         self.lab.forget(node)
 
 
@@ -79,126 +82,127 @@ def variables():
 
 
 def play(playbook, *options):
-    """Run a playbook on alpha; it must succeed."""
-    command = ["ansible-playbook", "-i", "molecule/inventory.yml", playbook, "-e", "nodes=alpha", "-e", f"@{VARIABLES}", *options]
-    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=600)
+    """Run a playbook on gamma; it must succeed."""
+    command = ["ansible-playbook", "-i", "molecule/inventory.yml", playbook, "-e", "nodes=gamma", "-e", f"@{VARIABLES}", *options]
+    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=1200)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 @pytest.fixture(scope="module")
-def alpha(lab):
-    """Alpha, switched by the playbook; back to files alone, without CouchDB, at the end."""
+def gamma(lab, site):
+    """Gamma, switched by the playbook; back to files alone, without CouchDB, at the end."""
     play("tests/couchdb/lab/place.yml")
     play("playbooks/backend_storage.yml", "-e", "backend_storage_couchdb_mode=primary", "-e", "backend_storage_snapshot_directory=")
-    yield Alpha(lab)
+    yield Gamma(lab, site)
     play("playbooks/backend_storage.yml", "-e", "backend_storage_state=disk")
     play("tests/couchdb/lab/remove.yml")
-    for node in NODES:
+    for node in site.nodes:
         lab.run(node, "rm", "-rf", "/etc/ganeti/extended-parameters.json", "/etc/ganeti/hooks/node-add-post.d/50-extended-parameters",
                 "/usr/local/lib/ganeti-couchdb")  # fmt: skip
 
 
-def test_copies_are_couchdbs_alone(alpha):
-    assert alpha.roles("a1") == {"a1": "M", "a2": "R", "a3": "R"} and alpha.verified("a1")
-    assert alpha.says("a1").startswith("OK: serial number")
-    assert all(alpha.says(node).startswith("OK: a1.lab.example is the master") for node in ("a2", "a3"))
-    again = alpha.switch("a1", options=["--diff"])
+def test_copies_are_couchdbs_alone(gamma, ran):
+    ran("storage", release=gamma.site.release, backend="couchdb", mode="primary")
+    assert gamma.roles("c1") == {"c1": "M", "c2": "R", "c3": "R"} and gamma.verified("c1")
+    assert gamma.says("c1").startswith("OK: serial number")
+    assert all(gamma.says(node).startswith("OK: c1.lab.example is the master") for node in ("c2", "c3"))
+    again = gamma.switch("c1", options=["--diff"])
     assert not again["failed"] and not again["changed"], again
-    eventually(lambda: alpha.same("a1"), 30, "all have the same")
+    eventually(lambda: gamma.same("c1"), 120, "all have the same")
 
 
-def test_refused_before_anything_is_done(alpha):
-    for to, words in (("b1", "/etc/ganeti/couchdb.json is not there"), ("a9", "does not resolve")):
-        result = alpha.fail_over(to)
+def test_refused_before_anything_is_done(gamma):
+    for to, words in (("b1", "/etc/ganeti/couchdb.json is not there"), ("c9", "does not resolve")):
+        result = gamma.fail_over(to)
         assert result["failed"] and words in result["msg"] and "Traceback" not in result["shown"], result
-    strange = alpha.lab.module("backend_storage", {"storage": "couchdb", "couchdb_mode": "primary", "servers": []}, "a1.lab.example")
+    strange = gamma.lab.module("backend_storage", {"storage": "couchdb", "couchdb_mode": "primary", "servers": []}, "c1.lab.example")
     assert strange["failed"] and "servers does not name the one of the master" in strange["msg"]
-    alone = alpha.switch("a1", nodes=["a1"])
+    alone = gamma.switch("c1", nodes=["c1"])
     assert alone["failed"] and "needs the server of a second node" in alone["msg"], alone
-    assert alpha.roles("a1") == {"a1": "M", "a2": "R", "a3": "R"}
-    assert not alpha.fail_over("a1")["changed"], "it is the master already"
+    assert gamma.roles("c1") == {"c1": "M", "c2": "R", "c3": "R"}
+    assert not gamma.fail_over("c1")["changed"], "it is the master already"
 
 
-def test_by_plan_nothing_is_lost(alpha):
+def test_by_plan_nothing_is_lost(gamma):
     """Jobs are running and queued; the instance is not touched."""
-    name = "inst11.lab.example"
-    alpha.lab.run("a1", "gnt-instance", "add", "-t", "diskless", "-o", "noop", "--no-install", "-n", "a3.lab.example", "-B", "memory=64", "--no-ip-check",
+    name = allot.names()[3]
+    gamma.lab.run("c1", "gnt-instance", "add", "-t", "diskless", "-o", "noop", "--no-install", "-n", "c3.lab.example", "-B", "memory=64", "--no-ip-check",
                   "--no-name-check", "--no-nics", name)  # fmt: skip
-    alpha.lab.run("a1", "gnt-instance", "start", name)
+    gamma.lab.run("c1", "gnt-instance", "start", name)
     for _each in range(10):
-        alpha.lab.run("a1", "gnt-debug", "delay", "--submit", "1")
-    jobs = set(alpha.lab.run("a1", "gnt-job", "list", "--no-headers", "-o", "id").split())
-    rehearsed = alpha.fail_over("a2", "--check", "--diff")
-    assert rehearsed["changed"] and alpha.roles("a1")["a1"] == "M", rehearsed
-    result = alpha.fail_over("a2", "--diff")
+        gamma.lab.run("c1", "gnt-debug", "delay", "--submit", "1")
+    jobs = set(gamma.lab.run("c1", "gnt-job", "list", "--no-headers", "-o", "id").split())
+    rehearsed = gamma.fail_over("c2", "--check", "--diff")
+    assert rehearsed["changed"] and gamma.roles("c1")["c1"] == "M", rehearsed
+    result = gamma.fail_over("c2", "--diff")
     assert result["changed"] and not result["failed"] and result["source"] == "couchdb", result
-    assert (result["old_master"], result["master"]) == ("a1.lab.example", "a2.lab.example")
-    assert alpha.roles("a2") == {"a1": "R", "a2": "M", "a3": "R"} and alpha.verified("a2")
-    assert len(jobs) > 10 and jobs <= set(alpha.lab.run("a2", "gnt-job", "list", "--no-headers", "-o", "id").split())
-    assert alpha.lab.run("a2", "gnt-instance", "list", "--no-headers", "-o", "name,status", name).split() == [name, "running"]
-    eventually(lambda: alpha.says("a2").startswith("OK: serial number"), 60, "the service has moved")
-    eventually(lambda: alpha.says("a1").startswith("OK: a2.lab.example is the master"), 30, "the old one rests")
-    eventually(lambda: alpha.same("a2"), 30, "all have the same")
-    assert alpha.lab.run("a2", "ls", "/run/ganeti-failover.pyz", check=False) == ""
-    assert not alpha.fail_over("a2")["changed"]
-    alpha.lab.run("a2", "gnt-instance", "remove", "--force", "--shutdown-timeout=0", name)
+    assert (result["old_master"], result["master"]) == ("c1.lab.example", "c2.lab.example")
+    assert gamma.roles("c2") == {"c1": "R", "c2": "M", "c3": "R"} and gamma.verified("c2")
+    assert len(jobs) > 10 and jobs <= set(gamma.lab.run("c2", "gnt-job", "list", "--no-headers", "-o", "id").split())
+    assert gamma.lab.run("c2", "gnt-instance", "list", "--no-headers", "-o", "name,status", name).split() == [name, "running"]
+    eventually(lambda: gamma.says("c2").startswith("OK: serial number"), 240, "the service has moved")
+    eventually(lambda: gamma.says("c1").startswith("OK: c2.lab.example is the master"), 120, "the old one rests")
+    eventually(lambda: gamma.same("c2"), 120, "all have the same")
+    assert gamma.lab.run("c2", "ls", "/run/ganeti-failover.pyz", check=False) == ""
+    assert not gamma.fail_over("c2")["changed"]
+    gamma.lab.run("c2", "gnt-instance", "remove", "--force", "--shutdown-timeout=0", name)
 
 
 @pytest.fixture(scope="module")
-def dead(alpha):
-    """The master, a2, is dead, and a3 has not heard of its last change."""
-    alpha.lab.run("a3", "ip", "route", "add", "blackhole", alpha.lab.cluster("alpha")["nodes"][1]["ip"])
-    alpha.tag("a2", "the-last-words")
-    eventually(lambda: json.loads(alpha.lab.run("a1", *CHECK[:-1], "--survey"))["serial"] >= serial(alpha, "a2"), 30, "a1 has heard")
-    alpha.power("a2", False)
-    yield alpha
-    alpha.lab.run("a3", "ip", "route", "del", "blackhole", alpha.lab.cluster("alpha")["nodes"][1]["ip"], check=False)
+def dead(gamma):
+    """The master, c2, is dead, and c3 has not heard of its last change."""
+    gamma.lab.run("c3", "ip", "route", "add", "blackhole", gamma.lab.cluster("gamma")["nodes"][1]["ip"])
+    gamma.tag("c2", "the-last-words")
+    eventually(lambda: json.loads(gamma.lab.run("c1", *CHECK[:-1], "--survey"))["serial"] >= serial(gamma, "c2"), 120, "c1 has heard")
+    gamma.power("c2", False)
+    yield gamma
+    gamma.lab.run("c3", "ip", "route", "del", "blackhole", gamma.lab.cluster("gamma")["nodes"][1]["ip"], check=False)
 
 
-def serial(alpha, node):
+def serial(gamma, node):
     """The serial number of a master's file."""
-    return json.loads(alpha.lab.run(node, "cat", "/var/lib/ganeti/config.data"))["serial_no"]
+    return json.loads(gamma.lab.run(node, "cat", "/var/lib/ganeti/config.data"))["serial_no"]
 
 
 def test_a_dead_master_is_replaced_by_who_has_all(dead):
-    unknown = dead.fail_over("a1")
-    assert unknown["failed"] and "The master until now, a2.lab.example, cannot be reached" in unknown["msg"], unknown
-    behind = dead.fail_over("a3", fenced=True)
-    assert behind["failed"] and "The standby a1.lab.example has serial number" in behind["msg"] and "changes would be lost" in behind["msg"], behind
-    result = dead.fail_over("a1", "--diff", fenced=True)
+    unknown = dead.fail_over("c1")
+    assert unknown["failed"] and "The master until now, c2.lab.example, cannot be reached" in unknown["msg"], unknown
+    behind = dead.fail_over("c3", fenced=True)
+    assert behind["failed"] and "The standby c1.lab.example has serial number" in behind["msg"] and "changes would be lost" in behind["msg"], behind
+    result = dead.fail_over("c1", "--diff", fenced=True)
     assert result["changed"] and not result["failed"] and result["source"] == "couchdb", result
-    assert dead.roles("a1") == {"a1": "M", "a2": "O", "a3": "R"}
-    assert "the-last-words" in dead.lab.run("a1", "gnt-cluster", "list-tags")
-    assert "unreachable" not in dead.lab.run("a1", "ip", "route")
-    dead.lab.run("a1", "gnt-debug", "delay", "0.1")
-    assert dead.lab.run("a1", "gnt-job", "list", "--no-headers", "-o", "status").split()[-1] == "success"
+    assert dead.roles("c1") == {"c1": "M", "c2": "O", "c3": "R"}
+    assert "the-last-words" in dead.lab.run("c1", "gnt-cluster", "list-tags")
+    assert "unreachable" not in dead.lab.run("c1", "ip", "route")
+    dead.lab.run("c1", "gnt-debug", "delay", "0.1")
+    assert dead.lab.run("c1", "gnt-job", "list", "--no-headers", "-o", "status").split()[-1] == "success"
 
 
 def test_who_comes_back_does_no_harm(dead):
     """The old master takes itself for one until it is added again; what it has is older, and stays where it is."""
-    dead.lab.run("a3", "ip", "route", "del", "blackhole", dead.lab.cluster("alpha")["nodes"][1]["ip"])
-    dead.power("a2", True)
-    eventually(lambda: "this node was replaced as the master" in dead.says("a2"), 90, "the old master notices")
-    key = dead.lab.run("a1", "cat", "/root/.ssh/id_rsa.pub")
-    dead.lab.run("a2", "sh", "-c", "cat >>/root/.ssh/authorized_keys", given=key)
-    dead.lab.run("a1", "gnt-node", "add", "--readd", "--no-ssh-key-check", "a2.lab.example")
-    back = dead.switch("a1")
+    dead.lab.run("c3", "ip", "route", "del", "blackhole", dead.lab.cluster("gamma")["nodes"][1]["ip"])
+    dead.power("c2", True)
+    eventually(lambda: "this node was replaced as the master" in dead.says("c2"), 300, "the old master notices")
+    key = dead.lab.run("c1", "cat", "/root/.ssh/id_rsa.pub")
+    dead.lab.run("c2", "sh", "-c", "cat >>/root/.ssh/authorized_keys", given=key)
+    dead.lab.run("c1", "gnt-node", "add", "--readd", "--no-ssh-key-check", "c2.lab.example")
+    back = dead.switch("c1")
     assert not back["failed"] and back["check"].startswith("OK: "), back
-    assert dead.roles("a1") == {"a1": "M", "a2": "R", "a3": "R"} and dead.verified("a1")
-    eventually(lambda: dead.same("a1"), 60, "all have the same")
-    assert dead.says("a2").startswith("OK: a1.lab.example is the master")
+    assert dead.roles("c1") == {"c1": "M", "c2": "R", "c3": "R"} and dead.verified("c1")
+    eventually(lambda: dead.same("c1"), 240, "all have the same")
+    assert dead.says("c2").startswith("OK: c1.lab.example is the master")
 
 
-def test_ganetis_own_copies_come_back(alpha):
-    alpha.lab.run("a1", "gnt-cluster", "remove-tags", "the-last-words")
-    result = alpha.switch("a1", "mirror")
+def test_ganetis_own_copies_come_back(gamma):
+    gamma.lab.run("c1", "gnt-cluster", "remove-tags", "the-last-words")
+    result = gamma.switch("c1", "mirror")
     assert result["changed"] and not result["failed"], result
-    assert alpha.roles("a1") == {"a1": "M", "a2": "C", "a3": "C"} and alpha.verified("a1")
-    again = alpha.switch("a1", "mirror", ["--diff"])
+    assert gamma.roles("c1") == {"c1": "M", "c2": "C", "c3": "C"} and gamma.verified("c1")
+    again = gamma.switch("c1", "mirror", ["--diff"])
     assert not again["changed"], again
-    by_files = alpha.fail_over("a2")
+    by_files = gamma.fail_over("c2")
     assert by_files["changed"] and by_files["source"] == "files", by_files
-    back = alpha.fail_over("a1")
+    back = gamma.fail_over("c1")
     assert back["changed"] and back["source"] == "files", back
-    assert alpha.roles("a1") == {"a1": "M", "a2": "C", "a3": "C"} and alpha.verified("a1")
+    assert gamma.roles("c1") == {"c1": "M", "c2": "C", "c3": "C"} and gamma.verified("c1")

@@ -6,85 +6,94 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 
 import pytest
 
-from .lab import ENDPOINT, eventually
+from . import allot
+from .lab import eventually
 
-NODE = {"primary_node": "b1.lab.example"}
-
-
-def address(lab, name):
-    """The address of a node."""
-    nodes = [node for cluster in lab.description["clusters"].values() for node in cluster["nodes"]]
-    return next(node["ip"] for node in nodes if node["name"].startswith(name))
+WIRES = pytest.mark.apart(allot.WIRES)
 
 
-def test_a_cut_connection(lab, instance, move, slow, untouched):
+@contextlib.contextmanager
+def forbidding(lab, master, name):
+    """A hook of Ganeti's on a master forbids that an instance is started."""
+    hook = f"/etc/ganeti/hooks/instance-start-pre.d/50-forbid-{name.split('.')[0]}"
+    script = f"#!/bin/sh\n[ \"$GANETI_INSTANCE_NAME\" != {name} ]\n"
+    lab.run(master, "sh", "-c", f"mkdir -p $(dirname {hook}); cat >{hook}; chmod 755 {hook}", given=script)
+    try:
+        yield
+    finally:
+        lab.run(master, "rm", hook)
+
+
+@WIRES
+def test_a_cut_connection(lab, instance, move, slow, untouched, way):
     """The network between the nodes vanishes without a word; only the kernels' timers can tell."""
     instance()
-    running = move(**NODE)
+    running = move(shown=True, **way.node)
     running.wait_for(" %, ", times=2)
-    lab.run("b1", "ip", "route", "add", "blackhole", address(lab, "a2"))
+    lab.run(way.destination, "ip", "route", "add", "blackhole", lab.address(way.source))
     try:
         result = running.result()
     finally:
-        lab.run("b1", "ip", "route", "del", "blackhole", address(lab, "a2"))
+        lab.run(way.destination, "ip", "route", "del", "blackhole", lab.address(way.source))
     assert result["failed"] and "The copy failed on the" in result["msg"] and "broke" in result["msg"], result
     untouched()
 
 
-def test_an_endpoint_that_is_killed(lab, instance, move, slow, untouched):
-    instance()
-    running = move(compress="gzip", **NODE)
+@WIRES
+def test_an_endpoint_that_is_killed(lab, instance, move, slow, untouched, way):
+    name = instance()
+    running = move(shown=True, compress="gzip", **way.node)
     running.wait_for(" %, ", times=2)
-    assert lab.endpoints("b1"), "".join(running.lines[-5:])
-    lab.run("b1", "pkill", "-9", "-f", ENDPOINT)
+    found = lab.endpoints(name, way.destination)
+    assert found, "".join(running.lines[-5:])
+    lab.run(way.destination, "kill", "-9", *(each.split()[1] for each in found))
     result = running.result()
     assert result["failed"] and "The copy failed on the" in result["msg"], result
     untouched()
 
 
-def test_ctrl_c(lab, instance, move, slow, untouched):
+@WIRES
+def test_ctrl_c(lab, instance, move, slow, untouched, way):
     name = instance()
-    running = move(**NODE)
+    running = move(command=True, **way.node)
     running.wait_for(" %, ", times=2)
-    assert lab.endpoints("a2") and lab.endpoints("b1")
+    assert lab.endpoints(name, way.source) and lab.endpoints(name, way.destination)
     os.killpg(running.process.pid, signal.SIGINT)
-    eventually(lambda: not lab.endpoints("a2", "b1"), 10, "the endpoints are gone")
-    eventually(lambda: lab.fields("alpha", name, "status", "tags") == ["running", ""], 60, "the source runs again")
+    eventually(lambda: not lab.endpoints(name, way.source, way.destination), 40, "the endpoints are gone")
+    eventually(lambda: lab.fields("alpha", name, "status", "tags") == ["running", ""], 240, "the source runs again")
     untouched()
 
 
-def test_no_lock_is_held_while_data_flows(lab, instance, move, slow):
+@WIRES
+def test_no_lock_is_held_while_data_flows(lab, instance, move, slow, other, way):
     """And only the instance that takes part is affected: another one can be made and removed meanwhile."""
     name = instance(data=120)
-    running = move(**NODE)
+    running = move(shown=True, **way.node)
     running.wait_for(" %, ", times=2)
     assert lab.fields("alpha", name, "status") == ["ADMIN_offline"] == lab.fields("beta", name, "status")
     for cluster in ("alpha", "beta"):
-        locks = lab.master(cluster, "gnt-debug", "locks", "--no-headers", "--separator=|", "-o", "name,owner").split()
-        assert all(lock.endswith("|") for lock in locks), locks
+        ganeti = lab.ganeti(cluster)
+        assert f"instance/{name}" not in {lock for lock, owners in ganeti.query("lock", ["name", "owner"]) if owners}
+        assert ganeti.unfinished(name) == [], "a job that has not ended may hold locks"
         lab.master(cluster, "gnt-instance", "add", "-t", "diskless", "-o", "noop", "--no-install", "--no-start", "-I", "hail", "--net=0:ip=10.99.0.8",
-                   "-B", "memory=64", "--no-ip-check", "--no-name-check", "inst3.lab.example")  # fmt: skip
-        lab.remove(cluster, "inst3.lab.example")
-    assert running.process.poll() is None and lab.endpoints("a2"), "the copy was over too early for this test to say anything"
+                   "-B", "memory=64", "--no-ip-check", "--no-name-check", other)  # fmt: skip
+        lab.remove(cluster, other)
+    assert running.process.poll() is None and lab.endpoints(name, way.source), "the copy was over too early for this test to say anything"
     assert running.result()["changed"]
 
 
-def test_a_destination_that_does_not_start(lab, instance, move, untouched):
-    """A hook of Ganeti's on the destination's master forbids it."""
-    instance()
-    hook = "/etc/ganeti/hooks/instance-start-pre.d/00-forbid"
-    lab.run("b1", "install", "-D", "-m", "755", "/bin/false", hook)
-    try:
-        result = move(**NODE).result()
-    finally:
-        lab.run("b1", "rm", hook)
-    assert result["failed"] and "release inst1.lab.example" in result["msg"], result
+def test_a_destination_that_does_not_start(lab, instance, move, untouched, way):
+    name = instance()
+    with forbidding(lab, "b1", name):
+        result = move(**way.node).result()
+    assert result["failed"] and f"release {name}" in result["msg"], result
     assert "The move was undone: the source is as it was" in result["msg"]
     untouched()
 
@@ -99,37 +108,30 @@ PHASES = [
 
 
 @pytest.mark.parametrize(("phase", "action"), PHASES)
-def test_a_move_that_is_killed_is_taken_up_by_the_next_run(lab, instance, move, phase, action):
+def test_a_move_that_is_killed_is_taken_up_by_the_next_run(lab, instance, move, way, phase, action):
     name = instance()
-    digest = lab.digests("a2", name)["0"][0]
-    killed = move(**NODE)
+    digest = lab.digests(way.source, name)["0"][0]
+    killed = move(shown=True, **way.node)
     killed.wait_for(phase)
     killed.kill()
     states = [lab.fields(cluster, name, "oper_state") for cluster in ("alpha", "beta")]
-    assert states != [["Y"], ["Y"]], "both copies run"
-    eventually(lambda: not unfinished(lab), 60, "Ganeti's jobs have come to their end")
+    assert states != [["True"], ["True"]], "both copies run"
+    eventually(lambda: not any(lab.ganeti(cluster).unfinished(name) for cluster in ("alpha", "beta")), 240, "Ganeti's jobs have come to their end")
 
-    result = move(**NODE).result()
+    result = move(**way.node).result()
     assert result["changed"] and not result["failed"], result
     assert result["action"] == action if action else result["action"] in ("move", "finish")
     assert lab.fields("beta", name, "status", "tags") == ["running", ""]
     assert lab.fields("alpha", name, "status") == ["ADMIN_offline"]
-    assert lab.digests("b1", name)["0"][0] == digest
-    assert not move(**NODE).result()["changed"]
+    assert lab.digests(way.destination, name)["0"][0] == digest
+    assert not move(**way.node).result()["changed"]
 
 
-def unfinished(lab):
-    """Jobs that have not ended."""
-    lists = [lab.master(cluster, "gnt-job", "list", "--no-headers", "-o", "status") for cluster in ("alpha", "beta")]
-    return set(" ".join(lists).split()) - {"success", "error", "canceled"}
-
-
-def test_the_journal_tells_the_steps_and_no_secret(lab, instance, move):
+def test_the_journal_tells_the_steps_and_no_secret(lab, instance, move, way):
     instance()
-    running = move(destination=lab.rapi("beta"), **NODE)
+    running = move(shown=True, destination=lab.rapi("beta"), **way.node)
     assert running.result()["changed"]
-    arguments = running.process.args
-    directory = json.loads(arguments[arguments.index("-a") + 1])["journal_directory"]
+    directory = running.arguments["journal_directory"]
     (entry,) = [each for each in os.listdir(directory) if each.endswith(".json")]
     with open(f"{directory}/{entry}", encoding="ascii") as stream:
         text = stream.read()

@@ -12,6 +12,7 @@ import pytest
 
 from .databases import PORTS
 
+pytestmark = pytest.mark.on("gamma")
 DIRECTORY = "/var/lib/ganeti"
 KEY = f"{DIRECTORY}/hmac.key"
 # Run on the master: leaves on the standby's server what it would have as an old master, beside a replication of somebody else; prints what it has.
@@ -32,23 +33,23 @@ with Client(standby) as client:
 
 
 @pytest.fixture
-def redistribute(lab):
+def redistribute(site):
     """Runs the module on the master."""
 
-    def run(*options, host="a1", **arguments):
-        return lab.module("redistribute_config", arguments, f"{host}.lab.example", options)
+    def run(*options, on=0, **arguments):
+        return site.module("redistribute_config", arguments, options, on)
 
     return run
 
 
 @pytest.fixture
-def damaged(lab):
-    """Node a2 with a simple configuration and a key that are not the master's, and a3 without a part of it."""
-    lab.run("a2", "sh", "-c", f"echo nobody >{DIRECTORY}/new && mv -f {DIRECTORY}/new {DIRECTORY}/ssconf_node_list && echo wrong >{KEY}")
-    lab.run("a3", "rm", "-f", f"{DIRECTORY}/ssconf_networks")
+def damaged(lab, site):
+    """The second node with a simple configuration and a key that are not the master's, and the third without a part of it."""
+    lab.run(site.nodes[1], "sh", "-c", f"echo nobody >{DIRECTORY}/new && mv -f {DIRECTORY}/new {DIRECTORY}/ssconf_node_list && echo wrong >{KEY}")
+    lab.run(site.nodes[2], "rm", "-f", f"{DIRECTORY}/ssconf_networks")
     yield
     for name in (f"{DIRECTORY}/ssconf_node_list", KEY):  # where the test has failed
-        lab.run("a2", "sh", "-c", f"cat >{name}", given=lab.run("a1", "cat", name))
+        lab.run(site.nodes[1], "sh", "-c", f"cat >{name}", given=site.master("cat", name))
 
 
 def files(lab, node):
@@ -62,23 +63,24 @@ def shapes(lab, node):
     return lab.run(node, "sh", "-c", f"stat --format='%n %a %U %G' {DIRECTORY}/ssconf_* {KEY}").splitlines()
 
 
-def test_with_files_alone(lab, redistribute, damaged):
-    kept = shapes(lab, "a1")
+def test_with_files_alone(lab, site, redistribute, damaged):
+    first, second, third = site.nodes
+    kept = shapes(lab, first)
     rehearsed = redistribute("--check", "--diff")
-    assert rehearsed["changed"] and lab.run("a2", "cat", f"{DIRECTORY}/ssconf_node_list") == "nobody\n", rehearsed
-    assert all(f'"files of {node}.lab.example"' in rehearsed["shown"] for node in ("a2", "a3")) and "ssconf_networks" in rehearsed["shown"]
+    assert rehearsed["changed"] and lab.run(second, "cat", f"{DIRECTORY}/ssconf_node_list") == "nobody\n", rehearsed
+    assert all(f'"files of {node}.lab.example"' in rehearsed["shown"] for node in (second, third)) and "ssconf_networks" in rehearsed["shown"]
     result = redistribute()
     assert result["changed"] and not result["failed"] and result["away"] == {}, result
-    assert files(lab, "a1") == files(lab, "a2") == files(lab, "a3")
-    assert kept == shapes(lab, "a2") == shapes(lab, "a3")
-    assert [lab.run(node, "find", DIRECTORY, "-maxdepth", "1", "-name", "*.json") for node in ("a1", "a2", "a3")] == ["", "", ""]
+    assert files(lab, first) == files(lab, second) == files(lab, third)
+    assert kept == shapes(lab, second) == shapes(lab, third)
+    assert [lab.run(node, "find", DIRECTORY, "-maxdepth", "1", "-name", "*.json") for node in site.nodes] == ["", "", ""]
     again = redistribute()
     assert not again["changed"] and not again["failed"], again
 
 
-def test_force_runs_ganetis_job(lab, redistribute):
+def test_force_runs_ganetis_job(site, redistribute):
     def last():
-        return lab.master("alpha", "gnt-job", "list", "--no-headers", "--separator=|", "-o", "id,status,summary").splitlines()[-1]
+        return site.master("gnt-job", "list", "--no-headers", "--separator=|", "-o", "id,status,summary").splitlines()[-1]
 
     before = last()
     assert redistribute("--check", force=True)["changed"] and last() == before
@@ -86,30 +88,30 @@ def test_force_runs_ganetis_job(lab, redistribute):
     assert result["changed"] and not result["failed"] and last() != before and last().endswith("|success|CLUSTER_REDIST_CONF"), last()
 
 
-def test_replications_that_an_old_master_left(lab, followed, redistribute):
-    left = json.loads(lab.run("a1", "python3", "-I", "-c", REPLICATIONS, "leave"))
-    assert len(left) == 11 and all(name == "mine" or name.startswith("from_a2.lab.example_to_a1.lab.example_") for name in left)
+def test_replications_that_an_old_master_left(site, followed, redistribute):
+    left = json.loads(site.master("python3", "-I", "-c", REPLICATIONS, "leave"))
+    assert len(left) == 11 and all(name == "mine" or name.startswith(f"from_{site.hosts[1]}_to_{site.hosts[0]}_") for name in left)
     rehearsed = redistribute("--check")
-    assert rehearsed["changed"] and json.loads(lab.run("a1", "python3", "-I", "-c", REPLICATIONS, "show")) == left
+    assert rehearsed["changed"] and json.loads(site.master("python3", "-I", "-c", REPLICATIONS, "show")) == left
     result = redistribute()
     assert result["changed"] and not result["failed"] and followed.password not in result["shown"], result
-    assert json.loads(lab.run("a1", "python3", "-I", "-c", REPLICATIONS, "show")) == ["mine"]
+    assert json.loads(site.master("python3", "-I", "-c", REPLICATIONS, "show")) == ["mine"]
     assert not redistribute()["changed"]
     assert followed.same(), followed.compare()
 
 
-def test_a_server_that_is_away_is_named(lab, followed, redistribute):
+def test_a_server_that_is_away_is_named(site, followed, redistribute):
     followed.stop(PORTS[1])
     try:
         failed = redistribute()
-        assert failed["failed"] and "the server of a2.lab.example: CouchDB at http://127.0.0.1:5985 does not answer" in failed["msg"], failed
+        assert failed["failed"] and f"the server of {site.hosts[1]}: CouchDB at http://127.0.0.1:5985 does not answer" in failed["msg"], failed
         warned = redistribute(unreachable="warn")
-        assert not warned["failed"] and list(warned["away"]) == ["the server of a2.lab.example"], warned
+        assert not warned["failed"] and list(warned["away"]) == [f"the server of {site.hosts[1]}"], warned
         assert "Not all could be made the same" in " ".join(warned["shown"].split())
     finally:
         followed.start(PORTS[1])
 
 
 def test_another_node_than_the_master_is_refused(redistribute):
-    refused = redistribute(host="a2")
+    refused = redistribute(on=1)
     assert refused["failed"] and "Traceback" not in refused["shown"] and "master" in refused["msg"], refused

@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
+from . import allot
+from .conftest import make
 from .lab import STORAGE, eventually
+
+WIRES = pytest.mark.apart(allot.WIRES)
 
 
 @pytest.fixture
@@ -19,8 +21,8 @@ def refused(move):
 
     def run(**arguments):
         result = move(**arguments).result()
-        assert result["failed"] and not result.get("changed"), result
-        assert "Traceback" not in result["msg"]
+        assert result["failed"] and not result["changed"], result
+        assert "Traceback" not in result["shown"]
         return result["msg"]
 
     return run
@@ -69,9 +71,9 @@ def test_another_cluster_than_was_meant(lab, instance, refused, untouched):
     untouched()
 
 
-def test_a_node_that_is_not_the_master(lab, instance, refused, untouched):
+def test_a_node_that_is_not_the_master(lab, instance, refused, untouched, way):
     instance()
-    assert "a1.lab.example" in refused(source=lab.side("alpha", address="a2.lab.example"))
+    assert "a1.lab.example" in refused(source=lab.side("alpha", address=f"{way.source}.lab.example"))
     untouched()
 
 
@@ -91,59 +93,68 @@ def test_an_operating_system_that_is_not_there(lab, instance, refused):
 
 
 def test_what_ganeti_would_refuse(lab, instance, refused):
-    """The destination's own check, run before anything is changed."""
-    instance("--net=0:ip=10.99.0.1", "-B", "maxmem=300,minmem=300")
-    bounds = (
-        "min:memory-size=16,cpu-count=1,disk-size=4,disk-count=0,nic-count=0,spindle-use=1"
-        "/max:memory-size={},cpu-count=8,disk-size=1048576,disk-count=16,nic-count=8,spindle-use=12"
-    )
-    lab.master("beta", "gnt-cluster", "modify", "--ipolicy-bounds-specs=" + bounds.format(256))
+    """The destination's own check, run before anything is changed. Its policy is lowered by a MiB of memory, which no other test would notice."""
+    (bounds,) = lab.ganeti("beta").call("QueryClusterInfo")["ipolicy"]["minmax"]
+    most = bounds["max"]["memory-size"]
+    instance(beparams={"memory": most}, start=False)
+
+    def limit(memory):
+        lower = {**bounds, "max": {**bounds["max"], "memory-size": memory}}
+        lab.ganeti("beta").job({"OP_ID": "OP_CLUSTER_SET_PARAMS", "ipolicy": {"minmax": [lower]}})
+
+    limit(most - 1)
     try:
         message = refused(primary_node="b1.lab.example")
         assert "would refuse the instance" in message and "memory-size" in message
     finally:
-        lab.master("beta", "gnt-cluster", "modify", "--ipolicy-bounds-specs=" + bounds.format(32768))
+        limit(most)
 
 
 def test_a_name_that_is_taken(lab, instance, name, refused):
     instance()
-    lab.master("beta", "gnt-instance", "add", "-t", "diskless", "-o", "noop", "--no-install", "--no-start", "-n", "b1.lab.example", "--net=0:ip=10.99.0.7",
-               "-B", "memory=64", "--no-ip-check", "--no-name-check", name)  # fmt: skip
+    make(lab, "beta", "b1", name, disk_template="diskless", disks=[], nics=[{"ip": "10.99.0.7"}], start=False)
     assert f"beta.lab.example already has an instance {name}" in refused()
     assert lab.fields("beta", name, "disk_template", "status") == ["diskless", "ADMIN_down"]
 
 
-def test_a_full_destination(lab, instance, refused, untouched):
+@pytest.mark.on("delta")
+def test_a_full_destination(lab, site, instance, refused, untouched):
     instance()
-    lab.run("b2", "mount", "-t", "tmpfs", "-o", "size=30m", "none", STORAGE)
+    lab.run(site.nodes[2], "mount", "-t", "tmpfs", "-o", "size=30m", "none", STORAGE)
     try:
-        message = refused(primary_node="b2.lab.example")
-        assert "The destination node b2.lab.example has 30 MiB free" in message
+        message = refused(destination=lab.side(site.name), primary_node=site.hosts[2])
+        assert f"The destination node {site.hosts[2]} has 30 MiB free" in message
     finally:
-        lab.run("b2", "umount", STORAGE)
+        lab.run(site.nodes[2], "umount", STORAGE)
     untouched()
 
 
-def test_a_port_that_cannot_be_reached(lab, instance, refused, untouched):
+@WIRES
+def test_a_port_that_cannot_be_reached(lab, instance, refused, untouched, way):
     instance()
-    address = next(node["ip"] for node in lab.cluster("beta")["nodes"] if node["name"] == "b2.lab.example")
-    lab.run("a2", "ip", "route", "add", "unreachable", address)
+    lab.run(way.source, "ip", "route", "add", "unreachable", lab.address(way.destination))
     try:
-        assert "cannot reach the destination node b2.lab.example" in refused(primary_node="b2.lab.example", data_port=7334)
+        assert f"cannot reach the destination node {way.destination}.lab.example" in refused(data_port=7334, **way.node)
     finally:
-        lab.run("a2", "ip", "route", "del", "unreachable", address)
+        lab.run(way.source, "ip", "route", "del", "unreachable", lab.address(way.destination))
     untouched()
 
 
-def test_an_instance_that_another_job_has_locked(lab, instance, name, refused):
+def test_an_instance_that_another_job_has_locked(lab, instance, name, refused, way):
     instance(os_type="slow", start=False)
-    lab.master("alpha", "gnt-instance", "reinstall", "--force", "--submit", name)
-    eventually(lambda: lab.run("a2", "pgrep", "-f", "os/slow/create|sleep 60", check=False), 20, "the slow job runs")
-    begun = time.monotonic()
+    job = lab.ganeti("alpha").submit({"OP_ID": "OP_INSTANCE_REINSTALL", "instance_name": name})
+    eventually(lambda: sleepers(lab, way.source, name), 240, "the slow job runs")
     try:
         message = refused()
+        assert sleepers(lab, way.source, name), "the job was over too early for this test to say anything"
     finally:
-        lab.run("a2", "pkill", "-f", "sleep 60", check=False)
+        lab.run(way.source, "kill", *sleepers(lab, way.source, name), check=False)
     assert f"{name} is locked by" in message and "wait for that job or cancel it" in message
-    assert time.monotonic() - begun < 50, "it did not wait for the lock"
     assert lab.fields("beta", name, "status") is None
+    eventually(lambda: not any(number == job for number, _summary in lab.ganeti("alpha").unfinished(name)), 240, "the slow job has ended")
+
+
+def sleepers(lab, node, name):
+    """The pids of what the operating system `slow` runs for the instance."""
+    found = lab.run(node, "sh", "-c", f"grep -lsz '^INSTANCE_NAME={name}$' /proc/[0-9]*/environ; true").split()
+    return [path.split("/")[2] for path in found]

@@ -2,13 +2,16 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Makes the collection importable from its source tree, without installing it."""
+"""Makes the collection importable from its source tree, without installing it; and a machine that is busy, or a run in the background, as good as any."""
 
 from __future__ import annotations
 
+import signal
 import sys
 import types
 from pathlib import Path
+
+import hypothesis
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,3 +26,13 @@ def _package(name: str, path: list[str]) -> None:
 _package("ansible_collections", [])
 _package("ansible_collections.ganeti", [])
 _package("ansible_collections.ganeti.cluster", [str(ROOT)])
+
+# A busy machine draws examples slowly; that says nothing about the code.
+hypothesis.settings.register_profile("unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("unhurried")
+
+
+def pytest_configure() -> None:
+    """Whoever starts tests in a shell's background has told them to ignore Ctrl-C, of which some tests are about."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

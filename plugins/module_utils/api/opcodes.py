@@ -25,6 +25,13 @@ SECRET_FIELDS = frozenset(("osparams_private", "osparams_secret", "osparams_priv
 
 MASK = "********"
 
+#: How secrets of so many characters at least are recognized.
+_SECRETS = (
+    (8, r"(?P<before>){}"),
+    (4, r"(?P<before>(?<!\w)){}(?!\w)"),
+    (0, r"(?P<before>['\"]|[=:]\s*){}(?=['\"\s,;.)}}\]]|\Z)"),
+)
+
 #: What RAPI accepts as a name in a path (Ganeti: rapi/connector.py, _NAME_PATTERN); it does not undo %-escapes there.
 _PATH_NAME = re.compile(r"[\w._-]+", re.ASCII)
 
@@ -172,6 +179,7 @@ OPCODES: Mapping[str, Opcode] = {
     "OP_CLUSTER_REDIST_CONF": _opcode("", "", Route("PUT", "/2/redistribute-config")),
     "OP_CLUSTER_VERIFY": _opcode("", "debug_simulate_errors error_codes skip_checks ignore_errors verbose group_name verify_clutter"),
     "OP_OS_DIAGNOSE": _opcode("output_fields", "names"),
+    "OP_EXT_STORAGE_DIAGNOSE": _opcode("output_fields", "names"),
     "OP_QUERY": _opcode("what fields", "use_locking qfilter"),
     "OP_NODE_SET_PARAMS": _opcode(
         "node_name",
@@ -223,10 +231,15 @@ def masked(op: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def scrub(text: str, op: Mapping[str, Any]) -> str:
-    """The text without the opcode's secrets: an answer may quote what was asked."""
+    """The text without the opcode's secrets: an answer may quote what was asked.
+
+    A short secret is part of much that has nothing to do with it, so it is masked only where it is a whole word, and one of a few
+    characters only where it stands as a value: in quotes, or alone behind a colon or an equals sign.
+    """
     secrets = {leaf for name in SECRET_FIELDS for leaf in _strings(op.get(name)) if leaf}
     for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, MASK)
+        pattern = next(pattern for shortest, pattern in _SECRETS if len(secret) >= shortest)
+        text = re.sub(pattern.format(re.escape(secret)), lambda found: f"{found['before']}{MASK}", text)
     return text
 
 

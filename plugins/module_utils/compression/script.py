@@ -20,6 +20,11 @@ MARK = "# Written by ganeti.cluster.compression_tool, which overwrites changes."
 _RESERVED = {NONE: "no compression", AUTO: "the tool that is found best"}
 _PROGRAM = re.compile(r"/?[_a-zA-Z0-9][-._+a-zA-Z0-9/]*\Z")
 
+COMPRESSORS = frozenset(("bzip2", "gzip", "lbzip2", "lz4", "lzip", "lzma", "lzop", "pbzip2", "pigz", "plzip", "xz", "zstd", "zstdmt"))
+"""Programs that do nothing but compress, so that they may be run to see whether they keep the contract."""
+
+_HARMLESS = re.compile(r"-(?:[0-9]{1,2}|[cdfkqz]|[Tp][0-9]{1,3}|-(?:fast|best|stdout|long|ultra|adapt|rsyncable|threads)(?:=[0-9]{1,3})?)\Z")
+
 _SCRIPT = """\
 #!/bin/sh
 {mark}
@@ -59,6 +64,18 @@ def check_name(name: str, custom: bool) -> None:
         raise InvalidInput(f"{name} is the word for {_RESERVED[name]} and cannot name a tool: choose another name.")
     if custom and is_known(name):
         raise InvalidInput(f"Ganeti has a command of its own for {name}: leave command out, or choose another name for the tool.")
+
+
+def is_compressor(name: str) -> bool:
+    """Whether what the node daemon runs for *name* is known to be a compressor and nothing else."""
+    return name in COMPRESSORS or is_known(name)
+
+
+def is_harmless(argv: t.Sequence[str]) -> bool:
+    """Whether a command is known to do nothing but turn its input into its output: a compressor with levels and threads, without files."""
+    directory, _slash, program = argv[0].rpartition("/")
+    found = program in COMPRESSORS and (not directory or directory in SEARCH_PATH.split(":"))
+    return found and all(map(_HARMLESS.match, argv[1:]))
 
 
 def render(name: str, command: str, decompress_command: t.Optional[str]) -> str:

@@ -14,7 +14,7 @@ from ..api.ssh import SshHost
 from ..compression import choose
 from ..stream.measure import Figures
 from ..stream.tools import NONE, valid_name
-from . import facts, measure
+from . import facts, measure, naming
 from .nodes import ask, lanes
 from .options import lanes_problem
 
@@ -29,7 +29,7 @@ def benchmark(params: Params) -> t.Dict[str, t.Any]:
     _check(params)
     with connect({**params, "name": params["cluster_name"]}) as cluster:
         disk, node, peer = _subject(cluster, params)
-        names = params["tools"] or list(cluster.info()["compression_tools"])
+        names = runnable(params["tools"], cluster.info())
     with _host(params, node) as here:
         count = lanes(params["lanes"], [here])
         _check_present(here, node, names)
@@ -66,9 +66,22 @@ def _check(params: Params) -> None:
         raise InvalidInput(f"network_rate is {params['network_rate']}: give the MiB a second that the network carries, which is more than 0.")
 
 
+def runnable(wanted: t.Optional[t.Sequence[str]], info: t.Mapping[str, t.Any]) -> t.List[str]:
+    """The tools to compare; raise InvalidInput for one that the cluster does not list: it may be any program, and would be run as root."""
+    allowed = list(info["compression_tools"])
+    strange = [name for name in wanted or () if name not in allowed]
+    if strange:
+        raise InvalidInput(
+            f"{', '.join(strange)} in tools is not among the compression_tools of {info['name']}, which are {', '.join(allowed)}, and is not run: "
+            "add it there with the module cluster once the module compression_tool has put it on all nodes."
+        )
+    return list(wanted or allowed)
+
+
 def _subject(cluster: Cluster, params: Params) -> t.Tuple[str, facts.Node, t.Optional[facts.Node]]:
     """The file of the disk to sample, the node that has it, and the node to measure the network to."""
-    instance = facts.instance(cluster, params["instance"])
+    name = naming.expand(naming.normal(params["instance"]), facts.names(cluster, "instance"))
+    instance = facts.instance(cluster, name) if name else None
     if instance is None:
         raise InvalidInput(f"There is no instance {params['instance']} on {cluster.info()['name']}: give its full name.")
     disks, nodes = facts.disks(cluster, instance.name), facts.nodes(cluster)
@@ -77,7 +90,7 @@ def _subject(cluster: Cluster, params: Params) -> t.Tuple[str, facts.Node, t.Opt
     path = disks[params["disk"]].file
     if path is None:
         raise InvalidInput(f"Disk {params['disk']} of {instance.name} is not kept in a file, so no sample can be read: choose another disk or instance.")
-    peer = params["peer"]
+    peer = params["peer"] and (naming.expand(naming.normal(params["peer"]), nodes, "node") or params["peer"])
     if peer is not None and (peer not in nodes or peer == instance.node):
         others = ", ".join(sorted(set(nodes) - {instance.node}))
         raise InvalidInput(f"{peer} is not another node than the one that {instance.name} is on: choose one of {others}, or give network_rate.")

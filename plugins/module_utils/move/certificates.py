@@ -27,14 +27,15 @@ _LIFETIME = datetime.timedelta(days=30)
 """Checked at the beginning of a lane only; long, so that a wrong clock on a node does no harm."""
 
 
-def identities(move_id: str) -> t.Tuple[tls.Identity, tls.Identity]:
-    """The identities of the source's and of the destination's endpoint, each good for this move alone."""
+def identities(move_id: str, now: t.Optional[datetime.datetime] = None) -> t.Tuple[tls.Identity, tls.Identity]:
+    """The identities of the source's and of the destination's endpoint, each good for this move alone, from a day before *now* on for a month."""
+    now = now or datetime.datetime.now(datetime.timezone.utc)
     if not HAS_CRYPTOGRAPHY:
         raise GanetiError("cryptography is missing on the controller: pip install cryptography")
     authority_key = ec.generate_private_key(ec.SECP256R1())
     authority_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{move_id}.ganeti-move")])
     authority = (
-        _builder(authority_name, authority_name, authority_key)
+        _builder(authority_name, authority_name, authority_key, now)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(authority_key, hashes.SHA256())
     )
@@ -43,7 +44,7 @@ def identities(move_id: str) -> t.Tuple[tls.Identity, tls.Identity]:
     for name, usage in zip(tls.names(move_id), usages):
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = (
-            _builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), authority_name, key)
+            _builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), authority_name, key, now)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=True)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -53,8 +54,7 @@ def identities(move_id: str) -> t.Tuple[tls.Identity, tls.Identity]:
     return made[0], made[1]
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.timezone.utc)
+def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime.datetime) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

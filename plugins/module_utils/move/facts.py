@@ -41,12 +41,20 @@ _RUNNING = {True: Running.YES, False: Running.NO}
 
 
 class InstanceDisk(t.NamedTuple):
-    """A disk as Ganeti knows it; the size is in MiB, the file None where it is not kept in one."""
+    """A disk as Ganeti knows it; the size is in MiB, the file None where it is not kept in one.
+
+    ``place`` are the first parts of what Ganeti finds it by: a file's driver and path, an ``ext`` disk's provider and volume, a volume group
+    and volume. ``spindles`` is None where they do not count.
+    """
 
     size: int
     mode: str
     name: t.Optional[str]
     file: t.Optional[str]
+    uuid: str = ""
+    template: str = "file"
+    place: t.Tuple[str, ...] = ()
+    spindles: t.Optional[int] = None
 
     @property
     def bytes(self) -> int:
@@ -86,6 +94,7 @@ class Instance(t.NamedTuple):
     custom_hv: t.Mapping[str, t.Any]
     custom_os: t.Mapping[str, t.Any]
     nics: t.Tuple[Nic, ...]
+    secondaries: t.Tuple[str, ...] = ()
 
     @property
     def node_given_up(self) -> bool:
@@ -110,11 +119,12 @@ class Node(t.NamedTuple):
 
 
 def instance(cluster: Cluster, name: str) -> t.Optional[Instance]:
-    """The instance *name*, or None where there is none. Ganeti completes a short name; the answer's name is the whole one."""
-    rows = cluster.query("instance", _INSTANCE_FIELDS, ["=", "name", name])
-    if not rows:
+    """The instance that has exactly this *name*, or None where there is none."""
+    # Ganeti takes a name for the first labels of longer ones, too. Asked for that name alone it would answer with an error where it fits
+    # several, as the two that a move within a cluster has renamed; a condition of the kind "all of" just gives all that fit.
+    row = next((row for row in cluster.query("instance", _INSTANCE_FIELDS, ["&", ["=", "name", name]]) if row["name"] == name), None)
+    if row is None:
         return None
-    row = rows[0]
     return Instance(
         name=row["name"],
         uuid=row["uuid"],
@@ -133,6 +143,7 @@ def instance(cluster: Cluster, name: str) -> t.Optional[Instance]:
         custom_hv=row["custom_hvparams"] or {},
         custom_os=row["custom_osparams"] or {},
         nics=_nics(row),
+        secondaries=tuple(row["snodes"] or ()),
     )
 
 
@@ -152,11 +163,22 @@ def disks(cluster: Cluster, name: str) -> t.Tuple[InstanceDisk, ...]:
 
 def described_disks(described: t.Mapping[str, t.Any]) -> t.Tuple[InstanceDisk, ...]:
     """The disks of an instance, out of what OP_INSTANCE_QUERY_DATA says of it."""
-    return tuple(InstanceDisk(disk["size"], disk["mode"], disk["name"], _file(disk)) for disk in described["disks"])
+    return tuple(map(_disk, described["disks"]))
 
 
-def _file(disk: t.Mapping[str, t.Any]) -> t.Optional[str]:
-    return str(disk["logical_id"][1]) if disk["dev_type"] in ("file", "sharedfile") else None
+def _disk(row: t.Mapping[str, t.Any]) -> InstanceDisk:
+    place = tuple(str(part) for part in (row["logical_id"] or ())[:2])
+    template = row["dev_type"]
+    # DRBD's own id holds nodes and ports; the volumes are its children's.
+    if template == "drbd":
+        place = tuple(str(part) for part in row["children"][0]["logical_id"][:2]) if row.get("children") else ()
+    file = place[1] if template in ("file", "sharedfile") else None
+    return InstanceDisk(row["size"], row["mode"], row["name"], file, row["uuid"] or "", template, place, row.get("spindles"))
+
+
+def names(cluster: Cluster, what: str) -> t.List[str]:
+    """The names of all items of a kind, as "instance" or "node"."""
+    return [str(row["name"]) for row in cluster.query(what, ["name"])]
 
 
 def nodes(cluster: Cluster) -> t.Dict[str, Node]:
@@ -169,12 +191,23 @@ def nodes(cluster: Cluster) -> t.Dict[str, Node]:
 
 
 def oses(cluster: Cluster) -> t.Set[str]:
-    """The operating systems that are valid on all nodes, with their variants."""
-    names: t.Set[str] = set()
-    for row in cluster.query("os", ["name", "variants"]):
-        names.add(row["name"])
-        names.update(f"{row['name']}+{variant}" for variant in row["variants"] or ())
-    return names
+    """The operating systems that are valid on all nodes, with their variants. RAPI does not tell those that are hidden or blacklisted."""
+    names_: t.Set[str] = set()
+    fields = ["name", "variants"] if cluster.transport == "rapi" else ["name", "variants", "valid"]
+    for row in cluster.query("os", fields):
+        if row.get("valid", True):
+            names_.add(row["name"])
+            names_.update(f"{row['name']}+{variant}" for variant in row["variants"] or ())
+    return names_
+
+
+def providers(cluster: Cluster) -> t.Optional[t.Dict[str, t.Set[str]]]:
+    """The providers of ``ext`` disks and the names of their parameters; None where the cluster is reached by RAPI, which does not tell."""
+    if cluster.transport == "rapi":
+        return None
+    diagnose = opcode("OP_EXT_STORAGE_DIAGNOSE", output_fields=["name", "parameters"], names=[])  # luxid refuses a query
+    (rows,) = jobs.run(cluster, [diagnose], timeout=_LOCK_TIMEOUT, lock_timeout=_LOCK_TIMEOUT, label="ask for providers of ext disks")
+    return {str(name): {str(parameter[0]) for parameter in parameters or ()} for name, parameters in rows}
 
 
 def networks(cluster: Cluster) -> t.Set[str]:

@@ -9,10 +9,16 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import time
 import typing as t
 
 from .._errors import GanetiError
+
+_LOCK = ".lock"
+_RECORD = re.compile(r".+--.+--.+\.json\Z")
+_KEPT = 90 * 86400.0
+"""Seconds that a record is kept after the last step that it holds."""
 
 
 class Journal:
@@ -21,12 +27,11 @@ class Journal:
     def __init__(self, directory: str, source_cluster: str, name: str, destination_cluster: str) -> None:
         os.makedirs(directory, mode=0o700, exist_ok=True)
         self.path = os.path.join(directory, f"{source_cluster}--{name}--{destination_cluster}.json")
-        self._lock = os.open(self.path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = _locked(self.path + _LOCK)
         except BlockingIOError as error:
-            os.close(self._lock)
             raise GanetiError(f"Another run is moving {name} from {source_cluster} to {destination_cluster} right now: wait for it.") from error
+        tidy(directory, time.time())
         self._entries: t.List[t.Dict[str, t.Any]] = self._earlier()
 
     def begin(self, move_id: str) -> None:
@@ -57,3 +62,49 @@ class Journal:
     def close(self) -> None:
         """Give the lock back; the record stays."""
         os.close(self._lock)
+
+
+def tidy(directory: str, now: float) -> t.List[str]:
+    """Remove the records, and their locks, to which nothing was added for 90 days by *now*; their paths.
+
+    Recovery does not need them. What cannot be removed, or is in use, is left.
+    """
+    removed = []
+    for path in sorted(_old_records(directory, now)):
+        try:
+            lock = _locked(path + _LOCK)
+        except OSError:
+            continue
+        try:
+            os.unlink(path)
+            removed.append(path)
+        except OSError:
+            continue
+        finally:
+            os.unlink(path + _LOCK)  # while it is held: who has opened it before sees that it is not the one of that name any more
+            os.close(lock)
+    return removed
+
+
+def _old_records(directory: str, now: float) -> t.Iterator[str]:
+    try:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if _RECORD.match(entry.name) and entry.is_file(follow_symlinks=False) and now - entry.stat(follow_symlinks=False).st_mtime > _KEPT:
+                    yield entry.path
+    except OSError:
+        return
+
+
+def _locked(path: str) -> int:
+    """A descriptor that holds the lock at *path*; raise BlockingIOError where another has it."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.exists(path) and os.path.samestat(os.fstat(descriptor), os.stat(path)):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # it was removed between opening and locking

@@ -10,7 +10,7 @@ import time
 import typing as t
 
 from .._errors import GanetiError
-from . import facts, tags, within
+from . import facts, naming, tags, within
 from .options import Options
 from .session import Session
 from .state import Case, View
@@ -132,4 +132,4 @@ def _concerns(name: str, case: Case) -> bool:
 
 def _made_up(name: str) -> bool:
     """Whether a name is one that a move gives to an instance for as long as it lasts."""
-    return within.RELATED.search(name) is not None
+    return naming.RELATED.search(name) is not None

@@ -35,10 +35,11 @@ class Line(t.NamedTuple):
 
 
 class Choice(t.NamedTuple):
-    """A tool and why it was chosen; None where the user named it."""
+    """A tool, why it was chosen (None where the user named it), and MiB of disk a second with it, if that was measured."""
 
     tool: str
     reason: t.Optional[str]
+    speed: t.Optional[float] = None
 
 
 def tools(host: SshHost, names: t.Sequence[str], disk: str, abreast: int, mebibytes: int, turns: int) -> t.Tuple[int, t.Dict[str, Figures]]:
@@ -54,6 +55,11 @@ def tools(host: SshHost, names: t.Sequence[str], disk: str, abreast: int, mebiby
 def line(there: SshHost, address: str, port: int, here: SshHost, count: int, ciphers: t.Sequence[str] = ()) -> Line:
     """What arrives at *there* when *here* sends as much as it can over *count* lanes."""
     return Line(*(_rate(there, address, port, here, count, ciphers, encrypted) for encrypted in (False, True)))
+
+
+def encrypted(there: SshHost, address: str, port: int, here: SshHost, count: int, ciphers: t.Sequence[str] = ()) -> float:
+    """What arrives at *there* encrypted when *here* sends as much as it can over *count* lanes, in MiB a second."""
+    return _rate(there, address, port, here, count, ciphers, True)
 
 
 def encryption(host: SshHost, count: int) -> float:
@@ -89,4 +95,4 @@ def best(session: Session, options: Options, disks: t.Sequence[facts.InstanceDis
         return Choice(NONE, "The disks hold nothing but zeros, which are not sent.")
     way = line(hosts[1], session.data_address(nodes[1]), options.data_port, hosts[0], count, options.ciphers)
     ranked = choose.ranking(figures, *way)
-    return Choice(ranked[0].name, choose.explanation(ranked))
+    return Choice(ranked[0].name, choose.explanation(ranked), ranked[0].speed)

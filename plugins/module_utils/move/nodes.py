@@ -2,12 +2,13 @@
 # Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Endpoints on nodes: starting them over SSH, asking them, watching a pair of them move bytes."""
+"""Endpoints on nodes: starting them over SSH, hearing them within bounds, asking them."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import queue
 import threading
 import time
@@ -17,67 +18,116 @@ from .._errors import ConnectionFailed, StreamFailed
 from ..api.ssh import SshHost, SshProcess
 from ..stream import bundle
 from ..stream.suites import is_suite
-from .progress import Meter, Progress
+from . import events
+from .certificates import identities
+from .events import Event
+
+HEARTBEAT = 5.0
+"""Seconds between signs of life for an endpoint."""
 
 _PYTHON = ("python3", "-I", "-c", bundle.BOOT)
-_ENCRYPTED = ("send", "receive", "flood", "sink")
-_HEARTBEAT = 5.0
+_ENCRYPTED = ("send", "receive", "flood", "sink", "listen", "connect")
 _ANSWER = 60.0
-_SECOND_OPINION = 5.0
+_WAY = 10.0
 
-Event = t.Dict[str, t.Any]
+_ADVICE = "Open the way in the firewalls, or set data_port or data_network."
+
+_MOST_LINES = 2000
+_MOST_BYTES = 4 * events.LONGEST
+_WINDOW = 10.0
+"""An endpoint says something once a second and as many lines more as it has phases; one that says much more is none of ours."""
+
+Events = t.Any
+"""A queue of pairs of an endpoint and its event, which several endpoints may share."""
 
 
 class Endpoint:
     """One endpoint that serves one request; its events arrive in a queue that several may share."""
 
-    def __init__(self, host: SshHost, role: str, request: t.Mapping[str, t.Any], events: queue.Queue[t.Tuple[Endpoint, Event]]) -> None:
+    def __init__(self, host: SshHost, role: str, request: t.Mapping[str, t.Any], arriving: Events) -> None:
         self.role = role
         self.host = host
-        self.heard = time.monotonic()
         self.result: Event = {}
-        self._events = events
-        suites = [name for name in request.get("ciphers", ()) if request["command"] in _ENCRYPTED and is_suite(name)]
+        self._command = str(request["command"])
+        self._arriving = arriving
+        self._writing = threading.Lock()
+        suites = [name for name in request.get("ciphers", ()) if self._command in _ENCRYPTED and is_suite(name)]
         self._process: SshProcess = host.popen([*_PYTHON, *suites])
-        self._process.stdin.write(bundle.bundle() + json.dumps(request).encode("ascii") + b"\n")
-        self._process.stdin.flush()
+        self._write(bundle.bundle() + _line(request))
         threading.Thread(target=self._read, daemon=True).start()
 
     def beat(self) -> None:
         """Tell the endpoint that its controller lives; where that fails, its reader tells."""
-        try:
-            self._process.stdin.write(b"\n")
-            self._process.stdin.flush()
-        except (OSError, ConnectionFailed):
-            return
+        with contextlib.suppress(OSError, ConnectionFailed):
+            self._write(b"\n")
+
+    def tell(self, **message: t.Any) -> None:
+        """Send the endpoint what it waits for; raise ConnectionFailed or OSError where nobody is there to take it."""
+        self._write(_line(message))
 
     def kill(self) -> None:
         """End the endpoint: its standard input ends, and so does it."""
         self._process.kill()
 
+    def _write(self, data: bytes) -> None:
+        with self._writing:
+            self._process.stdin.write(data)
+            self._process.stdin.flush()
+
     def _read(self) -> None:
-        event: Event = {"event": "failed", "secondary": False}
         try:
-            for line in self._process:
-                event = json.loads(line)
-                self._events.put((self, event))
+            for line in _lines(self._process, self.host.name):
+                event = events.parse(line, self._command, self.host.name)
+                self._arriving.put((self, event))
                 if event["event"] in ("finished", "failed"):
                     return
-            said = self._process.stderr.decode("utf-8", "replace").strip()
-            event = {"event": "failed", "secondary": not said, "message": f"its endpoint ended early: {said or 'it said nothing'}"}
-        except (OSError, ConnectionFailed) as error:
-            event = {"event": "failed", "secondary": False, "message": f"the SSH connection broke: {error}"}
-        except ValueError as error:
-            event = {"event": "failed", "secondary": False, "message": f"its endpoint answered with something else than JSON: {error}"}
-        self._events.put((self, event))
+            said = events.printable(self._process.stderr.decode("utf-8", "replace").strip())
+            event = _failed(f"its endpoint ended early: {said or 'it said nothing.'}", secondary=not said)
+        except (OSError, EOFError, ConnectionFailed) as error:
+            event = lost(error)
+        except StreamFailed as error:
+            event = _failed(error.message)
+        self._arriving.put((self, event))
+
+
+def lost(error: Exception) -> Event:
+    """The event of an endpoint whose connection broke."""
+    return _failed(f"the SSH connection broke: {error}")
+
+
+def _failed(message: str, secondary: bool = False) -> Event:
+    return {"event": "failed", "secondary": secondary, "message": message, "clock": None}
+
+
+def _line(message: t.Mapping[str, t.Any]) -> bytes:
+    return json.dumps(message).encode("ascii") + b"\n"
+
+
+def _lines(process: SshProcess, node: str) -> t.Iterator[bytes]:
+    """An endpoint's lines; raise StreamFailed where one is too long, or there are too many of them."""
+    counted, amount, since = 0, 0, time.monotonic()
+    while True:
+        line = process.stdout.readline(events.LONGEST)
+        if not line:
+            return
+        if not line.endswith(b"\n"):
+            if len(line) < events.LONGEST:
+                return  # cut off by its end, of which standard error tells more
+            raise StreamFailed(f"Node {node} answered with a line of more than {events.LONGEST} bytes, which no endpoint does.")
+        if time.monotonic() - since > _WINDOW:
+            counted, amount, since = 0, 0, time.monotonic()
+        counted, amount = counted + 1, amount + len(line)
+        if counted > _MOST_LINES or amount > _MOST_BYTES:
+            raise StreamFailed(f"Node {node} answered with more in {_WINDOW:.0f} seconds ({counted} lines, {amount} bytes) than any endpoint does.")
+        yield line
 
 
 def ask(host: SshHost, request: t.Mapping[str, t.Any], seconds: float = _ANSWER) -> Event:
     """The answer of a short-lived endpoint on *host*; raise StreamFailed where it takes more than *seconds*."""
-    events: queue.Queue[t.Tuple[Endpoint, Event]] = queue.Queue()
-    endpoint = Endpoint(host, "node", request, events)
+    arriving: Events = queue.Queue()
+    endpoint = Endpoint(host, "node", request, arriving)
     try:
-        return _next(endpoint, events, "finished", seconds)
+        return _next(endpoint, arriving, "finished", seconds)
     finally:
         endpoint.kill()
 
@@ -86,132 +136,97 @@ def lanes(wanted: t.Optional[int], hosts: t.Iterable[SshHost]) -> int:
     """How many lanes to use: as *wanted*, or one for each core of the smallest of *hosts*, four at most."""
     if wanted is not None:
         return wanted
-    return max(1, min([4] + [int(ask(host, {"command": "examine"})["cpus"]) for host in hosts]))
+    return lanes_for(None, [int(ask(host, {"command": "examine"})["cpus"]) for host in hosts])
+
+
+def lanes_for(wanted: t.Optional[int], cpus: t.Iterable[int]) -> int:
+    """The same for nodes whose number of cores is known from their answers already."""
+    return max(1, min([4, *cpus])) if wanted is None else wanted
 
 
 @contextlib.contextmanager
 def listening(host: SshHost, request: t.Mapping[str, t.Any]) -> t.Iterator[int]:
     """An endpoint on *host* that waits for another; its port."""
-    events: queue.Queue[t.Tuple[Endpoint, Event]] = queue.Queue()
-    endpoint = Endpoint(host, "destination", request, events)
+    arriving: Events = queue.Queue()
+    endpoint = Endpoint(host, "destination", request, arriving)
     try:
-        yield int(_next(endpoint, events, "listening")["port"])
+        yield int(_next(endpoint, arriving, "listening")["port"])
     finally:
         endpoint.kill()
 
 
-def reachable(there: SshHost, address: str, port: int, calling: SshHost) -> t.Optional[str]:
-    """Why *calling* cannot reach *address* on *there*, or None where it can."""
+def reachable(
+    there: SshHost, address: str, port: int, calling: SshHost, move_id: t.Optional[str] = None, ciphers: t.Sequence[str] = ()
+) -> t.Optional[str]:
+    """Why *calling* cannot reach *address* on *there* as a move would, and what to do, in sentences; None where it can.
+
+    It is the real thing: identities as a move's, the same handshake, and enough bytes both ways to find packets that get lost for
+    their size. A node whose clock is wrong is named.
+    """
+    move_id = move_id or os.urandom(8).hex()
+    source, destination = identities(move_id)
+    request = {"move_id": move_id, "address": address, "seconds": _WAY, "ciphers": list(ciphers)}
+    arriving: Events = queue.Queue()
+    ends: t.List[Endpoint] = []
     try:
-        with listening(there, {"command": "listen", "address": address, "port": port}) as opened:
-            answer = ask(calling, {"command": "connect", "address": address, "port": opened})
-        return None if answer["reached"] else str(answer["why"])
+        ends.append(Endpoint(there, "destination", {**request, **destination._asdict(), "command": "listen", "port": port}, arriving))
+        opened = _next(ends[0], arriving, "listening")["port"]
+        ends.append(Endpoint(calling, "source", {**request, **source._asdict(), "command": "connect", "port": opened}, arriving))
+        while not all(end.result for end in ends):
+            end, event = _event(arriving, ends, time.monotonic() + _ANSWER)
+            if event["event"] == "failed":
+                raise failure(arriving, end, event, "The way between the nodes is not open, as seen")
+            if event["event"] == "finished":
+                end.result = event
     except StreamFailed as error:
-        return error.message
+        return error.message if error.details.get("clock") else f"{error.message} {_ADVICE}"
+    finally:
+        for end in ends:
+            end.kill()
+    return None
 
 
-def _next(endpoint: Endpoint, events: queue.Queue[t.Tuple[Endpoint, Event]], wanted: str, seconds: float = _ANSWER) -> Event:
+def failure(arriving: Events, endpoint: Endpoint, event: Event, what: str, seconds: float = 5.0) -> StreamFailed:
+    """The cause of a failure, from whichever end knows it: an echo waits for the other end's words."""
+    deadline = time.monotonic() + seconds
+    while event.get("secondary") and time.monotonic() < deadline:
+        try:
+            other, opinion = arriving.get(timeout=0.5)
+        except queue.Empty:
+            continue
+        if opinion["event"] == "failed" and other is not endpoint:
+            if not opinion.get("secondary"):
+                endpoint, event = other, opinion
+            break
+    if event["clock"] is not None:
+        return StreamFailed(_clock_message(endpoint.host.name, event["clock"] - time.time()), clock=event["clock"])
+    return StreamFailed(f"{what} on the {endpoint.role} node {endpoint.host.name}: {event['message']}")
+
+
+def _clock_message(node: str, ahead: float) -> str:
+    which = "ahead of" if ahead > 0 else "behind"
+    return f"The clock of node {node} is {abs(ahead):.0f} seconds {which} the controller's: set right whichever is wrong (timedatectl shows more)."
+
+
+def _event(arriving: Events, ends: t.Sequence[Endpoint], deadline: float) -> t.Tuple[Endpoint, Event]:
+    """The next event of any of *ends*, which are told meanwhile that somebody waits; raise StreamFailed after *deadline*."""
+    while True:
+        try:
+            return t.cast("t.Tuple[Endpoint, Event]", arriving.get(timeout=min(HEARTBEAT, max(0.1, deadline - time.monotonic()))))
+        except queue.Empty:
+            if time.monotonic() > deadline:
+                names = " and ".join(end.host.name for end in ends if not end.result)
+                raise StreamFailed(f"Node {names} did not answer in time.") from None
+            for end in ends:
+                end.beat()
+
+
+def _next(endpoint: Endpoint, arriving: Events, wanted: str, seconds: float = _ANSWER) -> Event:
     """The next event of the kind *wanted*; raise StreamFailed where another end comes first."""
     deadline = time.monotonic() + seconds
     while True:
-        try:
-            event = events.get(timeout=min(_HEARTBEAT, max(0.1, deadline - time.monotonic())))[1]
-        except queue.Empty:
-            if time.monotonic() > deadline:
-                raise StreamFailed(f"Node {endpoint.host.name} did not answer within {seconds:.0f} seconds.") from None
-            endpoint.beat()
-            continue
+        event = _event(arriving, [endpoint], deadline)[1]
         if event["event"] == wanted:
             return event
         if event["event"] == "failed":
             raise StreamFailed(f"On node {endpoint.host.name}: {event['message']}")
-
-
-class Transfer:
-    """The two endpoints of one move, watched until both have finished or one has failed."""
-
-    def __init__(self, progress: Progress, stall_timeout: float) -> None:
-        self._progress = progress
-        self._stall_timeout = stall_timeout
-        self._events: queue.Queue[t.Tuple[Endpoint, Event]] = queue.Queue()
-        self._endpoints: t.List[Endpoint] = []
-        self._meters: t.Dict[str, Meter] = {}
-        self._syncing = False
-        self._figures: t.Dict[t.Tuple[str, str], t.Tuple[int, int]] = {}
-        self._moved = time.monotonic()
-
-    def run(self, destination: SshHost, receive: t.Mapping[str, t.Any], source: SshHost, send: t.Mapping[str, t.Any]) -> t.Tuple[Event, Event]:
-        """Move the bytes; return what the sender and the receiver say at the end."""
-        try:
-            receiver = self._start(destination, "destination", receive)
-            # Emptying a device that cannot discard takes as long as writing it.
-            port = _next(receiver, self._events, "listening", self._stall_timeout * 10)["port"]
-            sender = self._start(source, "source", {**send, "port": port})
-            self._moved = time.monotonic()
-            self._watch()
-        finally:
-            for endpoint in self._endpoints:
-                endpoint.kill()
-        return sender.result, receiver.result
-
-    def _start(self, host: SshHost, role: str, request: t.Mapping[str, t.Any]) -> Endpoint:
-        endpoint = Endpoint(host, role, request, self._events)
-        self._endpoints.append(endpoint)
-        return endpoint
-
-    def _watch(self) -> None:
-        beaten = time.monotonic()
-        while not all(endpoint.result for endpoint in self._endpoints):
-            if time.monotonic() - beaten > _HEARTBEAT:
-                beaten = time.monotonic()
-                for endpoint in self._endpoints:
-                    endpoint.beat()
-            try:
-                endpoint, event = self._events.get(timeout=1.0)
-            except queue.Empty:
-                self._check_stall()
-                continue
-            if event["event"] == "failed":
-                raise self._failure(endpoint, event)
-            if event["event"] == "finished":
-                endpoint.result = event
-                self._moved = time.monotonic()
-            elif event["event"] == "progress":
-                self._note(endpoint, event)
-                self._check_stall()
-
-    def _note(self, endpoint: Endpoint, event: Event) -> None:
-        key, figures = (endpoint.role, event["phase"]), (event["done"], event["wire"])
-        if self._figures.get(key) != figures:
-            self._figures[key] = figures
-            self._moved = time.monotonic()
-        if event["phase"] == "receive":  # the sender knows the total and tells the same
-            return
-        self._syncing = event["phase"] == "sync" or (self._syncing and event["phase"] == "copy")
-        if event["phase"] == "sync":
-            self._progress.phase("make the copy durable")
-            return
-        meter = self._meters.setdefault(event["phase"], Meter())
-        self._progress.emit("progress", phase=event["phase"], **meter.update(event["done"], event["wire"], event["total"]))
-
-    def _check_stall(self) -> None:
-        if self._syncing:  # fsync tells nothing while it works
-            return
-        if time.monotonic() - self._moved > self._stall_timeout:
-            raise StreamFailed(
-                f"Nothing has moved between the nodes for {self._stall_timeout:.0f} seconds: look at the network and at the disks of both nodes."
-            )
-
-    def _failure(self, endpoint: Endpoint, event: Event) -> StreamFailed:
-        """The cause, from whichever end knows it."""
-        deadline = time.monotonic() + _SECOND_OPINION
-        while event.get("secondary") and time.monotonic() < deadline:
-            try:
-                other, opinion = self._events.get(timeout=0.5)
-            except queue.Empty:
-                continue
-            if opinion["event"] == "failed" and other is not endpoint:
-                if not opinion.get("secondary"):
-                    endpoint, event = other, opinion
-                break
-        return StreamFailed(f"The copy failed on the {endpoint.role} node {endpoint.host.name}: {event['message']}")

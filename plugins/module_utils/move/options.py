@@ -12,10 +12,13 @@ import typing as t
 from .._errors import InvalidInput
 from ..compression.choose import AUTO
 from ..stream.tools import NONE, valid_name
+from . import naming
 
-_HOST_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)*\Z")
 _CIPHER = re.compile(r"[A-Za-z0-9][-_A-Za-z0-9]*\Z")
 _MOST_LANES = 32
+_NAMES = ("name", "destination_name", "primary_node", "secondary_node")
+_BROUGHT_BY_NETWORK = ("mode", "link", "vlan")
+_NO_NUMBER = -1
 
 
 class NicOverride(t.NamedTuple):
@@ -30,6 +33,13 @@ class NicOverride(t.NamedTuple):
     network: t.Optional[str]
 
 
+class NicRule(t.NamedTuple):
+    """What changes about every interface that has all values of *match*."""
+
+    match: t.Mapping[str, str]
+    change: NicOverride
+
+
 class Options(t.NamedTuple):
     """The options of a move; times in seconds. See the module's documentation for their meaning."""
 
@@ -39,9 +49,14 @@ class Options(t.NamedTuple):
     source: t.Mapping[str, t.Any]
     destination: t.Mapping[str, t.Any]
     primary_node: t.Optional[str]
+    secondary_node: t.Optional[str]
     iallocator: t.Optional[str]
     disk_template: t.Optional[str]
+    ext_params: t.Mapping[str, str]
     nics: t.Tuple[NicOverride, ...]
+    nic_map: t.Tuple[NicRule, ...]
+    hvparams: t.Mapping[str, t.Any]
+    ignore_ipolicy: bool
     osparams_private: t.Mapping[str, str]
     compress: str
     ciphers: t.Tuple[str, ...]
@@ -60,6 +75,12 @@ class Options(t.NamedTuple):
     journal_directory: str
 
     @property
+    def nodes(self) -> t.Dict[str, str]:
+        """The nodes of the destination that the user names, by option."""
+        named = {"primary_node": self.primary_node, "secondary_node": self.secondary_node}
+        return {option: name for option, name in named.items() if name}
+
+    @property
     def checksum(self) -> str:
         """The checksum of blocks that fits the way of verification."""
         return {"stream": "crc32", "readback": "sha256"}[self.verify]
@@ -67,6 +88,7 @@ class Options(t.NamedTuple):
 
 def parse(params: t.Mapping[str, t.Any]) -> Options:
     """Make options of a module's parameters; raise InvalidInput, naming every problem there is."""
+    params = {**params, **{option: naming.normal(params[option]) for option in _NAMES if params[option] is not None}}
     problems = [problem for problem in _problems(params) if problem]
     if problems:
         raise InvalidInput(" ".join(problems))
@@ -74,20 +96,29 @@ def parse(params: t.Mapping[str, t.Any]) -> Options:
     values.update(
         destination_name=params["destination_name"] or params["name"],
         destination=params["destination"] or params["source"],
-        nics=tuple(_override(nic) for nic in params["nics"] or ()),
+        nics=tuple(_override(nic, nic["index"]) for nic in params["nics"] or ()),
+        nic_map=tuple(_rule(entry) for entry in params["nic_map"] or ()),
+        ext_params={name: str(value) for name, value in (params["ext_params"] or {}).items()},
+        hvparams=params["hvparams"] or {},
         osparams_private=params["osparams_private"] or {},
         ciphers=tuple(params["ciphers"] or ()),
     )
     return Options(**values)
 
 
-def _override(nic: t.Mapping[str, t.Any]) -> NicOverride:
-    return NicOverride(number=nic["index"], **{field: nic[field] for field in NicOverride._fields[1:]})
+def _override(nic: t.Mapping[str, t.Any], number: int) -> NicOverride:
+    values: t.Dict[str, t.Any] = {field: nic.get(field) for field in NicOverride._fields[1:]}
+    return NicOverride(number=number, **values)
+
+
+def _rule(entry: t.Mapping[str, t.Any]) -> NicRule:
+    match = {field: value for field, value in entry["match"].items() if value is not None}
+    return NicRule(match, _override(entry["set"], _NO_NUMBER))
 
 
 def _problems(params: t.Mapping[str, t.Any]) -> t.Iterator[t.Optional[str]]:
-    for option in ("name", "destination_name", "primary_node"):
-        yield _host_name(option, params[option])
+    for option in _NAMES:
+        yield None if params[option] is None else naming.problem(option, params[option])
     if not valid_name(params["compress"]):
         yield (
             f"{params['compress']!r} is not a name of a compression tool: use letters, digits, dashes and underscores, "
@@ -100,8 +131,29 @@ def _problems(params: t.Mapping[str, t.Any]) -> t.Iterator[t.Optional[str]]:
     indexes = [nic["index"] for nic in params["nics"] or ()]
     if len(set(indexes)) != len(indexes):
         yield "nics names the same index twice."
+    yield from _nic_problems(params)
+    yield from _node_problems(params)
     if params["opportunistic_tries"] and params["primary_node"]:
         yield "opportunistic_tries needs an iallocator, but primary_node is given."
+
+
+def _nic_problems(params: t.Mapping[str, t.Any]) -> t.Iterator[str]:
+    entries = [(f"nics, interface {nic['index']}", nic) for nic in params["nics"] or ()]
+    entries += [(f"nic_map, entry {number}", entry["set"]) for number, entry in enumerate(params["nic_map"] or ())]
+    for where, entry in entries:
+        given = [field for field in _BROUGHT_BY_NETWORK if entry.get(field) is not None]
+        if entry.get("network") not in (None, "none") and given:
+            yield f"{where}: a network brings mode, link and VLAN along, so {' and '.join(given)} cannot be set beside it."
+    for number, entry in enumerate(params["nic_map"] or ()):
+        if all(value is None for value in entry["match"].values()):
+            yield f"nic_map, entry {number}: match is empty: name the link, network, VLAN or mode of the interfaces that it is for."
+
+
+def _node_problems(params: t.Mapping[str, t.Any]) -> t.Iterator[str]:
+    if params["secondary_node"] and not params["primary_node"]:
+        yield "secondary_node needs primary_node: an allocator chooses both or none."
+    if params["secondary_node"] and params["secondary_node"] == params["primary_node"]:
+        yield "secondary_node is the primary node: choose another."
 
 
 def lanes_problem(lanes: t.Optional[int]) -> t.Optional[str]:
@@ -116,12 +168,6 @@ def _cipher_names(ciphers: t.Sequence[str]) -> t.Iterator[str]:
             yield f"{name!r} in ciphers is not a name of a cipher: use one name an item, without rules, options and separators."
     if len(set(ciphers)) != len(ciphers):
         yield "ciphers names the same cipher twice."
-
-
-def _host_name(option: str, value: t.Optional[str]) -> t.Optional[str]:
-    if value is None or (len(value) <= 255 and _HOST_NAME.match(value)):
-        return None
-    return f"{option} is {value!r}, which is not a host name in lower case."
 
 
 def uses_tool(options: Options) -> bool:

@@ -6,124 +6,165 @@
 
 from __future__ import annotations
 
-import os
+import itertools
 import typing as t
 
 from .._difference import Difference
 from ..api.opcodes import opcode
-from . import tags
-from .facts import Instance, InstanceDisk, Nic
-from .options import NicOverride, Options
+from . import interfaces, parameters, tags, volumes
+from .facts import Instance, InstanceDisk
+from .options import Options
 from .within import names, of_twin
 
-# Hypervisor parameters that belong to the cluster and are refused for an instance (Ganeti: HVC_GLOBALS).
-_HV_OF_CLUSTER = frozenset(("migration_bandwidth", "migration_mode", "migration_port", "xen_cmd"))
-
 Parameters = t.Dict[str, t.Any]
+Info = t.Mapping[str, t.Any]
+
+
+_LINKS = "/var/run/ganeti/instance-disks"
+"""Where Ganeti keeps a link to each disk of an instance that runs (Ganeti: DISK_LINKS_DIR)."""
 
 
 class Source(t.NamedTuple):
-    """All that a destination is made from."""
+    """All that a destination is made from.
+
+    ``private`` are the private OS parameters, ``cluster`` is what the source's cluster says of itself, ``disk_params`` are the parameters
+    that disks have of their own, by the disk's UUID; None where the way to the cluster does not tell them.
+    """
 
     instance: Instance
     disks: t.Tuple[InstanceDisk, ...]
     private: t.Mapping[str, str]
+    cluster: Info = {}
+    disk_params: t.Optional[t.Mapping[str, t.Mapping[str, t.Any]]] = None
 
 
-def explicit(custom: t.Mapping[str, t.Any], effective: t.Mapping[str, t.Any], defaults: t.Mapping[str, t.Any]) -> Parameters:
-    """The parameters to state so that they have the *effective* values on a cluster with other *defaults*.
+# What a move must not miss: how each is called, and where it is found.
+_WATCHED: t.Mapping[str, t.Callable[[Source], t.Any]] = {
+    "UUID": lambda source: source.instance.uuid,
+    "primary node": lambda source: source.instance.node,
+    "hypervisor": lambda source: source.instance.hypervisor,
+    "operating system": lambda source: source.instance.os,
+    "disk template": lambda source: source.instance.disk_template,
+    "backend parameters": lambda source: source.instance.custom_be,
+    "hypervisor parameters": lambda source: source.instance.custom_hv,
+    "OS parameters": lambda source: source.instance.custom_os,
+    "tags": lambda source: tags.foreign(source.instance.tags),
+}
 
-    What the user once set stays set; what was inherited is stated only where the destination would inherit another value.
-    Parameters that the destination does not have by default are left out unless they were set.
+
+def changes(before: Source, after: Source) -> t.List[str]:
+    """What is different about a source that was read again, a sentence each; nothing where the plan made from *before* still holds.
+
+    The state is not compared: it is the move that changes it.
     """
-    differing = {name: value for name, value in effective.items() if name in defaults and defaults[name] != value}
-    return {**differing, **custom}
+    name = before.instance.name
+    pairs = [(f"its {what}", read(before), read(after)) for what, read in _WATCHED.items()]
+    pairs += _pairs("disk", before.disks, after.disks)
+    pairs += _pairs("interface", before.instance.nics, after.instance.nics)
+    found = [f"{name} was changed while it was being moved: {what} was {was!r} and is {now!r} now." for what, was, now in pairs if was != now]
+    if before.private != after.private:  # never to be shown
+        found.append(f"{name} was changed while it was being moved: its private OS parameters are others now.")
+    return found
 
 
-def nic(source: Nic, override: t.Optional[NicOverride]) -> Parameters:
-    """One network interface of the destination, as OP_INSTANCE_CREATE takes it."""
-    result: Parameters = {"mac": source.mac}
-    if source.name:
-        result["name"] = source.name
-    if source.ip:
-        result["ip"] = source.ip
-    if source.network:
-        result["network"] = source.network  # which brings mode and link along
-    else:
-        result.update(source.custom)
-    if override is None:
-        return result
-    if override.mac == "generate":
-        result["mac"] = "generate"
-    if override.network or override.mode or override.link:
-        for inherited in ("network", "mode", "link", "vlan"):
-            result.pop(inherited, None)
-    for field in ("ip", "mode", "link", "vlan", "network"):
-        value = getattr(override, field)
-        if value is not None:
-            result[field] = value
+def _pairs(kind: str, before: t.Sequence[t.Any], after: t.Sequence[t.Any]) -> t.List[t.Tuple[str, t.Any, t.Any]]:
+    """The fields of numbered things, with what they were and are; None for one that is not there."""
+    result: t.List[t.Tuple[str, t.Any, t.Any]] = []
+    if len(before) != len(after):
+        result.append((f"the number of {kind}s", len(before), len(after)))
+    for index, (was, now) in enumerate(zip(before, after)):
+        result += [(f"the {field} of {kind} {index}", getattr(was, field), getattr(now, field)) for field in was._fields]
     return result
 
 
-def disk(source: InstanceDisk) -> Parameters:
-    """One disk of the destination, as OP_INSTANCE_CREATE takes it."""
-    result: Parameters = {"size": source.size, "mode": source.mode}
-    if source.name:
-        result["name"] = source.name
-    return result
+class Parts(t.NamedTuple):
+    """The parameters of a destination, kind by kind."""
+
+    hypervisor: parameters.Stated
+    backend: parameters.Stated
+    os: parameters.Stated
+    disks: t.List[Parameters]
+    nics: t.List[interfaces.Interface]
 
 
-def hypervisor_parameters(instance: Instance, info: t.Mapping[str, t.Any]) -> Parameters:
-    """The hypervisor parameters to state at the destination, whose cluster is described by *info*."""
-    defaults = info.get("hvparams", {}).get(instance.hypervisor, {})
-    return {name: value for name, value in explicit(instance.custom_hv, instance.hv, defaults).items() if name not in _HV_OF_CLUSTER}
+def parts(source: Source, info: Info, options: Options) -> Parts:
+    """What the destination will have, on the cluster that *info* describes."""
+    instance, template = source.instance, disk_template(source, options)
+    return Parts(
+        parameters.hypervisor(instance, info, options.hvparams),
+        parameters.backend(instance, info),
+        parameters.operating_system(instance, info, source.cluster),
+        [volumes.stated(disk, template, own_params(source, disk), options.ext_params, info) for disk in source.disks],
+        interfaces.planned(instance.nics, options),
+    )
 
 
-def backend_parameters(instance: Instance, info: t.Mapping[str, t.Any]) -> Parameters:
-    """The backend parameters to state at the destination, whose cluster is described by *info*."""
-    defaults = info.get("beparams", {}).get("default", {})
-    known = {name: value for name, value in explicit(instance.custom_be, instance.be, defaults).items() if name != "memory"}
-    return known
+def disk_template(source: Source, options: Options) -> str:
+    """The disk template at the destination."""
+    return options.disk_template or source.instance.disk_template
 
 
-def creation(source: Source, info: t.Mapping[str, t.Any], options: Options, move_id: str, within: bool) -> t.Dict[str, t.Any]:
-    """The opcode that makes the destination: nothing installed, not started, marked with the move's id; a twin if *within*."""
+def own_params(source: Source, disk: InstanceDisk) -> t.Mapping[str, t.Any]:
+    """The parameters that a disk has of its own, as far as they are known."""
+    return (source.disk_params or {}).get(disk.uuid, {})
+
+
+def paths(source: Source) -> t.List[t.Tuple[str, int]]:
+    """Where the first disks are on the source's node and how long they are on record, in bytes; disks that are not accessible now end the list.
+
+    A file is always there, a device only while the instance runs.
+    """
     instance = source.instance
-    overrides = {override.number: override for override in options.nics}
-    nics = [nic(each, overrides.get(index)) for index, each in enumerate(instance.nics)]
+    found = [(disk.file or (f"{_LINKS}/{instance.name}:{n}" if instance.status == "running" else None), disk.bytes) for n, disk in enumerate(source.disks)]
+    return [(path, size) for path, size in itertools.takewhile(lambda each: each[0] is not None, found) if path]
+
+
+def creation(source: Source, info: Info, options: Options, move_id: str, within: bool) -> t.Dict[str, t.Any]:
+    """The opcode that makes the destination: nothing installed, not started, marked with the move's id; a twin if *within*."""
+    instance, template, made = source.instance, disk_template(source, options), parts(source, info, options)
+    nics = interfaces.all_stated(instance.nics, options, info)
     fields: t.Dict[str, t.Any] = {
         "instance_name": names(options, within, move_id).made,
         "mode": "create",
-        "disk_template": options.disk_template or instance.disk_template,
-        "disks": [disk(each) for each in source.disks],
+        "disk_template": template,
+        "disks": made.disks,
         "nics": [of_twin(each) for each in nics] if within else nics,
         "hypervisor": instance.hypervisor,
-        "beparams": backend_parameters(instance, info),
-        "hvparams": hypervisor_parameters(instance, info),
-        "osparams": dict(instance.custom_os),
+        "beparams": made.backend.values,
+        "hvparams": made.hypervisor.values,
+        "osparams": made.os.values,
         "no_install": True,
         "start": False,
         "wait_for_sync": False,
         "ip_check": False,
         "name_check": False,
+        "ignore_ipolicy": options.ignore_ipolicy,
         "tags": tags.foreign(instance.tags) + [tags.destination(move_id)],
+        **volumes.of_files(source.disks, template, source.cluster),
     }
-    if instance.os:
-        fields["os_type"] = instance.os
-    if source.private:
-        fields["osparams_private"] = dict(source.private)
-    if options.primary_node:
-        fields["pnode"] = options.primary_node
-    elif options.iallocator:
-        fields["iallocator"] = options.iallocator
+    optional = {
+        "os_type": instance.os,
+        "osparams_private": dict(source.private),
+        "pnode": options.primary_node,
+        "snode": options.secondary_node if template == volumes.DRBD else None,
+        "iallocator": None if options.primary_node else options.iallocator,
+    }
+    fields.update({field: value for field, value in optional.items() if value})
     return opcode("OP_INSTANCE_CREATE", **fields)
 
 
-def storage_directory(info: t.Mapping[str, t.Any], template: str) -> t.Optional[str]:
+def notes(source: Source, info: Info, options: Options) -> t.List[str]:
+    """What will be different at the destination though nobody asked for it, a sentence each."""
+    made = parts(source, info, options)
+    found = [*made.hypervisor.notes, *made.backend.notes, *made.os.notes, *interfaces.notes(made.nics, info)]
+    if source.disk_params is None and any(disk.template == volumes.EXT for disk in source.disks) and not options.ext_params:
+        found.append("The remote API does not tell the parameters of ext disks, so none are taken along: name them in ext_params, or use transport ssh.")
+    return found
+
+
+def storage_directory(info: Info, template: str) -> t.Optional[str]:
     """The directory whose file system must have room, for templates that keep disks in files."""
-    field = {"file": "file_storage_dir", "sharedfile": "shared_file_storage_dir"}.get(template)
-    directory = info.get(field) if field else None
-    return os.path.normpath(directory) if directory else None
+    return volumes.directory(info, template)
 
 
 def will_run(instance: Instance, start: str) -> bool:
@@ -131,17 +172,42 @@ def will_run(instance: Instance, start: str) -> bool:
     return instance.admin_state == "up" if start == "as_before" else start == "yes"
 
 
-def difference(source: Source, clusters: t.Tuple[str, str], options: Options, node: t.Optional[str]) -> Difference:
-    """What the move changes, for ``changed`` and ``diff``."""
-    instance = source.instance
+def elsewhere(found: Instance, options: Options) -> t.Optional[str]:
+    """Where an instance is that was moved before, if the task now says that it should be on another node."""
+    if options.primary_node in (None, found.node):
+        return None
+    return (
+        f"{found.name} was moved before and is on {found.node}, not on {options.primary_node}, and is left there: "
+        "to move it on, run a task whose source is the cluster where it is now."
+    )
+
+
+def difference(source: Source, info: Info, options: Options, node: t.Optional[str], how: t.Optional[Parameters] = None) -> Difference:
+    """What the move changes, for ``changed`` and ``diff``; *info* describes the destination, *how* is what is known about the copy."""
+    instance, template, made = source.instance, disk_template(source, options), parts(source, info, options)
     tracker = Difference()
-    tracker.add("cluster", clusters[0], clusters[1])
-    tracker.add("name", instance.name, options.destination_name)
-    tracker.add("primary_node", instance.node, node or "chosen by the allocator")
-    tracker.add("disk_template", instance.disk_template, options.disk_template or instance.disk_template)
-    tracker.add("state", instance.admin_state, "up" if will_run(instance, options.start) else "down")
-    tracker.add("source", "in use", options.source_after)
-    overrides = {override.number: override for override in options.nics}
-    for index, each in enumerate(instance.nics):
-        tracker.add(f"nic/{index}", nic(each, None), nic(each, overrides.get(index)))
+    tracker.keep("cluster", source.cluster.get("name"), info["name"])
+    tracker.keep("name", instance.name, options.destination_name)
+    tracker.keep("primary_node", instance.node, node or "chosen by the allocator")
+    if template == volumes.DRBD:
+        tracker.keep("secondary_node", ", ".join(instance.secondaries) or None, options.secondary_node or "chosen by the allocator")
+    tracker.keep("disk_template", instance.disk_template, template)
+    tracker.keep("state", instance.admin_state, "up" if will_run(instance, options.start) else "down")
+    tracker.keep("source", "in use", options.source_after)
+    for index, (disk, stated) in enumerate(zip(source.disks, made.disks)):
+        tracker.keep(f"disk/{index}", volumes.shown_source(disk, own_params(source, disk)), volumes.shown(template, stated))
+    for index, (nic, wanted) in enumerate(zip(instance.nics, made.nics)):
+        tracker.keep(f"nic/{index}", interfaces.of_source(nic).shown(), wanted.shown())
+    for kind, stated_ in (("hvparams", made.hypervisor), ("beparams", made.backend), ("osparams", made.os)):
+        for name in sorted({*stated_.before, *stated_.after}):
+            tracker.keep(f"{kind}/{name}", *_of_release(name, stated_.before.get(name), stated_.after.get(name), instance.node, node))
+    for name, value in (how or {}).items():
+        tracker.add(f"copy/{name}", None, value)
     return tracker
+
+
+def _of_release(name: str, before: t.Any, after: t.Any, here: str, there: t.Optional[str]) -> t.Tuple[t.Any, t.Any]:
+    """A parameter before and after; an empty machine type means the newest one of the node's QEMU, and these differ."""
+    if name != "machine_version" or before or after:
+        return before, after
+    return f"the default of QEMU on {here}", f"the default of QEMU on {there or 'the node'}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import threading
@@ -17,6 +18,7 @@ import typing as t
 from .._errors import GanetiError
 
 _MIB = 1024 * 1024
+_MOST_UNSENT = 64 * 1024
 
 
 class Progress:
@@ -25,26 +27,35 @@ class Progress:
     The other end is a UNIX socket of the action plugin, or nobody. When the
     plugin ends early, because the user pressed Ctrl-C, so must the move: the
     end of the connection is turned into the signal that ends it in order.
+    A plugin that lives and does not read costs nothing but what it would have shown.
     """
 
     def __init__(self, path: t.Optional[str] = None) -> None:
         self._socket: t.Optional[socket.socket] = None
+        self._unsent = b""
         if path:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
                 self._socket.connect(path)
             except OSError as error:
-                raise GanetiError(f"Cannot report progress to {path}: {error.strerror}") from error
-            threading.Thread(target=self._watch, daemon=True).start()
+                raise GanetiError(f"Cannot report progress to {path}: {error.strerror or error}.") from error
+            # Not MSG_DONTWAIT on each call, which macOS lacks for sending; the watching thread waits with poll.
+            self._socket.setblocking(False)
+            threading.Thread(target=self._watch, args=(self._socket,), daemon=True).start()
 
     def emit(self, event: str, **fields: t.Any) -> None:
-        """Send one event; nobody listening is fine."""
-        if self._socket is None:
+        """Send one event, or drop it where those before it were not read yet; never waits, and nobody listening is fine."""
+        connection = self._socket
+        if connection is None:
             return
+        if len(self._unsent) < _MOST_UNSENT:
+            self._unsent += json.dumps({"event": event, **fields}).encode("ascii") + b"\n"
         try:
-            self._socket.sendall(json.dumps({"event": event, **fields}).encode("ascii") + b"\n")
-        except OSError:  # the watching thread has seen the end as well and acts on it
+            self._unsent = self._unsent[connection.send(self._unsent) :]
+        except BlockingIOError:
             return
+        except OSError:  # the watching thread has seen the end as well and acts on it
+            self._unsent = b""
 
     def phase(self, name: str) -> None:
         """Say what is being done now."""
@@ -56,11 +67,11 @@ class Progress:
         if connection is not None:
             connection.close()
 
-    def _watch(self) -> None:
-        connection = self._socket
+    def _watch(self, connection: socket.socket) -> None:
         try:
-            ended = connection is not None and not connection.recv(1)
-        except OSError:
+            select.select([connection], [], [])
+            ended = not connection.recv(1)
+        except (OSError, ValueError):
             ended = True
         if ended and self._socket is not None:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -99,8 +110,9 @@ def line(name: str, event: t.Mapping[str, t.Any]) -> t.Optional[str]:
         return f"{name}: {event['phase']}"
     if event["event"] != "progress":
         return None
+    wire = f", {event['wire_rate']} MiB/s on the wire" if event["phase"] == "copy" else ""
     eta = "" if event["eta"] is None else f", ETA {_duration(event['eta'])}"
-    return f"{name}: {event['phase']} {event['percent']} %, {event['logical_rate']} MiB/s of disk, {event['wire_rate']} MiB/s on the wire{eta}"
+    return f"{name}: {event['phase']} {event['percent']} %, {event['logical_rate']} MiB/s of disk{wire}{eta}"
 
 
 def _duration(seconds: int) -> str:

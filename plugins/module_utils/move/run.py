@@ -25,7 +25,7 @@ from .retry import patiently
 from .session import Session
 from .state import Case, Scene, View
 from .steps import Steps
-from .survey import Survey
+from .survey import Survey, difference, named
 
 Result = t.Dict[str, t.Any]
 
@@ -41,7 +41,7 @@ def run(options: Options, check_mode: bool, progress: Progress) -> Result:
         with interrupts.heard():
             session = Session(options)
         try:
-            return _run(session, options, check_mode, progress, interrupts)
+            return _run(session, named(session, options), check_mode, progress, interrupts)
         finally:
             session.close()
 
@@ -60,7 +60,7 @@ def _run(session: Session, options: Options, check_mode: bool, progress: Progres
         journal = None if check_mode else Journal(options.journal_directory, case.source_cluster, case.name, case.destination_cluster)
         try:
             memory = Memory(_goal(options), os.urandom(8).hex(), about)
-            return _Run(session, options, case, lease, journal or _NoJournal(), progress, interrupts, memory).to_the_end(check_mode)
+            return _Run(session, options, case, lease, journal or _NoJournal(), progress, interrupts, memory, check_mode).to_the_end()
         finally:
             if journal is not None:
                 journal.close()
@@ -101,6 +101,7 @@ class _Run:
         progress: Progress,
         interrupts: Interrupts,
         memory: Memory,
+        check_mode: bool,
     ) -> None:
         self._session = session
         self._case = case
@@ -109,20 +110,24 @@ class _Run:
         self._interrupts = interrupts
         self._begun = time.monotonic()
         self._memory = memory
-        self._steps = Steps(session, options, case, lease, journal, progress, memory.mine)
+        self._steps = Steps(session, options, case, lease, journal, progress, memory.mine, estimate=check_mode)
+        self._check_mode = check_mode
         self._about = ""
         """The move that this run has dealt with."""
 
-    def to_the_end(self, check_mode: bool) -> Result:
+    def to_the_end(self) -> Result:
         """Look, plan, act, again and again."""
-        while True:
-            scene, decided = self._next()
-            if isinstance(decided, End):
-                return self._end(scene, decided)
-            if check_mode and decided is not Step.SURVEY:
-                return self._rehearsed(scene, decided)
-            self._about = scene.move_id or self._about
-            self._memory = learn(self._memory, decided, self._do(decided, scene))
+        try:
+            while True:
+                scene, decided = self._next()
+                if isinstance(decided, End):
+                    return self._end(scene, decided)
+                if self._check_mode and decided is not Step.SURVEY:
+                    return self._rehearsed(scene, decided)
+                self._about = scene.move_id or self._about
+                self._memory = learn(self._memory, decided, self._do(decided, scene))
+        finally:
+            self._steps.close()
 
     def _next(self) -> t.Tuple[Scene, t.Union[Step, End]]:
         while True:
@@ -195,7 +200,7 @@ class _Run:
             raise self._steps.cause(ended.message)
         move_id = scene.move_id or self._about or None
         if self._memory.action == "none":
-            return _result(Difference(), action="none", move_id=move_id)
+            return self._unchanged(scene, move_id)
         if self._memory.action == "move":
             self._journal.add("committed")
             return self._moved()
@@ -204,31 +209,31 @@ class _Run:
         change.add("move", f"{move_id}: not finished", "finished" if self._memory.action == "finish" else "undone")
         return _result(change, action=self._memory.action, move_id=move_id, **self._steps.result)
 
+    def _unchanged(self, scene: Scene, move_id: t.Optional[str]) -> Result:
+        found = scene.copy or scene.source
+        said = plan.elsewhere(found, self._steps.options) if found is not None and self._memory.goal is Goal.FORWARD else None
+        node = {"node": found.node} if found is not None else {}
+        return _result(Difference(), action="none", move_id=move_id, warnings=[said] if said else [], **node)
+
     def _moved(self) -> Result:
         found = t.cast(Survey, self._steps.found)
         self._steps.result["seconds"] = round(time.monotonic() - self._begun, 3)
         change = self._difference(found, t.cast(t.Optional[str], self._steps.result.get("node")))
-        return _result(change, action="move", move_id=self._memory.mine, **_chosen(found), **self._steps.result)
+        return _result(change, action="move", move_id=self._memory.mine, **{**found.shown, **self._steps.result})
 
     def _difference(self, found: Survey, node: t.Optional[str]) -> Difference:
-        clusters = self._case.source_cluster, self._case.destination_cluster
-        return plan.difference(found.source, clusters, self._steps.options, node)
+        return difference(found, self._session, self._steps.options, node)
 
     def _rehearsed(self, scene: Scene, step: Step) -> Result:
         """What would happen next: a new move, of which the preflight is done, or something about an earlier one."""
         if step is Step.BEGIN:
             found = t.cast(Survey, self._steps.found)
-            return _result(self._difference(found, found.node), action="move", move_id=None, **_chosen(found))
+            return _result(self._difference(found, found.node), action="move", move_id=None, **found.shown)
         finishing = step in (Step.COMMIT, Step.RESUME, Step.TIDY)
         change = Difference()
         back = "undone" if self._memory.goal is Goal.BACK else "undone and begun anew"
         change.add("move", f"{scene.move_id}: {scene.state.value}", "finished" if finishing else back)
         return _result(change, action="finish" if finishing else "undo", move_id=scene.move_id)
-
-
-def _chosen(found: Survey) -> Result:
-    """The compression tool, and why it was chosen if the user did not."""
-    return {"compress": found.choice.tool, **({"compress_reason": found.choice.reason} if found.choice.reason else {})}
 
 
 def _result(change: Difference, **fields: t.Any) -> Result:

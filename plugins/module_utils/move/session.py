@@ -13,12 +13,11 @@ from .._errors import GanetiError
 from ..api import Cluster, connect, jobs
 from ..api.opcodes import OPCODES
 from ..api.ssh import SshHost
-from .facts import Node, nodes
+from . import configuration
+from .facts import Instance, Node, nodes
 from .options import Options
 
 Opcode = t.Mapping[str, t.Any]
-
-_CONFIG = "/var/lib/ganeti/config.data"
 
 
 def sayable(op: Opcode, transport: str) -> Opcode:
@@ -111,21 +110,18 @@ class Session:
         """The address of *node* in the network that data takes."""
         return node.address(self.options.data_network)
 
-    def private_osparams(self, name: str) -> t.Dict[str, str]:
-        """The private OS parameters of a source, which no interface of Ganeti gives away.
-
-        They are read from the master's configuration over SSH, or taken from the options where RAPI is used.
-        """
-        if self.options.osparams_private or self.source.cluster.transport == "rapi":
-            return dict(self.options.osparams_private)
+    def hidden(self, instance: Instance) -> t.Optional[configuration.Hidden]:
+        """What only the configuration of the source's master tells of *instance*, read over SSH; None where only RAPI is used."""
+        if self.source.cluster.transport == "rapi":
+            return None
         with SshHost(self.source.cluster.address, self.source.options.get("ssh") or {}) as master:
-            status, output, error = master.run(["cat", _CONFIG])
+            status, output, error = master.run(["cat", configuration.PATH])
         if status:
-            raise GanetiError(f"Cannot read {_CONFIG} on {self.source.cluster.address}: {error.decode('utf-8', 'replace').strip()}")
-        for instance in json.loads(output)["instances"].values():
-            if instance["name"] == name:
-                return {key: str(value) for key, value in (instance.get("osparams_private") or {}).items()}
-        return {}
+            raise GanetiError(f"Cannot read {configuration.PATH} on {self.source.cluster.address}: {error.decode('utf-8', 'replace').strip()}")
+        try:
+            return configuration.hidden(json.loads(output), instance.uuid)
+        except ValueError as error_:
+            raise GanetiError(f"{configuration.PATH} on {self.source.cluster.address} is not JSON: {error_}.") from error_
 
     def _open(self, options: t.Mapping[str, t.Any]) -> Side:
         cluster = connect(options)

@@ -11,12 +11,11 @@ import typing as t
 
 from .._errors import ConnectionFailed, GanetiError, JobTimeout, LeaseLost, LeaseTaken, StreamFailed
 from ..api.ssh import SshHost
-from . import changes, facts, plan, tags
-from .certificates import identities
+from . import changes, facts, plan
 from .changes import Job, Work
 from .journal import Journal
 from .lease import Lease
-from .nodes import Transfer, lanes
+from .nodes import lanes
 from .options import Options
 from .planner import UNDOING, Failed, Step
 from .progress import Progress
@@ -24,6 +23,7 @@ from .retry import opportunistically
 from .session import Session, Side
 from .state import Case, Scene
 from .survey import Survey, check_nodes, survey
+from .transfer import Copy, Transfer
 
 _UNDO_LOCKS = 600.0
 """Seconds that an undo waits for locks: longer than a step, as giving up would leave wreckage."""
@@ -49,7 +49,17 @@ class _Unsent(Exception):
 class Steps:
     """One run's steps, and what they come to know on the way."""
 
-    def __init__(self, session: Session, options: Options, case: Case, lease: Lease, journal: Journal, progress: Progress, move_id: str) -> None:
+    def __init__(
+        self,
+        session: Session,
+        options: Options,
+        case: Case,
+        lease: Lease,
+        journal: Journal,
+        progress: Progress,
+        move_id: str,
+        estimate: bool = False,
+    ) -> None:
         self.options = options
         self.found: t.Optional[Survey] = None
         self.result: t.Dict[str, t.Any] = {}
@@ -60,15 +70,18 @@ class Steps:
         self._journal = journal
         self._progress = progress
         self._id = move_id
-        self._hosts: t.List[SshHost] = []
-        self._request: t.Dict[str, t.Any] = {}
+        self._estimate = estimate
         self._paths: t.Dict[bool, t.List[str]] = {}
+        self._transfer: t.Optional[Transfer] = None
+        self._lanes = 0
         self._stopped_at: t.Optional[float] = None
         self._by_hand = {Step.SURVEY: self._survey, Step.PREPARE: self._prepare, Step.COPY: self._copy}
 
     def carry_out(self, step: Step, scene: Scene) -> t.Optional[Failed]:
         """Do one step; None where it came off."""
         self._announce(step)
+        if step in UNDOING:
+            self.close()  # so that nobody has the disks open
         try:
             if step in self._by_hand:
                 self._by_hand[step](scene)
@@ -103,8 +116,16 @@ class Steps:
     def _survey(self, scene: Scene) -> None:
         source = t.cast(facts.Instance, scene.source)
         taken = facts.instance(self._session.destination.cluster, self.options.destination_name) is not None and not self._case.within
-        self.found = survey(self._session, self.options, source, taken, self._id)
+        self.found = survey(self._session, self.options, source, taken, self._id, self._estimate)
         self.options = self.options._replace(compress=self.found.choice.tool)
+
+    def _compare_source(self, scene: Scene, disks: t.Optional[t.Tuple[facts.InstanceDisk, ...]] = None) -> None:
+        """Raise GanetiError where the source is not what it was at the preflight, its *disks* as they were read now."""
+        before = t.cast(Survey, self.found).source
+        after = before._replace(instance=t.cast(facts.Instance, scene.source), disks=before.disks if disks is None else disks)
+        found = plan.changes(before, after)
+        if found:
+            raise GanetiError(" ".join(found))
 
     def _work(self, step: Step) -> Work:
         creation = None
@@ -115,7 +136,9 @@ class Steps:
     def _jobs(self, step: Step, scene: Scene) -> t.List[t.List[t.Any]]:
         """Run the jobs of a step, those of both clusters at the same time; their results, a list for each."""
         if step is Step.BEGIN:
-            changed(t.cast(Survey, self.found).source.instance, t.cast(facts.Instance, scene.source))
+            self._compare_source(scene)
+        if step is Step.STOP and self._transfer is not None:
+            self._transfer.check()
         jobs = JOBS[step](scene, self._work(step))
         if step is Step.STOP:
             self._stopped_at = time.monotonic()
@@ -158,7 +181,7 @@ class Steps:
         if step is Step.STOP and found is not None:
             source = t.cast(facts.Instance, scene.source)
             index = next(number for number, op in enumerate(changes.stop(scene, self._work(step))[0].opcodes) if op["OP_ID"] == "OP_INSTANCE_QUERY_DATA")
-            differing(found.source.disks, facts.described_disks(results[0][index][source.name]))
+            self._compare_source(scene, facts.described_disks(results[0][index][source.name]))
             if found.source.disks:
                 self._paths[True] = _paths(results[0][-1])
         if step in (Step.RELEASE, Step.RESUME) and self._stopped_at is not None:
@@ -179,43 +202,48 @@ class Steps:
             return
         sides: t.Tuple[Side, Side] = (self._session.source, self._session.destination)
         nodes = found.source_node, found.destination_nodes[made.node]
-        self._hosts = [self._session.host(side, node) for side, node in zip(sides, nodes)]
-        self._request = {
-            "move_id": self._id,
-            "lanes": lanes(self.options.lanes, self._hosts),
-            "tool": self.options.compress,
-            "ciphers": self.options.ciphers,
-            "checksum": self.options.checksum,
-            "address": self._session.data_address(nodes[1]),
-        }
+        hosts: t.List[SshHost] = [self._session.host(side, node) for side, node in zip(sides, nodes)]
+        self._lanes = lanes(self.options.lanes, hosts)
+        copy = Copy(
+            move_id=self._id,
+            address=self._session.data_address(nodes[1]),
+            port=self.options.data_port,
+            lanes=self._lanes,
+            tool=self.options.compress,
+            ciphers=self.options.ciphers,
+            checksum=self.options.checksum,
+            readback=self.options.verify == "readback",
+            sizes=[disk.bytes for disk in found.source.disks],
+            targets=self._paths[False],
+        )
+        self._transfer = Transfer(self._progress, self.options.stall_timeout)
+        self._transfer.prepare(hosts[1], hosts[0], copy)
+
+    def close(self) -> None:
+        """End what still runs on the nodes."""
+        if self._transfer is not None:
+            self._transfer.close()
 
     def _copy(self, scene: Scene) -> None:
         """Copy the disks; raise StreamFailed unless both ends agree on every digest."""
         found = t.cast(Survey, self.found)
-        changed(found.source.instance, t.cast(facts.Instance, scene.source))
-        if not found.source.disks:
+        self._compare_source(scene)
+        if self._transfer is None:
             return
         begun = time.monotonic()
         sizes = [disk.bytes for disk in found.source.disks]
-        sent, received = self._transfer(sizes)
+        with self._transfer:
+            sent, received = self._transfer.run(self._paths[True])
         compare(sent["digests"], received["digests"], len(sizes))
         self._journal.add("verified", digests=received["digests"])
         self.result.update(
             disks=[{"size": size, "digest": digest} for size, digest in zip(sizes, received["digests"])],
-            lanes=self._request["lanes"],
+            lanes=self._lanes,
             payload=sent["payload"],
             wire=sent["wire"],
             tls=[dict(zip(("version", "cipher", "bits"), agreed)) for agreed in sent["tls"]],
             copy_seconds=round(time.monotonic() - begun, 3),
         )
-
-    def _transfer(self, sizes: t.Sequence[int]) -> t.Tuple[t.Dict[str, t.Any], t.Dict[str, t.Any]]:
-        """Move the bytes; what the sender and the receiver say at the end."""
-        source, destination = identities(self._id)
-        send = {**self._request, **source._asdict(), "command": "send", "disks": list(zip(self._paths[True], sizes))}
-        receive = {**self._request, **destination._asdict(), "command": "receive", "disks": list(zip(self._paths[False], sizes))}
-        receive.update(port=self.options.data_port, readback=self.options.verify == "readback")
-        return Transfer(self._progress, self.options.stall_timeout).run(self._hosts[1], receive, self._hosts[0], send)
 
 
 class _Running:
@@ -269,24 +297,6 @@ def _is_lost(error: GanetiError) -> bool:
 def _paths(activated: t.Sequence[t.Sequence[str]]) -> t.List[str]:
     """The devices that OP_INSTANCE_ACTIVATE_DISKS names, in order."""
     return [str(path) for _node, _name, path in activated]
-
-
-def differing(before: t.Sequence[facts.InstanceDisk], after: t.Sequence[facts.InstanceDisk]) -> None:
-    """Raise GanetiError where the disks are not what they were before the source was stopped."""
-    if tuple(before) != tuple(after):
-        raise GanetiError(f"The disks of the source were changed while the move was prepared (there were {len(before)}, there are {len(after)}).")
-
-
-_STEADY = ("uuid", "name", "node", "os", "hypervisor", "disk_template", "be", "hv", "custom_be", "custom_hv", "custom_os", "nics")
-"""What the copy was made from, and has to be the same when the source is stopped."""
-
-
-def changed(before: facts.Instance, after: facts.Instance) -> None:
-    """Raise GanetiError where the source is not what it was before it was stopped."""
-    fields = [field for field in _STEADY if getattr(before, field) != getattr(after, field)]
-    if fields or tags.foreign(before.tags) != tags.foreign(after.tags):
-        what = ", ".join(fields) or "its tags"
-        raise GanetiError(f"{before.name} was changed while the move was prepared: {what}.")
 
 
 def compare(sent: t.Sequence[str], received: t.Sequence[str], count: int) -> None:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import typing as t
 
+from .._difference import Difference
 from .._errors import GanetiError, JobFailed, PreflightFailed
 from ..compression.choose import AUTO
 from ..stream.tools import NONE
-from . import facts, measure, plan, preflight
-from .nodes import ask, reachable
-from .options import Options, uses_tool
+from . import facts, measure, naming, plan, preflight, volumes
+from .nodes import ask, lanes, reachable
+from .options import Options
 from .plan import Source
 from .session import Session
+
+_MIB = 1024 * 1024
 
 
 class Survey(t.NamedTuple):
@@ -26,20 +29,77 @@ class Survey(t.NamedTuple):
     choice: measure.Choice
     source_node: facts.Node
     destination_nodes: t.Mapping[str, facts.Node]
+    notes: t.Tuple[str, ...] = ()
+    """What will be different at the destination, or is worth knowing, a sentence each."""
+    data: t.Optional[int] = None
+    """Bytes to copy at most, where the nodes could tell."""
+
+    @property
+    def shown(self) -> t.Dict[str, t.Any]:
+        """The part of the module's result that is about the plan."""
+        reason = {"compress_reason": self.choice.reason} if self.choice.reason else {}
+        return {"compress": self.choice.tool, **reason, "warnings": list(self.notes)}
+
+    @property
+    def how(self) -> t.Dict[str, t.Any]:
+        """How the copy will be done, for a diff."""
+        known: t.Dict[str, t.Any] = {"tool": self.choice.tool}
+        if self.data is not None:
+            known["MiB"] = -(-self.data // _MIB)
+        if self.data is not None and self.choice.speed:
+            known["expected_seconds"] = max(1, round(self.data / _MIB / self.choice.speed))
+        return known
 
 
-def survey(session: Session, options: Options, instance: facts.Instance, name_taken: bool, move_id: str) -> Survey:
-    """Ask everything; raise PreflightFailed with all problems at once."""
-    source = Source(instance, facts.disks(session.source.cluster, instance.name), session.private_osparams(instance.name))
+def difference(found: Survey, session: Session, options: Options, node: t.Optional[str]) -> Difference:
+    """What the move changes, with the instance on *node*."""
+    return plan.difference(found.source, session.destination.info, options, node, found.how)
+
+
+def named(session: Session, options: Options) -> Options:
+    """The options with names in full, as the clusters have them; those that no cluster has stay as they are."""
+    here = facts.names(session.source.cluster, "instance")
+    there = here if session.within else facts.names(session.destination.cluster, "instance")
+    nodes = facts.names(session.destination.cluster, "node") if options.nodes else []
+    return full_names(options, here, there, nodes)
+
+
+def full_names(options: Options, here: t.Sequence[str], there: t.Sequence[str], nodes: t.Sequence[str]) -> Options:
+    """The options with names in full; *here* and *there* are the clusters' instances, *nodes* those of the destination.
+
+    An instance that is not on the source any more is sought at the destination, where an earlier run may have brought it.
+    Raises InvalidInput for a short name that could mean several.
+    """
+    arrives = options.destination_name if options.destination_name != options.name else None
+    name = naming.expand(options.name, here) or naming.expand(options.name, there) or options.name
+    changes: t.Dict[str, t.Any] = {field: naming.expand(node, nodes, "node") or node for field, node in options.nodes.items()}
+    final = name if arrives is None else naming.expand(arrives, there) or arrives
+    return options._replace(name=name, destination_name=final, **changes)
+
+
+def read_source(session: Session, instance: facts.Instance) -> Source:
+    """All that is to be known of the source, as its cluster tells it now."""
+    disks = facts.disks(session.source.cluster, instance.name)
+    hidden = session.hidden(instance)
+    # What the user gives takes the place of what was read: it may be meant for the destination.
+    private = dict(session.options.osparams_private or (hidden.private if hidden else {}))
+    return Source(instance, disks, private, session.source.info, hidden.disk_params if hidden else None)
+
+
+def survey(session: Session, options: Options, instance: facts.Instance, name_taken: bool, move_id: str, estimate: bool = False) -> Survey:
+    """Ask everything; raise PreflightFailed with all problems at once. With *estimate*, measure what tells how long the copy takes."""
+    source = read_source(session, instance)
+    there = session.destination.cluster
     seen = preflight.Clusters(
         source_info=session.source.info,
         destination_info=session.destination.info,
         source=source,
-        name_taken=name_taken,
-        destination_nodes=facts.nodes(session.destination.cluster),
-        destination_oses=facts.oses(session.destination.cluster),
-        destination_networks=facts.networks(session.destination.cluster),
+        holder=facts.instance(there, options.destination_name) if name_taken else None,
+        destination_nodes=facts.nodes(there),
+        destination_oses=facts.oses(there),
+        destination_networks=facts.networks(there),
         lock_holder=facts.lock_holder(session.source.cluster, instance.name),
+        providers=facts.providers(there) if plan.disk_template(source, options) == volumes.EXT else None,
     )
     problems = preflight.of_clusters(seen, options)
     node = options.primary_node if options.primary_node in seen.destination_nodes else None
@@ -47,12 +107,26 @@ def survey(session: Session, options: Options, instance: facts.Instance, name_ta
         node, refusal = _rehearse(session, options, source, move_id, seen.destination_nodes.values())
         problems += refusal
     source_node = facts.nodes(session.source.cluster)[instance.node]
+    data = None
     if node is not None:
-        problems += check_nodes(session, options, source, source_node, seen.destination_nodes[node])
+        found, data = examine(session, options, source, source_node, seen.destination_nodes[node])
+        problems += found
     if problems:
         raise PreflightFailed(problems)
-    choice = _choose(session, options, source, source_node, seen.destination_nodes[node] if node else None)
-    return Survey(source, node, choice, source_node, seen.destination_nodes)
+    target = seen.destination_nodes[node] if node else None
+    choice = _choose(session, options, source, source_node, target)
+    if estimate and target is not None and source.disks and choice.speed is None:
+        choice = choice._replace(speed=_speed(session, options, source_node, target))
+    notes = (*preflight.notes(seen), *plan.notes(source, session.destination.info, options))
+    return Survey(source, node, choice, source_node, seen.destination_nodes, notes, data)
+
+
+def _speed(session: Session, options: Options, source_node: facts.Node, node: facts.Node) -> t.Optional[float]:
+    """What the way between the nodes carries encrypted, in MiB a second, if no tool that was not measured decides; else None."""
+    if options.compress not in (AUTO, NONE):
+        return None
+    hosts = session.host(session.source, source_node), session.host(session.destination, node)
+    return measure.encrypted(hosts[1], session.data_address(node), options.data_port, hosts[0], lanes(options.lanes, hosts), options.ciphers)
 
 
 def _choose(session: Session, options: Options, source: Source, source_node: facts.Node, node: t.Optional[facts.Node]) -> measure.Choice:
@@ -72,24 +146,33 @@ def _rehearse(
     try:
         answer = session.job(session.destination, {**creation, "dry_run": True}, f"rehearse the creation of {options.destination_name}")
     except JobFailed as error:
-        return options.primary_node, [f"{session.destination.name} would refuse the instance: {error.message}"]
+        return options.primary_node, [preflight.refused(session.destination.name, error.message, creation)]
     # The answer is the list of the nodes' UUIDs, the primary node first.
     return next((node.name for node in nodes if node.uuid == answer[0]), options.primary_node), []
 
 
 def check_nodes(session: Session, options: Options, source: Source, source_node: facts.Node, node: facts.Node) -> t.List[str]:
     """What stands against a copy from *source_node* to *node*."""
+    return examine(session, options, source, source_node, node)[0]
+
+
+def examine(
+    session: Session, options: Options, source: Source, source_node: facts.Node, node: facts.Node
+) -> t.Tuple[t.List[str], t.Optional[int]]:
+    """What stands against a copy from *source_node* to *node*, and how many bytes it will take, None where a node did not answer."""
     hosts = session.host(session.source, source_node), session.host(session.destination, node)
-    tools = [options.compress] if uses_tool(options) else []
-    template = options.disk_template or source.instance.disk_template
+    tools = preflight.runnable(options, session.source.info, session.destination.info)
+    template = plan.disk_template(source, options)
     directory = plan.storage_directory(session.destination.info, template)
-    files = [[disk.file, disk.bytes] for disk in source.disks if disk.file]
+    disks = plan.paths(source)
     try:
-        there = ask(hosts[0], {"command": "examine", "tools": tools, "ciphers": options.ciphers, "disks": files})
+        there = ask(hosts[0], {"command": "examine", "tools": tools, "ciphers": options.ciphers, "disks": disks})
         here = ask(hosts[1], {"command": "examine", "tools": tools, "ciphers": options.ciphers, "directory": directory})
-        unreachable = reachable(hosts[1], session.data_address(node), options.data_port, hosts[0])
+        unreachable = reachable(hosts[1], session.data_address(node), options.data_port, hosts[0], ciphers=options.ciphers)
     except GanetiError as error:
-        return [error.message]
-    needed = sum(there["data"]) + sum(disk.bytes for disk in source.disks if not disk.file)
-    probes = preflight.Probes(source_node.name, there, node.name, here, unreachable, needed)
-    return preflight.of_nodes(probes, options)
+        return [error.message], None
+    measured = there["disks"] or ()
+    needed = sum(disk["data"] or 0 for disk in measured) + sum(disk.bytes for disk in source.disks[len(measured):])
+    clusters = session.source.name, session.destination.name
+    probes = preflight.Probes(source_node.name, there, node.name, here, unreachable, needed, clusters)
+    return preflight.of_nodes(probes, options), needed

@@ -11,15 +11,13 @@ undo the exchange.
 
 from __future__ import annotations
 
-import re
 import typing as t
 
 from ..api.opcodes import opcode
-from . import tags
+from . import interfaces, tags
 from .facts import Instance, Nic
+from .naming import RELATED
 from .options import Options
-
-RELATED = re.compile(r"\.[0-9a-f]{16}\.(?:twin|old)\Z")
 
 Opcodes = t.List[t.Dict[str, t.Any]]
 Parameters = t.Dict[str, t.Any]
@@ -90,12 +88,12 @@ def exchange(source: Instance, twin: Instance, names_: Names, options: Options, 
     Nothing of it is done twice: a run that takes up another's work begins where that ended.
     """
     noted = tags.addresses(source.tags, move_id)
-    overrides = {override.number: override for override in options.nics}
+    planned = interfaces.planned(source.nics, options)
     wanted: t.Dict[int, Parameters] = {}
     for index, (mac, ip) in noted.items():
-        override = overrides.get(index)
-        wanted[index] = {"mac": mac} if override is None or override.mac == "keep" else {}
-        ip = override.ip if override is not None and override.ip else ip
+        changed = planned[index].changed if index < len(planned) else frozenset()
+        wanted[index] = {} if "mac" in changed else {"mac": mac}
+        ip = planned[index].ip if "ip" in changed else ip
         if ip:
             wanted[index]["ip"] = ip
     given_up = {index: _given_up(nic, wanted.get(index, {})) for index, nic in enumerate(source.nics)}

@@ -14,13 +14,15 @@ import types
 import typing as t
 
 # Written out, as Ansible packs with a module only what it sees imported by name.
-from . import __main__ as entry
 from . import (
     ciphers,
+    clearing,
     connection,
     control,
     digest,
     disks,
+    durable,
+    endpoint,
     errors,
     extents,
     frames,
@@ -40,8 +42,8 @@ from . import (
 )
 
 MODULES: t.Tuple[types.ModuleType, ...] = (
-    suites, errors, extents, digest, frames, ciphers, policy, tls, tools, disks, control, lanes, work, connection, pipes, sender, receiver,
-    probe, sample, measure, line, entry,
+    suites, errors, extents, digest, frames, ciphers, policy, tls, tools, disks, clearing, durable, control, lanes, work, connection, pipes,
+    sender, receiver, probe, sample, measure, line, endpoint,
 )  # fmt: skip
 """The modules of the endpoint, each after those that it imports."""
 
@@ -69,7 +71,7 @@ for name, source in SOURCES.items():
     exec(compile(source, full, "exec"), module.__dict__)
     if name == "suites":  # before another module loads OpenSSL
         module.choose(sys.argv[1:])
-sys.exit(sys.modules["ganeti_stream.__main__"].main())
+sys.exit(sys.modules["ganeti_stream.endpoint"].main())
 '''
 
 

@@ -13,12 +13,14 @@ import stat
 import typing as t
 
 from .errors import EndpointError
-from .extents import BLOCK, data_extents
 
-_PUNCH_HOLE = 0x01 | 0x02  # FALLOC_FL_KEEP_SIZE, which punching demands
-_ZERO_RANGE = 0x10 | 0x01
+# FALLOC_FL_*, each with FALLOC_FL_KEEP_SIZE.
+PUNCH_HOLE = 0x02 | 0x01
+ZERO_RANGE = 0x10 | 0x01
 _UNSUPPORTED = (errno.EOPNOTSUPP, errno.ENODEV, errno.ENOSYS, errno.EINVAL)
-_SYNC_FILE_RANGE_WRITE = 2
+
+# SYNC_FILE_RANGE_*: wait for what is on its way, start what is not, wait for that.
+_BEFORE, _WRITE, _AFTER = 1, 2, 4
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -30,53 +32,70 @@ class Disk(t.NamedTuple):
     size: int
 
 
-def open_disk(disk: Disk, write: bool) -> int:
-    """Open *disk* and return its descriptor, once it is known to be what was agreed."""
+def open_any(path: str, write: bool) -> t.Tuple[int, str, int]:
+    """Open a file or block device: its descriptor, its kind (``file`` or ``device``), its length in bytes."""
     try:
-        descriptor = os.open(disk.path, (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC | os.O_NONBLOCK)
+        # O_NONBLOCK: a FIFO in a disk's place must not hold this process up.
+        descriptor = os.open(path, (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        raise EndpointError(f"Cannot open the disk {disk.path}: {error.strerror}.") from error
-    kind = os.fstat(descriptor).st_mode
-    actual = os.lseek(descriptor, 0, os.SEEK_END)
-    problem = None
-    if not (stat.S_ISREG(kind) or stat.S_ISBLK(kind)):
-        problem = "is neither a file nor a block device"
-    elif actual < disk.size:
-        problem = f"holds {actual} bytes, not the {disk.size} that were agreed"
-    if problem:
+        raise EndpointError(f"Cannot open the disk {path}: {error.strerror}.") from error
+    mode = os.fstat(descriptor).st_mode
+    kind = "file" if stat.S_ISREG(mode) else "device" if stat.S_ISBLK(mode) else None
+    if kind is None:
         os.close(descriptor)
-        raise EndpointError(f"The disk {disk.path} {problem}.")
+        raise EndpointError(f"The disk {path} is neither a file nor a block device.")
+    return descriptor, kind, os.lseek(descriptor, 0, os.SEEK_END)
+
+
+def open_disk(disk: Disk, write: bool) -> int:
+    """Open *disk* and return its descriptor, once it is known to have the agreed size. It may be longer, as storage that rounds up makes it."""
+    descriptor, _kind, actual = open_any(disk.path, write)
+    if actual < disk.size:
+        os.close(descriptor)
+        raise EndpointError(f"The disk {disk.path} holds {actual} bytes, not the {disk.size} that were agreed.")
     return descriptor
 
 
-def clear(descriptor: int, size: int) -> None:
-    """Make all of the disk read as zeros and give back its blocks, so that only data has to be written."""
-    if next(data_extents(descriptor, size), None) is None:
-        return
-    for mode in (_PUNCH_HOLE, _ZERO_RANGE):
-        if _fallocate(descriptor, mode, 0, size):
-            return
-    zeros = bytes(BLOCK)
-    for offset in range(0, size, BLOCK):
-        os.pwrite(descriptor, zeros[: min(BLOCK, size - offset)], offset)
+def check_whole(disks: t.Iterable[Disk]) -> None:
+    """Raise EndpointError where a source's disk is longer than agreed: what lies behind the end would be lost without a word."""
+    for disk in disks:
+        descriptor, _kind, actual = open_any(disk.path, write=False)
+        os.close(descriptor)
+        if actual != disk.size:
+            raise EndpointError(f"The disk {disk.path} holds {actual} bytes, not the {disk.size} that were agreed: run gnt-cluster repair-disk-sizes.")
 
 
 def start_writeback(descriptor: int, offset: int, length: int) -> None:
     """Let the kernel begin to write a range out, so that the final fsync has less left to do."""
     # A hint: where the kernel does not take it, fsync does all of the work.
-    _libc.sync_file_range(descriptor, ctypes.c_int64(offset), ctypes.c_int64(length), _SYNC_FILE_RANGE_WRITE)
+    _libc.sync_file_range(descriptor, ctypes.c_int64(offset), ctypes.c_int64(length), _WRITE)
 
 
-def forget_cache(descriptor: int) -> None:
-    """Drop the disk's clean pages, so that the next reading comes from storage."""
-    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+def finish_writeback(descriptor: int, offset: int, length: int) -> None:
+    """Wait until a range is written out; raise OSError where that failed. It is durable only after a final fsync."""
+    if _libc.sync_file_range(descriptor, ctypes.c_int64(offset), ctypes.c_int64(length), _BEFORE | _WRITE | _AFTER):
+        number = ctypes.get_errno()
+        if number not in _UNSUPPORTED:
+            raise OSError(number, os.strerror(number))
 
 
-def _fallocate(descriptor: int, mode: int, offset: int, length: int) -> bool:
-    """Whether the kernel could; raise OSError where it could but failed."""
+def forget_cache(descriptor: int, offset: int = 0, length: int = 0) -> None:
+    """Drop a range's clean pages (all from *offset* on with a length of 0), so that the next reading comes from storage."""
+    os.posix_fadvise(descriptor, offset, length, os.POSIX_FADV_DONTNEED)
+
+
+def allocate(descriptor: int, mode: int, offset: int, length: int) -> bool:
+    """Whether the kernel could do this kind of fallocate here; raise OSError where it could but failed."""
     if _libc.fallocate(descriptor, mode, ctypes.c_int64(offset), ctypes.c_int64(length)) == 0:
         return True
     number = ctypes.get_errno()
     if number in _UNSUPPORTED:
         return False
     raise OSError(number, os.strerror(number))
+
+
+def write_at(descriptor: int, view: memoryview, offset: int) -> None:
+    """Write all of *view*; raise OSError where that fails."""
+    while view:
+        count = os.pwrite(descriptor, view, offset)
+        view, offset = view[count:], offset + count

@@ -36,12 +36,15 @@ class Reporter:
         self._lane = lane
         self._due = 0.0
 
-    def progress(self, done: int, wire: int) -> None:
-        """Report *done* bytes of disks and *wire* bytes on the network so far, twice a second at most."""
+    def progress(self, done: int, wire: int = 0, work: int = 0) -> None:
+        """Report *done* bytes of disks and *wire* bytes on the network so far, twice a second at most.
+
+        *work* is any number that grows as long as something is done which has no bytes to show yet.
+        """
         now = time.monotonic()
         if now >= self._due:
             self._due = now + _REPORT_SECONDS
-            self._send(done=done, wire=wire)
+            self._send(done=done, wire=wire, work=work)
 
     def finished(self, **result: t.Any) -> None:
         """Report the lane's result; nothing may follow."""
@@ -58,17 +61,24 @@ class Reporter:
 Work = t.Callable[[int, Reporter], None]
 
 
-def run_lanes(controller: Controller, count: int, work: Work, phase: str, total: int = 0) -> t.List[t.Dict[str, t.Any]]:
+def _nothing() -> None:
+    pass
+
+
+def run_lanes(
+    controller: Controller, count: int, work: Work, phase: str, total: int = 0, forked: t.Callable[[], None] = _nothing
+) -> t.List[t.Dict[str, t.Any]]:
     """Run *work* in *count* processes, tell the controller how far they are, return their results.
 
-    *total* is the number of bytes of disks that the lanes will handle together.
+    *total* is the number of bytes of disks that the lanes will handle together; *forked* is called once they all run.
     The first failure, or the end of the controller, ends all of them.
     """
     read, write = os.pipe()
     children = [_fork(lane, read, write, work) for lane in range(count)]
     os.close(write)
+    forked()
     try:
-        return _follow(controller, read, count, phase, total)
+        return _follow(controller, read, children, phase, total)
     finally:
         os.close(read)
         for child in children:
@@ -93,51 +103,75 @@ def _fork(lane: int, read: int, write: int, work: Work) -> int:
         except EndpointError as error:
             reporter.failed(str(error), error.secondary)
         except OSError as error:
-            reporter.failed(_sentence(error), _broken(error))
+            reporter.failed(sentence(error), broken(error))
         except Exception:  # a bug: the whole story goes to the controller
             reporter.failed(traceback.format_exc(), False)
     finally:
         os._exit(status)
 
 
-def _broken(error: OSError) -> bool:
+def broken(error: OSError) -> bool:
     """Whether *error* means that the connection to the other node broke."""
     return isinstance(error, (ConnectionError, TimeoutError, ssl.SSLError))
 
 
-def _sentence(error: OSError) -> str:
-    if _broken(error):
+def sentence(error: OSError) -> str:
+    """What an error of the operating system means, for the user."""
+    if broken(error):
         return f"The connection to the other node broke: {error.strerror or error}."
     return f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "") + "."
 
 
-def _follow(controller: Controller, read: int, count: int, phase: str, total: int) -> t.List[t.Dict[str, t.Any]]:
+class _Tally:
+    """What the lanes have reported, in all."""
+
+    def __init__(self, lanes: int) -> None:
+        self.figures = {name: [0] * lanes for name in ("done", "wire", "work")}
+        self.results: t.List[t.Dict[str, t.Any]] = []
+
+    def take(self, report: t.Dict[str, t.Any]) -> None:
+        """Note one report; raise EndpointError where it is of a failure."""
+        if "failed" in report:
+            raise EndpointError(report["failed"], report["secondary"])
+        for name, values in self.figures.items():
+            values[report["lane"]] = report.get(name, values[report["lane"]])
+        if report.get("finished"):
+            self.results.append(report)
+
+    def sums(self) -> t.Dict[str, int]:
+        """The figures of all lanes together."""
+        return {name: sum(values) for name, values in self.figures.items()}
+
+
+def _follow(controller: Controller, read: int, children: t.Sequence[int], phase: str, total: int) -> t.List[t.Dict[str, t.Any]]:
     """Collect the lanes' lines until each has finished."""
-    done, wire = [0] * count, [0] * count
-    results: t.List[t.Dict[str, t.Any]] = []
+    count = len(children)
+    tally = _Tally(count)
     pending = b""
-    controller.say("progress", phase=phase, done=0, wire=0, total=total)
+    controller.progress(phase=phase, total=total, **tally.sums())
     told = time.monotonic()
-    while len(results) < count:
+    while len(tally.results) < count:
         ready = select.select([read, controller.descriptor], [], [], 1.0)[0]
         if controller.descriptor in ready:
             controller.heard()
         controller.check()
         if read in ready:
-            data = os.read(read, 65536)
-            if not data:
-                raise EndpointError("A lane ended without saying why.")
-            lines = (pending + data).split(b"\n")
-            pending = lines.pop()
+            *lines, pending = (pending + os.read(read, 65536)).split(b"\n")
             for line in lines:
-                report = json.loads(line)
-                if "failed" in report:
-                    raise EndpointError(report["failed"], report["secondary"])
-                done[report["lane"]] = report.get("done", done[report["lane"]])
-                wire[report["lane"]] = report.get("wire", wire[report["lane"]])
-                if report.get("finished"):
-                    results.append(report)
-        if time.monotonic() - told >= 1.0 or len(results) == count:
+                tally.take(json.loads(line))
+        else:
+            _check_alive(read, children, {result["lane"] for result in tally.results})
+        if time.monotonic() - told >= 1.0 or len(tally.results) == count:
             told = time.monotonic()
-            controller.say("progress", phase=phase, done=sum(done), wire=sum(wire), total=total)
-    return results
+            controller.progress(phase=phase, total=total, **tally.sums())
+    return tally.results
+
+
+def _check_alive(read: int, children: t.Sequence[int], finished: t.Set[int]) -> None:
+    """Raise EndpointError where a lane was killed: the others hold the pipe open, so its end does not tell."""
+    for lane, child in enumerate(children):
+        if lane in finished or os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            continue
+        if select.select([read], [], [], 0)[0]:  # its last words, which are still to be read
+            return
+        raise EndpointError("A process of the copy was killed: look at the node's memory and its kernel's log.")

@@ -7,28 +7,32 @@
 from __future__ import annotations
 
 import os
-import select
 import socket
 import ssl
 import sys
+import time
 import typing as t
 
-from . import ciphers, policy, tools
+from . import ciphers, policy, tls, tools
+from .connection import Gate, Lane, dial, receive_exactly
 from .control import Controller
-from .disks import Disk
+from .disks import open_any
 from .errors import EndpointError
-from .work import data_bytes
+from .extents import BLOCK, blocks_of, data_extents
 
-_GREETING = 32
-_WAIT = 10.0
+_LOAD = 64 * 1024
+_CLUSTER = "/var/lib/ganeti/ssconf_cluster_name"
 
 
 def examine(question: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """What this node is and has.
 
     *question* may hold ``tools`` (names), ``directory`` (whose file system's
-    free bytes are wanted), ``disks`` (paths and sizes, to count their data) and
-    ``ciphers`` (names that a move is to use).
+    free bytes are wanted), ``disks`` (paths and recorded sizes in bytes, to be
+    measured) and ``ciphers`` (names that a move is to use).
+
+    ``clock`` is this node's time in seconds since 1970, ``cluster`` the name of
+    the cluster that it belongs to, None where it belongs to none.
     """
     answer: t.Dict[str, t.Any] = {
         "python": list(sys.version_info[:3]),
@@ -36,11 +40,13 @@ def examine(question: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
         "openssl": ssl.OPENSSL_VERSION,
         "cpus": len(os.sched_getaffinity(0)),
         "root": os.geteuid() == 0,
+        "clock": time.time(),
+        "cluster": _cluster(),
         "tools": {name: tools.answers(name) for name in question.get("tools", ())},
         "cipher_bypassing": None,
         "cipher_problems": [],
         "free": None,
-        "data": None,
+        "disks": None,
     }
     wanted = question.get("ciphers")
     if wanted:
@@ -50,36 +56,75 @@ def examine(question: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     if directory:
         answer["free"] = _free(directory)
     if "disks" in question:
-        answer["data"] = data_bytes([Disk(path, size) for path, size in question["disks"]])
+        answer["disks"] = [measure_disk(path, recorded) for path, recorded in question["disks"]]
     return answer
 
 
-def listen(address: str, port: int, controller: Controller) -> t.Dict[str, t.Any]:
-    """Open the port that the move would use and wait for the other node's greeting."""
-    with socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET) as listener:
-        controller.say("listening", port=listener.getsockname()[1])
-        ready = select.select([listener, controller.descriptor], [], [], _WAIT)[0]
-        if controller.descriptor in ready:
-            controller.heard()
-        if listener not in ready:
-            return {"reached": False}
-        connection, _peer = listener.accept()
-        with connection:
-            connection.settimeout(_WAIT)
-            connection.sendall(connection.recv(_GREETING))
-    return {"reached": True}
+def measure_disk(path: str, recorded: int) -> t.Dict[str, t.Any]:
+    """What a disk really is, beside the size in bytes that is recorded for it.
 
-
-def connect(address: str, port: int) -> t.Dict[str, t.Any]:
-    """Greet the other node's open port and expect the greeting back."""
-    greeting = os.urandom(_GREETING)
+    ``size`` is its length in bytes, ``kind`` is ``file`` or ``device``, ``data``
+    the bytes in blocks that may hold data up to its end; all None where ``error``
+    says why that cannot be told.
+    """
+    answer: t.Dict[str, t.Any] = {"path": path, "recorded": recorded, "size": None, "kind": None, "data": None, "error": None}
     try:
-        with socket.create_connection((address, port), timeout=_WAIT) as connection:
-            connection.sendall(greeting)
-            answer = connection.recv(_GREETING)
+        descriptor, kind, size = open_any(path, write=False)
+    except EndpointError as error:
+        return {**answer, "error": str(error)}
+    try:
+        data = sum(count for _first, count in blocks_of(data_extents(descriptor, size))) * BLOCK
     except OSError as error:
-        return {"reached": False, "why": str(error.strerror or error)}
-    return {"reached": answer == greeting, "why": "somebody else answered"}
+        return {**answer, "error": f"Cannot tell where {path} holds data: {error.strerror}."}
+    finally:
+        os.close(descriptor)
+    return {**answer, "size": size, "kind": kind, "data": min(data, size)}
+
+
+class WayPlan(t.NamedTuple):
+    """All that an end of a probe of the way between two nodes has to know; *seconds* is how long it may take."""
+
+    move_id: str
+    address: str
+    port: int
+    identity: tls.Identity
+    seconds: float
+    ciphers: t.Tuple[str, ...] = ()
+
+
+def listen(plan: WayPlan, controller: Controller) -> t.Dict[str, t.Any]:
+    """Open the port that the move would use, and send back what its source sends."""
+    with Gate(_way(plan, server=True)) as gate:
+        controller.say("listening", port=gate.port)
+        (connection,) = gate.admit(controller, plan.seconds)
+    with connection:
+        connection.settimeout(plan.seconds)
+        connection.sendall(receive_exactly(connection, _LOAD))
+    return {}
+
+
+def connect(plan: WayPlan, controller: Controller) -> t.Dict[str, t.Any]:
+    """Go the way that the move would go: the same handshake, then so many bytes there and back that no packet size goes untried."""
+    load = os.urandom(_LOAD)
+    (connection,) = dial(_way(plan, server=False), controller, plan.seconds)
+    with connection:
+        connection.settimeout(plan.seconds)
+        try:
+            connection.sendall(load)
+            answer = receive_exactly(connection, _LOAD)
+        except socket.timeout as error:
+            raise EndpointError(
+                f"The destination node at {plan.address} is reached, but {_LOAD} bytes do not get through: a packet size (MTU) is set too large on the way."
+            ) from error
+        except OSError as error:
+            raise EndpointError(f"The connection to the destination node at {plan.address} broke: {error.strerror or error}.", secondary=True) from error
+    if answer != load:
+        raise EndpointError(f"The destination node at {plan.address} sent back something else than it was sent.")
+    return {}
+
+
+def _way(plan: WayPlan, server: bool) -> Lane:
+    return Lane(plan.address, plan.port, tls.context(plan.identity, server=server, wanted=plan.ciphers), plan.move_id, 1)
 
 
 def _free(directory: str) -> int:
@@ -93,3 +138,12 @@ def _free(directory: str) -> int:
         except OSError as error:
             raise EndpointError(f"Cannot tell how much room there is in {directory}: {error.strerror}.") from error
         return figures.f_bavail * figures.f_frsize
+
+
+def _cluster() -> t.Optional[str]:
+    """The name of the cluster that this node belongs to."""
+    try:
+        with open(_CLUSTER, encoding="ascii", errors="replace") as stream:
+            return stream.read(256).strip() or None
+    except OSError:
+        return None

@@ -11,25 +11,24 @@ import ssl
 import typing as t
 
 from . import frames, policy, tls
-from .connection import dial, receive_exactly
+from .connection import Connection, Lane, Watch, close_all, dial, receive_exactly
 from .control import Controller
 from .digest import CHECKSUMS, DiskDigest
-from .disks import Disk
+from .disks import Disk, check_whole
 from .errors import EndpointError
 from .lanes import Reporter, run_lanes
 from .pipes import Output, output
 from .work import BlockReader, Dealer, data_bytes
 
-_CONNECT_SECONDS = 15.0
+_CONNECT_SECONDS = 30.0
 
 
 class SendPlan(t.NamedTuple):
-    """All that the source's endpoint has to know."""
+    """All that the source's endpoint has to know at first; sizes in bytes."""
 
     move_id: str
-    disks: t.Tuple[Disk, ...]
+    sizes: t.Tuple[int, ...]
     address: str
-    port: int
     lanes: int
     tool: str
     checksum: str
@@ -38,16 +37,28 @@ class SendPlan(t.NamedTuple):
 
 
 def send(plan: SendPlan, controller: Controller) -> t.Dict[str, t.Any]:
-    """Send all disks; return their digests and the byte counts."""
+    """Send all disks; return their digests and the byte counts.
+
+    Gets as far as it can without the disks, which a running instance still uses: the controller sends the destination's port as
+    soon as that is open, and the paths of the disks once the instance is stopped.
+    """
     policy.check_ciphers(plan.ciphers)
     policy.check_peer(plan.ciphers, plan.address)
-    amounts = data_bytes(plan.disks)
-    dealer = Dealer(plan.disks, plan.lanes)
     context = tls.context(plan.identity, server=False, wanted=plan.ciphers)
-    work = functools.partial(_work, plan, dealer, context)
+    controller.say("started")
+    port = int(controller.message()["port"])
+    connections = dial(Lane(plan.address, port, context, plan.move_id, plan.lanes), controller, _CONNECT_SECONDS)
+    controller.say("ready")
+    paths = controller.message()["paths"]
+    if len(paths) != len(plan.sizes):
+        raise EndpointError(f"{len(paths)} disks are there, but {len(plan.sizes)} were agreed.")
+    disks = tuple(Disk(path, size) for path, size in zip(paths, plan.sizes))
+    check_whole(disks)
+    dealer = Dealer(disks, plan.lanes)
+    work = functools.partial(_work, plan, disks, dealer, connections)
     # One process more than lanes: the last one deals out the work.
-    results = run_lanes(controller, plan.lanes + 1, work, "copy", sum(amounts))
-    return totals(results, len(plan.disks))
+    results = run_lanes(controller, plan.lanes + 1, work, "copy", sum(data_bytes(disks)), functools.partial(close_all, connections))
+    return totals(results, len(disks))
 
 
 def totals(results: t.Sequence[t.Mapping[str, t.Any]], disks: int) -> t.Dict[str, t.Any]:
@@ -63,15 +74,20 @@ def totals(results: t.Sequence[t.Mapping[str, t.Any]], disks: int) -> t.Dict[str
     return {"digests": [digest.hexdigest() for digest in digests], "payload": payload, "wire": wire, "tls": agreed}
 
 
-def _work(plan: SendPlan, dealer: Dealer, context: ssl.SSLContext, lane: int, reporter: Reporter) -> None:
+def _work(
+    plan: SendPlan, disks: t.Sequence[Disk], dealer: Dealer, connections: t.Sequence[Connection], lane: int, reporter: Reporter
+) -> None:
     if lane == plan.lanes:
+        close_all(connections)
         dealer.deal()
         reporter.finished()
         return
-    connection = dial(plan.address, plan.port, context, plan.move_id, lane, plan.lanes, _CONNECT_SECONDS)
+    connection = t.cast(ssl.SSLSocket, connections[lane])
+    close_all(connections, but=connection)
+    Watch(connection, reporter.failed).start()
     agreed = tls.negotiated(connection, plan.ciphers)
     out = output(connection, plan.tool)
-    digests, payload, done = _send_ranges(plan, dealer, out, reporter)
+    digests, payload, done = _send_ranges(plan, disks, dealer, out, reporter)
     out.finish()
     # The destination answers once it has written all of the lane, so nothing is lost on the way.
     if receive_exactly(connection, len(frames.STORED)) != frames.STORED:
@@ -79,12 +95,14 @@ def _work(plan: SendPlan, dealer: Dealer, context: ssl.SSLContext, lane: int, re
     reporter.finished(digests=[digest.hexdigest() for digest in digests], payload=payload, done=done, wire=out.count(), tls=agreed)
 
 
-def _send_ranges(plan: SendPlan, dealer: Dealer, out: Output, reporter: Reporter) -> t.Tuple[t.List[DiskDigest], int, int]:
+def _send_ranges(
+    plan: SendPlan, disks: t.Sequence[Disk], dealer: Dealer, out: Output, reporter: Reporter
+) -> t.Tuple[t.List[DiskDigest], int, int]:
     """Send the ranges that fall to this lane; return the digests, bytes of payload and bytes of disks."""
     checksum = CHECKSUMS[plan.checksum]
     head = frames.HEADER.size + checksum.size
-    digests = [DiskDigest() for _disk in plan.disks]
-    reader = BlockReader(plan.disks, dealer, head)
+    digests = [DiskDigest() for _disk in disks]
+    reader = BlockReader(disks, dealer, lambda done: reporter.progress(done, out.count()), head)
     buffer, view = reader.buffer, memoryview(reader.buffer)
     payload = 0
     for disk, offset, start, end in reader:
@@ -94,6 +112,5 @@ def _send_ranges(plan: SendPlan, dealer: Dealer, out: Output, reporter: Reporter
         digests[disk].add(offset, length, value)
         out.write(view[start - head:end])
         payload += length
-        reporter.progress(reader.done, out.count())
     out.write(memoryview(frames.HEADER.pack(frames.END, 0, 0, 0) + bytes(checksum.size)))
     return digests, payload, reader.done

@@ -10,7 +10,7 @@ import os
 import struct
 import typing as t
 
-from .disks import Disk, open_disk
+from .disks import Disk, forget_cache, open_disk
 from .errors import EndpointError
 from .extents import BLOCK, blocks_of, data_extents, trim
 
@@ -84,15 +84,17 @@ class BlockReader:
     """Reads the blocks that fall to a lane, one at a time into the same buffer.
 
     *headroom* bytes in front of each block stay free for what is to precede it
-    on the wire, so that no byte has to be copied.
+    on the wire, so that no byte has to be copied. *tell* is called after every
+    block, be it of zeros, with the bytes handled so far: reading is work too.
     """
 
-    def __init__(self, disks: t.Sequence[Disk], dealer: Dealer, headroom: int = 0) -> None:
+    def __init__(self, disks: t.Sequence[Disk], dealer: Dealer, tell: t.Callable[[int], None], headroom: int = 0) -> None:
         self.buffer = bytearray(headroom + BLOCK)
         self.done = 0
         """Bytes of disks handled so far, zeros included."""
         self._disks = disks
         self._dealer = dealer
+        self._tell = tell
         self._headroom = headroom
 
     def __iter__(self) -> t.Iterator[t.Tuple[int, int, int, int]]:
@@ -103,9 +105,19 @@ class BlockReader:
             size = self._disks[disk].size
             for offset in range(first * BLOCK, (first + count) * BLOCK, BLOCK):
                 want = min(BLOCK, size - offset)
-                if os.preadv(descriptors[disk], [view[head:head + want]], offset) != want:
-                    raise EndpointError(f"The disk {self._disks[disk].path} could not be read at byte {offset}.")
+                self._read(disk, descriptors[disk], view[head:head + want], offset)
                 self.done += want
                 start, end = trim(self.buffer, head, head + want)
                 if start < end:
                     yield disk, offset + start - head, start, end
+                self._tell(self.done)
+            # What was read once is not needed again: the node's memory is for its guests.
+            forget_cache(descriptors[disk], first * BLOCK, count * BLOCK)
+
+    def _read(self, disk: int, descriptor: int, view: memoryview, offset: int) -> None:
+        try:
+            count, why = os.preadv(descriptor, [view], offset), "it is shorter than it was"
+        except OSError as error:
+            count, why = -1, str(error.strerror)
+        if count != len(view):
+            raise EndpointError(f"The disk {self._disks[disk].path} could not be read at byte {offset}: {why}.")

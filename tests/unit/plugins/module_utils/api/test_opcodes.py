@@ -144,3 +144,28 @@ def test_secrets_are_known_masked_and_scrubbed() -> None:
     assert "osparams_secret" in secret_fields("OP_INSTANCE_CREATE")
     assert "hunter2" not in str(masked(op))
     assert scrub("cannot parse {root: hunter2}", op) == "cannot parse {root: ********}"
+
+
+@pytest.mark.parametrize(
+    ("secret", "text", "scrubbed"),
+    [
+        ("1", "Disk 1 of inst1 has 1024 MiB", "Disk 1 of inst1 has 1024 MiB"),
+        ("1", "wrong value '1' for a", "wrong value '********' for a"),
+        ("1", '{"a": "1", "b": 12}', '{"a": "********", "b": 12}'),
+        ("1", "a=1, b: 1; c=15", "a=********, b: ********; c=15"),
+        ("1", "a=1", "a=********"),
+        ("root", "no root on rootfs", "no ******** on rootfs"),
+        ("a{0}b", "got 'a{0}b'", "got '********'"),
+        ("very-secret", "xvery-secrety", "x********y"),
+        ("", "nothing", "nothing"),
+    ],
+)
+def test_a_short_secret_is_masked_as_a_value_and_nowhere_else(secret: str, text: str, scrubbed: str) -> None:
+    op = opcode("OP_INSTANCE_CREATE", instance_name=_NAME, mode="create", disks=[], nics=[], osparams_private={"a": secret})
+    assert scrub(text, op) == scrubbed
+
+
+@given(st.text("abc'\\{}[.*", min_size=8), st.text("123 "), st.text("123 "))
+def test_a_long_secret_is_masked_wherever_it_is(secret: str, before: str, after: str) -> None:
+    op = opcode("OP_INSTANCE_CREATE", instance_name=_NAME, mode="create", disks=[], nics=[], osparams_private={"a": secret})
+    assert scrub(f"{before}{secret}{after}", op) == f"{before}********{after}"

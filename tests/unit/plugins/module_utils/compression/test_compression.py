@@ -103,6 +103,72 @@ def test_a_missing_program_is_named():
         contract.installed("no-such-tool")
 
 
+@pytest.fixture
+def adventure(place):
+    """A program of the node that is no tool, and leaves a trace when it is run."""
+    program = place / "adventure"
+    program.write_text(f"#!/bin/sh\ntouch {place}/trace\n")
+    program.chmod(0o755)
+    return program
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_a_program_that_may_be_anything_is_not_run(place, adventure, check_mode):
+    """``shutdown -h`` is a program that ends with success."""
+    with pytest.raises(InvalidInput, match=f"not known to be a compression tool, so it is not run to find out: .* set command to {adventure}"):
+        declare.declare(params(place, name="adventure", command=None), check_mode)
+    assert os.listdir(place) == ["adventure"]
+
+
+def test_check_mode_runs_nothing_that_the_user_names(place, adventure):
+    for changes in (
+        {"command": str(adventure)},
+        {"command": "gzip", "decompress_command": str(adventure)},
+        {"name": "adventure", "command": str(adventure)},
+        {"command": "/bin/touch " + str(place / "trace")},
+        {"command": f"gzip -f {adventure}"},
+    ):
+        declare.declare(params(place, **changes), True)
+        assert os.listdir(place) == ["adventure"]
+
+
+def test_a_program_that_the_user_vouches_for_is_proved(place):
+    program = place / "mine"
+    program.write_text("#!/bin/sh\nexec gzip -c $1\n")
+    program.chmod(0o755)
+    assert not declare.declare(params(place, name="mine", command=str(program)), False)["changed"]
+    program.write_text("#!/bin/sh\nexec cat\n")
+    with pytest.raises(GanetiError, match="does not notice"):
+        declare.declare(params(place, name="mine", command=str(program)), False)
+
+
+def test_a_script_of_this_module_needs_no_vouching_but_cannot_run_itself(place):
+    declare.declare(params(place), False)
+    assert not declare.declare(params(place, command=None), False)["changed"]
+    with pytest.raises(InvalidInput, match="would run itself"):
+        declare.declare(params(place, command=str(place / "gz9")), False)
+
+
+@pytest.mark.parametrize(
+    ("argv", "harmless"),
+    [
+        (["gzip", "-9", "-c"], True),
+        (["/usr/bin/zstd", "-1", "-T0", "--long=27"], True),
+        (["xz"], True),
+        (["gzip", "disk.img"], False),
+        (["zstd", "-o", "disk.img"], False),
+        (["xz", "--files=list"], False),
+        (["xz", "--files"], False),
+        (["/tmp/gzip"], False),
+        (["./gzip"], False),
+        (["sh", "-c"], False),
+        (["gzip", "-S"], False),
+    ],
+)
+def test_which_commands_are_harmless(argv, harmless):
+    assert script.is_harmless(argv) is harmless
+
+
 @given(st.lists(st.text(st.characters(min_codepoint=32, max_codepoint=126)), max_size=5))
 def test_no_word_means_anything_to_the_shell(arguments):
     """The script's -d runs printf with the words, which must arrive as they are."""

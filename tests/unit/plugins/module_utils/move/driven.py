@@ -79,6 +79,7 @@ class FakeCluster(Cluster):
             return []
         wanted = [each for each in self.stage.world.machines if each.cluster == self.name]
         if qfilter is not None:
+            qfilter = qfilter[1] if qfilter[0] == "&" else qfilter
             wanted = [each for each in wanted if each.name == qfilter[2] or each.name.startswith(qfilter[2] + ".")]
         return [{field: value for field, value in _row(self.stage.world, each).items() if field in fields} for each in wanted]
 
@@ -175,12 +176,29 @@ class FakeTransfer:
 
     def __init__(self, stage):
         self._stage = stage
+        self._targets = []
 
-    def run(self, _destination, receive, _source, send):
-        return self._stage.event("copy", does=lambda: self._copy(receive, send))
+    def __enter__(self):
+        return self
 
-    def _copy(self, receive, send):
-        source, copy = (self._stage.world.by_uuid(request["disks"][0][0].split("/")[2]) for request in (send, receive))
+    def __exit__(self, *_error):
+        self.close()
+
+    def prepare(self, _destination, _source, copy):
+        self._targets = list(copy.targets)
+        self._stage.event("prepare")
+
+    def check(self):
+        self._stage.event("check")
+
+    def run(self, paths):
+        return self._stage.event("copy", does=lambda: self._copy(paths))
+
+    def close(self):
+        """Nothing runs."""
+
+    def _copy(self, paths):
+        source, copy = (self._stage.world.by_uuid(side[0].split("/")[2]) for side in (paths, self._targets))
         if source is None or copy is None:
             raise StreamFailed("The copy failed: a disk is gone.")
         self._stage.world = self._stage.world.replace(copy, version=source.version, complete=True)
@@ -210,7 +228,7 @@ def play(stage, monkeypatch):
     return act
 
 
-def survey(asked, chosen, source, taken, move_id):
+def survey(asked, chosen, source, taken, move_id, estimate=False):
     """The preflight, as far as it matters to the clusters."""
     steady = source.running is (facts.Running.YES if source.admin_state == "up" else facts.Running.NO)
     problems = [name for name, found in (("the name is taken", taken), ("it is in an odd state", not steady or source.admin_state == "offline")) if found]

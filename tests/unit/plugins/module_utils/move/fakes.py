@@ -211,7 +211,7 @@ def _query_data(seen, cluster, op):
     machine = seen.find(cluster, name)
     if machine is None:
         raise Refused(f"Instance {name} not known")
-    disk = {"size": 1024, "mode": "rw", "name": None, "dev_type": "file", "logical_id": ["loop", "/srv/disk0"]}
+    disk = {"size": 1024, "mode": "rw", "name": None, "dev_type": "file", "uuid": "disk", "logical_id": ["loop", "/srv/disk0"]}
     return seen, {name: {"disks": [disk] * machine.disks}}
 
 

@@ -10,12 +10,15 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.move import facts, 
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.options import parse
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.plan import Source
 
+MIB = 1024 * 1024
 MOVE = "0123456789abcdef"
 OTHER = "fedcba9876543210"
 
 PARAMS = {
     "name": "web.example.com", "state": "moved", "destination_name": None, "source": {"address": "a1"}, "destination": {"address": "b1"},
-    "primary_node": None, "iallocator": None, "disk_template": None, "nics": [], "osparams_private": None, "compress": "none", "ciphers": [],
+    "primary_node": None, "iallocator": None, "disk_template": None, "nics": [], "osparams_private": None,
+    "secondary_node": None, "ext_params": None, "nic_map": [], "hvparams": None, "ignore_ipolicy": False,
+    "compress": "none", "ciphers": [],
     "lanes": None, "verify": "stream", "source_after": "fenced", "start": "as_before", "data_network": "primary", "data_port": 0,
     "opportunistic_tries": 0, "opportunistic_delay": 30, "lock_timeout": 300, "job_timeout": 3600, "shutdown_timeout": 120,
     "stall_timeout": 120, "journal_directory": "/nowhere",
@@ -27,6 +30,12 @@ NIC = facts.Nic("aa:00:00:11:22:33", "192.0.2.1", "lan", "bridged", "br0", "", N
 def options(**changes):
     """The options of a move, with *changes*."""
     return parse({**PARAMS, **changes})
+
+
+def rule(match, **changes):
+    """An entry of the option nic_map."""
+    unset = dict.fromkeys(("mode", "link", "vlan", "network"))
+    return {"match": {**unset, **match}, "set": {**unset, "ip": None, "mac": "keep", **changes}}
 
 
 def override(index=0, mac="keep", **changes):
@@ -53,6 +62,7 @@ def info(name="beta.example.com", **changes):
     return {
         "name": name, "uuid": f"uuid of {name}", "software_version": "3.0.2", "enabled_hypervisors": ["kvm"], "enabled_disk_templates": ["file", "plain"],
         "compression_tools": ["gzip", "lzop"], "default_iallocator": "hail", "file_storage_dir": "/srv/ganeti/file-storage",
+        "nicparams": {"default": {"mode": "bridged", "link": "xen-br0", "vlan": ""}},
         "beparams": {"default": {"maxmem": 128, "vcpus": 1}}, "hvparams": {"kvm": {"boot_order": "cdrom", "acpi": False, "migration_port": 8102}}, **changes,
     }  # fmt: skip
 
@@ -60,7 +70,7 @@ def info(name="beta.example.com", **changes):
 def clusters(**changes):
     """What both clusters say, with nothing against the move."""
     return preflight.Clusters(
-        source_info=info("alpha.example.com"), destination_info=info(), source=source(), name_taken=False,
+        source_info=info("alpha.example.com"), destination_info=info(), source=source(), holder=None,
         destination_nodes={"b2": facts.Node("b2", "uuid of b2", "192.0.2.2", "198.51.100.2", True, 4096, 100000)},
         destination_oses={"debian", "debian+default"}, destination_networks={"lan"}, lock_holder=None,
     )._replace(**changes)  # fmt: skip
@@ -69,9 +79,15 @@ def clusters(**changes):
 CIPHERS = {"cipher_bypassing": None, "cipher_problems": []}
 
 
+def measured(size=1024 * MIB, recorded=1024 * MIB, **changes):
+    """A disk as its node measures it."""
+    return {"path": "/srv/disk0", "recorded": recorded, "size": size, "kind": "file", "data": 10**9, "error": None, **changes}
+
+
 def probe(**changes):
     """What a node says of itself."""
-    return {"python": [3, 11, 2], "tls13": True, "root": True, "tools": {}, "free": 10**10, "data": [10**9], "cpus": 2, **CIPHERS, **changes}
+    fine = {"python": [3, 11, 2], "tls13": True, "root": True, "tools": {}, "free": 10**10, "disks": [measured()], "cpus": 2, "clock": 0.0, "cluster": None}
+    return {**fine, **CIPHERS, **changes}
 
 
 def probes(**changes):

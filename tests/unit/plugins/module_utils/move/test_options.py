@@ -28,7 +28,10 @@ def test_without_a_destination_it_is_the_source_cluster():
     ("changes", "words"),
     [
         ({"name": "Web;reboot"}, "is not a host name"),
-        ({"name": "-web"}, "is not a host name"),
+        ({"name": ".web"}, "is not a host name"),
+        ({"name": "web..example"}, "is not a host name"),
+        ({"name": ""}, "is not a host name"),
+        ({"name": "w" * 256}, "is not a host name"),
         ({"destination_name": "a/b"}, "destination_name is 'a/b'"),
         ({"primary_node": "b1 b2"}, "primary_node"),
         ({"compress": "gzip -9"}, "not a name of a compression tool"),
@@ -59,13 +62,23 @@ def test_all_refusals_come_together():
 
 @given(st.text(max_size=30))
 def test_no_name_can_leave_its_place(name):
-    """What is accepted as a name has no character that means something to a path, an option or a shell."""
+    """What is accepted as a name has no character that means something to a path or a shell."""
     try:
         accepted = options(name=name).name
     except InvalidInput:
         return
-    assert set(accepted) <= set("abcdefghijklmnopqrstuvwxyz0123456789-.")
-    assert not accepted.startswith(("-", ".")) and ".." not in accepted
+    assert set(accepted) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_.")
+    assert not accepted.startswith(".") and ".." not in accepted
+
+
+@pytest.mark.parametrize(
+    ("given_name", "taken"),
+    [("web_1.example.com", "web_1.example.com"), ("_web", "_web"), ("WEB.Example.com", "web.example.com"), ("web.example.com.", "web.example.com")],
+)
+def test_names_are_taken_as_ganeti_takes_them(given_name, taken):
+    """Ganeti: netutils.Hostname.GetNormalizedName."""
+    parsed = options(name=given_name, primary_node=given_name)
+    assert (parsed.name, parsed.destination_name, parsed.primary_node) == (taken, taken, taken)
 
 
 def test_readback_uses_the_stronger_checksum():

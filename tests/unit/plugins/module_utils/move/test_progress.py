@@ -6,6 +6,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import socket
+import threading
+
+import pytest
+
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.progress import Meter, Progress, line
 
 MIB = 1024 * 1024
@@ -37,10 +44,53 @@ def test_lines():
     assert line("web", {"event": "phase", "phase": "preflight"}) == "web: preflight"
     figures = {"event": "progress", "phase": "copy", "percent": 25, "logical_rate": 50.0, "wire_rate": 12.5, "eta": 3725}
     assert line("web", figures) == "web: copy 25 %, 50.0 MiB/s of disk, 12.5 MiB/s on the wire, ETA 1 h 02 min"
+    assert line("web", {**figures, "phase": "make the copy durable", "eta": 9}) == "web: make the copy durable 25 %, 50.0 MiB/s of disk, ETA 9 s"
     assert line("web", {"event": "something else"}) is None
 
 
 def test_without_a_socket_nobody_listens():
     progress = Progress(None)
     progress.phase("preflight")
+    progress.close()
+
+
+@pytest.fixture
+def plugin(tmp_path):
+    """The listening end of a progress, which reads when it is asked to."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "progress"))
+        server.listen(1)
+        yield server
+
+
+def test_who_does_not_read_holds_nothing_up(plugin):
+    """Once this waited for a reader, and the endpoints died as nobody told them that their controller lived."""
+    progress = Progress(plugin.getsockname())
+    reader = plugin.accept()[0]
+    many = threading.Thread(target=lambda: [progress.emit("phase", phase=f"{number:0>1000}") for number in range(5000)], daemon=True)
+    many.start()
+    many.join(timeout=60)
+    assert not many.is_alive()
+    reader.setblocking(False)
+    with reader:
+        received = b""
+        while True:  # what was kept, and then what comes anew: whole lines
+            try:
+                received += reader.recv(1 << 20)
+            except BlockingIOError:
+                progress.phase("last")
+                if received.endswith(b'"last"}\n'):
+                    break
+        phases = [json.loads(text)["phase"] for text in received.splitlines()]
+        assert len(phases) < 5000 and phases[0] == "0" * 1000 and phases[-1] == "last"
+        progress.close()
+
+
+def test_the_end_of_the_plugin_ends_the_move(plugin, monkeypatch):
+    killed = threading.Event()
+    monkeypatch.setattr(os, "kill", lambda _pid, _signal: killed.set())
+    progress = Progress(plugin.getsockname())
+    plugin.accept()[0].close()
+    assert killed.wait(10)
+    progress.phase("nobody hears this, and nothing happens")
     progress.close()

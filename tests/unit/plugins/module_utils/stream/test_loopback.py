@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
-import socket
 import ssl
 import subprocess
 import sys
@@ -17,47 +15,9 @@ import time
 
 import pytest
 
-from ansible_collections.ganeti.cluster.plugins.module_utils.move.certificates import identities
 from ansible_collections.ganeti.cluster.plugins.module_utils.stream import bundle, frames, tls
-from ansible_collections.ganeti.cluster.plugins.module_utils.stream.extents import BLOCK
 
-from .endpoints import MOVE
-
-MIB = 1024 * 1024
-
-
-def disk(path, size, seed, pieces=20):
-    """A sparse disk with *pieces* of random data at random places."""
-    generator = random.Random(seed)
-    with open(path, "wb") as stream:
-        stream.truncate(size)
-        for _piece in range(pieces):
-            length = generator.randrange(1, min(3 * BLOCK, size))
-            os.pwrite(stream.fileno(), generator.randbytes(length), generator.randrange(0, size - length))
-    return str(path)
-
-
-def empty(path, size):
-    """A disk of zeros."""
-    with open(path, "wb") as stream:
-        stream.truncate(size)
-    return str(path)
-
-
-def requests(keys, sources, targets, tool="none", lanes=2, checksum="crc32", readback=False):
-    """What the two endpoints are asked to do; the sender lacks the port."""
-    sizes = [os.stat(path).st_size for path in sources]
-    common = {"move_id": MOVE, "lanes": lanes, "tool": tool, "checksum": checksum, "address": "127.0.0.1"}
-    send = {**common, **keys[0]._asdict(), "command": "send", "disks": list(zip(sources, sizes))}
-    receive = {**common, **keys[1]._asdict(), "command": "receive", "disks": list(zip(targets, sizes)), "port": 0, "readback": readback}
-    return send, receive
-
-
-def transfer(endpoints, send, receive, **options):
-    """Run both ends; return their final events."""
-    receiver = endpoints(receive, **options)
-    sender = endpoints({**send, "port": receiver.event()["port"]}, suites=options.get("suites", ()))
-    return sender.last(), receiver.last()
+from .endpoints import MIB, MOVE, Intruder, disk, empty, requests, transfer
 
 
 @pytest.mark.parametrize(
@@ -127,44 +87,10 @@ def test_a_disk_must_be_a_file_or_a_device(endpoints, keys, tmp_path):
 def test_the_end_of_the_controller_is_the_end_of_the_endpoint(endpoints, keys, tmp_path):
     source, target = disk(tmp_path / "source", MIB, 1), empty(tmp_path / "target", MIB)
     receiver = endpoints(requests(keys, [source], [target])[1])
-    assert receiver.event()["event"] == "listening"
+    receiver.until("listening")
     receiver.process.stdin.close()
     assert receiver.process.wait(timeout=10) == 1
     assert json.loads(receiver.process.stdout.readlines()[-1])["message"] == "The controller is gone."
-
-
-class Intruder:
-    """Somebody who connects to a listening endpoint by hand."""
-
-    def __init__(self, port, identity, name):
-        self.plain = socket.create_connection(("127.0.0.1", port), timeout=15)
-        self.context = tls.context(identity, server=False)
-        self.name = name
-
-    def speak(self, data):
-        """Send *data* after the handshake; return what comes back, or None where the door is shut."""
-        try:
-            with self.context.wrap_socket(self.plain, server_hostname=self.name) as connection:
-                connection.sendall(data)
-                return connection.recv(64) or None
-        except OSError:
-            return None
-
-
-def test_strangers_are_turned_away_and_the_move_goes_on(endpoints, keys, tmp_path):
-    source, target = disk(tmp_path / "source", 4 * MIB, 1), empty(tmp_path / "target", 4 * MIB)
-    send, receive = requests(keys, [source], [target], lanes=1)
-    receiver = endpoints(receive)
-    port = receiver.event()["port"]
-    name = tls.names(MOVE)[1]
-    hello = frames.pack_hello(MOVE, 0, 1)
-    stranger = identities(MOVE)[0]._replace(ca=keys[0].ca)
-    assert Intruder(port, stranger, name).speak(hello) is None  # another authority
-    assert Intruder(port, keys[1], name).speak(hello) is None  # the destination's own certificate
-    assert Intruder(port, keys[0], name).speak(frames.pack_hello("another move", 0, 1)) is None
-    assert Intruder(port, keys[0], name).speak(frames.pack_hello(MOVE, 1, 2)) is None
-    socket.create_connection(("127.0.0.1", port)).close()
-    assert endpoints({**send, "port": port}).last()["digests"] == receiver.last()["digests"]
 
 
 @pytest.mark.parametrize(
@@ -178,7 +104,7 @@ def test_strangers_are_turned_away_and_the_move_goes_on(endpoints, keys, tmp_pat
 def test_the_receiver_believes_nothing(endpoints, keys, tmp_path, header, payload, checksum, words):
     source, target = disk(tmp_path / "source", MIB, 1), empty(tmp_path / "target", MIB)
     receiver = endpoints(requests(keys, [source], [target], lanes=1)[1])
-    sender = Intruder(receiver.event()["port"], keys[0], tls.names(MOVE)[1])
+    sender = Intruder(receiver.until("listening")["port"], keys[0], tls.names(MOVE)[1])
     data = frames.pack_hello(MOVE, 0, 1) + frames.HEADER.pack(*header) + checksum + payload
     assert sender.speak(data) == frames.ACCEPTED
     assert words in receiver.last()["message"]
@@ -189,7 +115,7 @@ def test_the_receiver_believes_nothing(endpoints, keys, tmp_path, header, payloa
 def test_a_stream_cut_short_is_a_failure(endpoints, keys, tmp_path):
     source, target = disk(tmp_path / "source", MIB, 1), empty(tmp_path / "target", MIB)
     receiver = endpoints(requests(keys, [source], [target], lanes=1)[1])
-    assert Intruder(receiver.event()["port"], keys[0], tls.names(MOVE)[1]).speak(frames.pack_hello(MOVE, 0, 1)) == frames.ACCEPTED
+    assert Intruder(receiver.until("listening")["port"], keys[0], tls.names(MOVE)[1]).speak(frames.pack_hello(MOVE, 0, 1)) == frames.ACCEPTED
     final = receiver.last()
     assert final["event"] == "failed" and "broke" in final["message"]
 
@@ -197,7 +123,7 @@ def test_a_stream_cut_short_is_a_failure(endpoints, keys, tmp_path):
 def test_only_tls_1_3_is_spoken(endpoints, keys, tmp_path):
     source, target = disk(tmp_path / "source", MIB, 1), empty(tmp_path / "target", MIB)
     receiver = endpoints(requests(keys, [source], [target], lanes=1)[1])
-    intruder = Intruder(receiver.event()["port"], keys[0], tls.names(MOVE)[1])
+    intruder = Intruder(receiver.until("listening")["port"], keys[0], tls.names(MOVE)[1])
     intruder.context.minimum_version = ssl.TLSVersion.TLSv1_2
     intruder.context.maximum_version = ssl.TLSVersion.TLSv1_2
     assert intruder.speak(frames.pack_hello(MOVE, 0, 1)) is None
@@ -214,7 +140,7 @@ def test_ciphers_are_refused_by_each_end_whose_node_does_not_allow_them(endpoint
     """This machine is no node of a cluster that allows it; the ends do not ask what their caller allows."""
     paths = disk(tmp_path / "source", MIB, 1), empty(tmp_path / "target", MIB)
     send, receive = ({**request, "ciphers": ["ECDHE-ECDSA-AES128-SHA"]} for request in requests(keys, [paths[0]], [paths[1]]))
-    for request in (receive, {**send, "port": 1}):
+    for request in (receive, send):
         refused = endpoints(request).last()
         assert refused["event"] == "failed" and "does not allow moves to choose ciphers" in refused["message"]
 
@@ -253,9 +179,9 @@ def test_keys_are_never_written_to_a_file(endpoints, keys, tmp_path):
     """No file that the endpoint holds open has a name, and no argument holds a key."""
     source, target = disk(tmp_path / "source", MIB, 1), empty(tmp_path / "target", MIB)
     receiver = endpoints(requests(keys, [source], [target], lanes=1)[1])
-    receiver.event()
+    receiver.until("listening")
     process = f"/proc/{receiver.process.pid}"
-    wait_for_lanes(receiver.process.pid, 1)  # by then it opens and closes nothing any more
+    wait_for_lanes(receiver.process.pid, 0)  # by then it opens and closes nothing any more
     links = [open_file(f"{process}/fd/{number}") for number in os.listdir(f"{process}/fd")]
     named = {link for link in links if link.startswith("/") and not link.startswith(("/memfd:", "/proc/"))}  # what is in /proc is on no disk
     assert named <= {target}

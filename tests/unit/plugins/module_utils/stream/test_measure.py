@@ -91,7 +91,7 @@ def test_the_endpoint_measures_tools(endpoints, tmp_path):
 def test_the_line_carries_what_is_sent(endpoints, keys, encrypted):
     ends = [key._asdict() if encrypted else {} for key in keys]
     sink = endpoints({**LINE, **ends[1], "command": "sink", "port": 0})
-    flood = endpoints({**LINE, **ends[0], "command": "flood", "port": sink.event()["port"]})
+    flood = endpoints({**LINE, **ends[0], "command": "flood", "port": sink.until("listening")["port"]})
     sent, received = flood.last(), sink.last()
     assert (sent["event"], received["event"]) == ("finished", "finished"), (sent, received)
     assert sent["rate"] > 0 and received["bytes"] >= 2 * MIB and received["bytes"] % MIB == 0
@@ -99,7 +99,7 @@ def test_the_line_carries_what_is_sent(endpoints, keys, encrypted):
 
 def test_a_stranger_on_the_bare_line_is_turned_away(endpoints):
     sink = endpoints({**LINE, "lanes": 1, "command": "sink", "port": 0})
-    port = sink.event()["port"]
+    port = sink.until("listening")["port"]
     with socket.create_connection(("127.0.0.1", port), timeout=10) as stranger:
         stranger.sendall(frames.pack_hello("fedcba9876543210", 0, 1))
         assert stranger.recv(1) == b""

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""SSH against small servers on loopback, made with paramiko's own server side."""
+"""The carrier for controllers without OpenSSH and for passwords, against small servers on loopback made with paramiko's own server side."""
 
 from __future__ import annotations
 
@@ -22,12 +22,17 @@ import pytest
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import (
     AuthenticationFailed,
     ConnectionFailed,
+    GanetiError,
     HostKeyUnknown,
     InvalidInput,
 )
 from ansible_collections.ganeti.cluster.plugins.module_utils.api import ssh as ssh_module
+from ansible_collections.ganeti.cluster.plugins.module_utils.api import ssh_paramiko
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh import SshHost, luxi_over_ssh
-from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh_login import fingerprint
+from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh_paramiko import expand, fingerprint, jump
+from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh_settings import Answer
+
+from .sshd import USER, Sshd, make_key, sign
 
 PASSWORD = "correct horse"
 HOST_KEY = paramiko.RSAKey.generate(2048)
@@ -150,15 +155,14 @@ def fixture_server() -> Iterator[Loopback]:
 
 
 @pytest.fixture(name="options")
-def fixture_options(server: Loopback, tmp_path: Path) -> dict[str, Any]:
+def fixture_options(server: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.setattr(ssh_module.shutil, "which", lambda _name: None)
     USER_KEY.write_private_key_file(str(tmp_path / "id"))
-    (tmp_path / "config").write_text("")
     (tmp_path / "known_hosts").write_text(f"[127.0.0.1]:{server.port} {HOST_KEY.get_name()} {HOST_KEY.get_base64()}\n")
     return {
         "port": server.port,
         "private_key_file": str(tmp_path / "id"),
         "known_hosts_file": str(tmp_path / "known_hosts"),
-        "config_file": str(tmp_path / "config"),
         "agent": False,
     }
 
@@ -201,7 +205,7 @@ def test_a_lost_connection_is_made_anew(server: Loopback, options: dict[str, Any
         host.run(["true"])
         for transport in server.transports:
             transport.close()
-        host._opened[-1].join(5)
+        host._carrier._transport.join(5)  # type: ignore[union-attr]
         assert host.run(["true"])[0] == 0
         assert len(server.transports) == 2
 
@@ -276,37 +280,11 @@ def test_a_name_that_does_not_resolve_falls_back_but_keeps_its_key(server: Loopb
         assert host.run(["true"])[0] == 0
 
 
-def test_through_jump_hosts_and_a_proxy_command(server: Loopback, options: dict[str, Any], tmp_path: Path) -> None:
-    second = Loopback()
-    try:
-        Path(options["known_hosts_file"]).write_text(
-            _known_as("j1", server.port) + _known_as("j2", second.port) + _known_as("127.0.0.1", server.port) + _known_as("p1", server.port)
-        )
-        python = "import socket,sys,threading,os; s=socket.create_connection((sys.argv[1],int(sys.argv[2])))\n"
-        relay = tmp_path / "relay.py"
-        relay.write_text(
-            python
-            + "threading.Thread(target=lambda: [os.write(1, d) for d in iter(lambda: s.recv(65536), b'')], daemon=True).start()\n"
-            + "[s.sendall(d) for d in iter(lambda: os.read(0, 65536), b'')]\n"
-        )
-        (tmp_path / "config").write_text(
-            f"Host 127.0.0.1\n ProxyJump root@j1:{server.port},root@j2:{second.port}\n"
-            f"Host j1 j2 p1\n HostName 127.0.0.1\nHost p1\n ProxyCommand python3 {relay} %h %p\n"
-        )
-        with SshHost("127.0.0.1", options) as host:
-            assert host.run(["echo", "far"])[1] == b"far\n"
-            assert len(host._opened) == 3
-        with SshHost("p1", options) as host:
-            assert host.run(["echo", "piped"])[1] == b"piped\n"
-    finally:
-        second.close()
-
-
 def test_nobody_there(options: dict[str, Any]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     with (
-        pytest.raises(ConnectionFailed, match=f"127.0.0.1 cannot be reached on port {port}: Connection refused"),
+        pytest.raises(ConnectionFailed, match=f"127.0.0.1 cannot be reached by SSH on 127.0.0.1 port {port}: Connection refused"),
         SshHost("127.0.0.1", {**options, "port": port}) as host,
     ):
         host.connect()
@@ -341,3 +319,64 @@ def test_luxi_through_ssh_that_does_not_answer(
         (tmp_path / "ssconf").write_text(master + "\n")
     with pytest.raises(ConnectionFailed, match=message), luxi_over_ssh(SshHost("127.0.0.1", options)) as cluster:
         cluster.info()
+
+
+def test_a_configuration_needs_openssh(options: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("")
+    with (
+        pytest.raises(InvalidInput, match="needs OpenSSH, which is missing"),
+        SshHost("127.0.0.1", {**options, "config_file": str(tmp_path / "config")}) as host,
+    ):
+        host.connect()
+
+
+def test_without_either_library_it_says_which_is_needed(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ssh_paramiko, "HAS_PARAMIKO", False)
+    with pytest.raises(GanetiError, match="there is no OpenSSH here, .* pip install paramiko"), SshHost("127.0.0.1", options) as host:
+        host.connect()
+
+
+def test_a_certificate_beside_a_key(tmp_path: Path) -> None:
+    authority, key = make_key(tmp_path / "authority"), make_key(tmp_path / "certified")
+    sign(authority, key, "root")
+    answer = Answer("a1", "a1", 22, "root", None, (), (str(key),), None, None)
+    found = list(ssh_paramiko._Keys(answer, ssh_module.Options(agent=False)))
+    assert [label for label, _key in found] == [f"the certificate {key}-cert.pub", f"the key {key}"]
+    assert [one.public_blob is not None for _label, one in found] == [True, False]
+
+
+WITH = Answer("a1", "192.0.2.1", 2222, "joe", None, ("/k",), (), "j1:22,joe@j2:23", "nc %h %p")
+
+
+def test_the_way_through_jump_hosts_is_openssh_s() -> None:
+    assert jump("/usr/bin/ssh", "/c", WITH) == ["/usr/bin/ssh", "-F", "/c", "-J", "j1:22", "-W", "[192.0.2.1]:2222", "--", "ssh://joe@j2:23"]
+    assert jump("/usr/bin/ssh", "/c", WITH._replace(proxy_jump="ssh://j"))[3:] == ["-W", "[192.0.2.1]:2222", "--", "ssh://j"]
+
+
+def test_tokens_of_a_proxy_command() -> None:
+    assert expand(WITH, "nc -x %n %h %p -l %r 100%% | cat") == "nc -x a1 192.0.2.1 2222 -l joe 100% | cat"
+    with pytest.raises(InvalidInput, match="The ProxyCommand for a1 has %C, which cannot be had together with a password"):
+        expand(WITH, "nc %C")
+
+
+def test_a_password_goes_to_the_host_alone_through_openssh_s_jump(
+    server: Loopback, sshd: Sshd, user_key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, known = tmp_path / "config", tmp_path / "known_hosts"
+    config.write_text(
+        f"Host far piped\n HostName 127.0.0.1\n IdentityFile /nowhere\nHost far\n ProxyJump {USER}@near\n"
+        f"Host near\n HostName 127.0.0.1\n Port {sshd.port}\n IdentityFile {user_key}\nHost piped\n ProxyCommand ssh -F {tmp_path}/other -W %h:%p near | cat\n"
+    )
+    (tmp_path / "other").write_text(f"UserKnownHostsFile {known}\n{config.read_text()}")
+    known.write_text(_known_as("127.0.0.1", server.port) + sshd.known_as("127.0.0.1"))
+    options = {"config_file": str(config), "known_hosts_file": str(known), "port": server.port, "agent": False}
+    for name in ("far", "piped"):
+        with SshHost(name, {**options, "password": PASSWORD}) as host:
+            assert host.run(["echo", name])[1] == f"{name}\n".encode()
+        with pytest.raises(AuthenticationFailed, match="with the password"), SshHost(name, {**options, "password": "wrong"}) as host:
+            host.connect()
+    log = (sshd.directory / "log").read_text()
+    assert "Accepted publickey" in log and "password" not in log
+    known.write_text(_known_as("127.0.0.1", server.port))
+    with pytest.raises(ConnectionFailed), SshHost("far", {**options, "password": PASSWORD}) as host:
+        host.connect()

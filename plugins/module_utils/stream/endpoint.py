@@ -16,6 +16,7 @@ from . import measure, probe, tls
 from .control import Controller
 from .disks import Disk
 from .errors import EndpointError
+from .lanes import broken, sentence
 from .line import LinePlan, flood, sink
 from .receiver import ReceivePlan, receive
 from .sample import read_sample
@@ -24,18 +25,34 @@ from .sender import SendPlan, send
 Request = t.Mapping[str, t.Any]
 
 
+def _identity(request: Request) -> tls.Identity:
+    return tls.Identity(request["certificate"], request["key"], request["ca"])
+
+
 def _plan(request: Request, *names: str) -> t.Dict[str, t.Any]:
     """What both ends have to know, and *names* of the request beside it."""
     return {
-        "disks": tuple(Disk(path, size) for path, size in request["disks"]),
-        "identity": tls.Identity(request["certificate"], request["key"], request["ca"]),
+        "identity": _identity(request),
         "ciphers": tuple(request.get("ciphers", ())),
-        **{name: request[name] for name in ("move_id", "address", "port", "lanes", "tool", "checksum") + names},
+        **{name: request[name] for name in ("move_id", "address", *names)},
     }
 
 
+def _send(request: Request) -> SendPlan:
+    return SendPlan(sizes=tuple(request["sizes"]), **_plan(request, "lanes", "tool", "checksum"))
+
+
+def _receive(request: Request) -> ReceivePlan:
+    disks = tuple(Disk(path, size) for path, size in request["disks"])
+    return ReceivePlan(disks=disks, **_plan(request, "port", "lanes", "tool", "checksum", "readback"))
+
+
+def _way(request: Request) -> probe.WayPlan:
+    return probe.WayPlan(**_plan(request, "port", "seconds"))
+
+
 def _line(request: Request) -> LinePlan:
-    identity = tls.Identity(request["certificate"], request["key"], request["ca"]) if "key" in request else None
+    identity = _identity(request) if "key" in request else None
     names = ("move_id", "address", "port", "lanes", "seconds")
     return LinePlan(identity=identity, ciphers=tuple(request.get("ciphers", ())), **{name: request[name] for name in names})
 
@@ -47,14 +64,14 @@ def _measure(request: Request) -> t.Dict[str, t.Any]:
 
 
 COMMANDS: t.Mapping[str, t.Callable[[Request, Controller], t.Dict[str, t.Any]]] = {
-    "send": lambda request, controller: send(SendPlan(**_plan(request)), controller),
-    "receive": lambda request, controller: receive(ReceivePlan(**_plan(request, "readback")), controller),
+    "send": lambda request, controller: send(_send(request), controller),
+    "receive": lambda request, controller: receive(_receive(request), controller),
     "examine": lambda request, controller: probe.examine(request),
-    "listen": lambda request, controller: probe.listen(request["address"], request["port"], controller),
+    "listen": lambda request, controller: probe.listen(_way(request), controller),
     "measure": lambda request, controller: _measure(request),
     "flood": lambda request, controller: flood(_line(request), controller),
     "sink": lambda request, controller: sink(_line(request), controller),
-    "connect": lambda request, controller: probe.connect(request["address"], request["port"]),
+    "connect": lambda request, controller: probe.connect(_way(request), controller),
 }
 
 
@@ -68,10 +85,9 @@ def main() -> int:
         request = json.loads(line)
         controller.say("finished", **COMMANDS[request["command"]](request, controller))
     except EndpointError as error:
-        controller.say("failed", message=str(error), secondary=error.secondary)
+        controller.say("failed", message=str(error), secondary=error.secondary, clock=error.clock)
+        return 1
+    except OSError as error:
+        controller.say("failed", message=sentence(error), secondary=broken(error), clock=None)
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,0 +1,61 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The module as real Ansible runs it, up to a refusal that needs no cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.ganeti.cluster.plugins.action import instance_move
+from ansible_collections.ganeti.cluster.plugins.module_utils.move.progress import Progress
+
+ROOT = Path(__file__).resolve().parents[4]
+ARGUMENTS = {"name": "No Host Name", "source": {"address": "a1.example.com"}, "destination": {"address": "b1.example.com"}}
+REFUSAL = "name is 'no host name', which is not a host name: use letters, digits, dashes, underscores and dots, 255 of them at most."
+
+
+@pytest.fixture
+def ansible(tmp_path):
+    """Runs the module on this machine with further options; what Ansible prints."""
+    place = tmp_path / "collections/ansible_collections/ganeti"
+    place.mkdir(parents=True)
+    (place / "cluster").symlink_to(ROOT)
+
+    def run(*options):
+        command = [str(Path(sys.executable).parent / "ansible"), "localhost", "-m", "ganeti.cluster.instance_move", "-a", json.dumps(ARGUMENTS), *options]
+        places = {f"ANSIBLE_{name}": str(tmp_path / name) for name in ("REMOTE_TMP", "LOCAL_TEMP", "ASYNC_DIR")}
+        variables = {**os.environ, **places, "ANSIBLE_COLLECTIONS_PATH": str(tmp_path / "collections"), "ANSIBLE_NOCOLOR": "1"}
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 2, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    return run
+
+
+def test_it_runs_asynchronously(ansible):
+    """The longest task of all, which nobody wants to hold a connection for."""
+    said = ansible("-B", "60", "-P", "1")
+    assert REFUSAL in said and "ansible_job_id" in said
+
+
+@pytest.mark.parametrize("length", [8, 200])
+def test_a_long_directory_for_temporary_files_does_no_harm(tmp_path, monkeypatch, length):
+    """A socket's path is limited to 107 bytes; it is another directory's then, and nothing is left in either."""
+    place = tmp_path / ("x" * length)
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    with instance_move._directory() as directory, instance_move._Listener(f"{directory}/progress", "web") as listener:
+        assert os.stat(directory).st_mode & 0o077 == 0
+        progress = Progress(listener.path)
+        progress.phase("preflight")
+        progress.close()
+    assert not os.path.exists(directory) and not os.listdir(place)

@@ -1,0 +1,65 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is asked of a cluster, and what its answers mean."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.ganeti.cluster.plugins.module_utils.move import facts, measure, survey
+from ansible_collections.ganeti.cluster.plugins.module_utils.stream.tools import NONE
+
+from .samples import source
+
+MIB = 1024 * 1024
+OSES = [{"name": "debian", "variants": ["default"], "valid": True}, {"name": "broken", "variants": [], "valid": False}]
+
+
+class Answering:
+    """A cluster that answers each kind of question with the same rows, and remembers what it was asked."""
+
+    def __init__(self, transport, **rows):
+        self.transport = transport
+        self.asked = []
+        self._rows = rows
+
+    def query(self, what, fields, qfilter=None):
+        self.asked.append((what, tuple(fields), qfilter))
+        return [{field: row.get(field) for field in fields} for row in self._rows[what]]
+
+
+@pytest.mark.parametrize("transport", ["luxi", "ssh"])
+def test_an_os_that_is_not_valid_everywhere_is_none(transport):
+    assert facts.oses(Answering(transport, os=OSES)) == {"debian", "debian+default"}
+
+
+def test_rapi_is_asked_for_what_it_tells():
+    """It lists valid ones only, and has no field for it."""
+    cluster = Answering("rapi", os=OSES[:1])
+    assert facts.oses(cluster) == {"debian", "debian+default"} and cluster.asked == [("os", ("name", "variants"), None)]
+    assert facts.providers(cluster) is None
+
+
+def test_an_instance_is_not_asked_for_by_a_name_that_ganeti_completes():
+    """Where the name alone is asked for, luxid answers with an error if it is the beginning of several."""
+    cluster = Answering("luxi", instance=[])
+    assert facts.instance(cluster, "web") is None
+    assert cluster.asked[0][2] == ["&", ["=", "name", "web"]]
+
+
+@pytest.mark.parametrize(
+    ("data", "speed", "wanted"),
+    [
+        (None, None, {"tool": NONE}),
+        (None, 100.0, {"tool": NONE}),
+        (100 * MIB + 1, None, {"tool": NONE, "MiB": 101}),
+        (1000 * MIB, 100.0, {"tool": NONE, "MiB": 1000, "expected_seconds": 10}),
+        (0, 100.0, {"tool": NONE, "MiB": 0, "expected_seconds": 1}),
+    ],
+)
+def test_what_is_known_about_the_copy(data, speed, wanted):
+    found = survey.Survey(source(), "b2", measure.Choice(NONE, None, speed), None, {}, ("Something.",), data)
+    assert found.how == wanted
+    assert found.shown == {"compress": NONE, "warnings": ["Something."]}
