@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import enum
-import re
 import typing as t
 
 from ..api import Cluster, jobs
@@ -21,9 +20,6 @@ _INSTANCE_FIELDS = (
 _NODE_FIELDS = ("name", "uuid", "pip", "sip", "offline", "drained", "vm_capable", "mfree", "dfree")
 
 _LOCK_TIMEOUT = 60.0
-
-
-_SUMMARY = re.compile(r"[A-Z_]+\(([^()]+)\)\Z")
 
 
 class Running(enum.Enum):
@@ -232,11 +228,16 @@ def tagged(cluster: Cluster) -> t.Tuple[t.Dict[str, t.Sequence[str]], t.Dict[str
 def unfinished_jobs(cluster: Cluster, concerns: t.Callable[[str], bool]) -> t.List[str]:
     """The jobs that have not come to their end and name an instance that *concerns* us, in words."""
     unfinished = ["|"] + [["=", "status", status] for status in ("queued", "waiting", "canceling", "running")]
-    rows = cluster.query("job", ["id", "summary"], unfinished)
-    return [f"{row['id']} ({', '.join(row['summary'])})" for row in rows if any(map(concerns, _subjects(row["summary"] or ())))]
+    rows = cluster.query("job", ["id", "summary", "ops"], unfinished)
+    return [f"{row['id']} ({', '.join(row['summary'] or ())})" for row in rows if any(concerns(name) for op in row["ops"] or () for name in subjects(op))]
 
 
-def _subjects(summary: t.Iterable[str]) -> t.Iterator[str]:
-    """The names in a job's summary, as ["INSTANCE_STARTUP(web)"]."""
-    for match in filter(None, map(_SUMMARY.match, summary)):
-        yield match[1]
+def subjects(op: t.Mapping[str, t.Any]) -> t.Iterator[str]:
+    """The names of instances in an opcode. A job's summary does not do: it has no name for opcodes about tags."""
+    named = [op.get("instance_name"), op.get("new_name"), op.get("name") if op.get("kind", "instance") == "instance" else None]
+    several = op.get("instances")
+    for each in named + (several if isinstance(several, list) else []):
+        if isinstance(each, str):
+            yield each
+        elif isinstance(each, dict):  # opcodes in an opcode, as in OP_INSTANCE_MULTI_ALLOC
+            yield from subjects(each)

@@ -63,3 +63,25 @@ def test_what_is_known_about_the_copy(data, speed, wanted):
     found = survey.Survey(source(), "b2", measure.Choice(NONE, None, speed), None, {}, ("Something.",), data)
     assert found.how == wanted
     assert found.shown == {"compress": NONE, "warnings": ["Something."]}
+
+
+TAGGING = {"OP_ID": "OP_TAGS_DEL", "kind": "instance", "name": "web.example.com", "tags": ["x"]}
+
+
+@pytest.mark.parametrize(
+    ("op", "names"),
+    [
+        (TAGGING, ["web.example.com"]),  # whose summary is no more than "TAGS_DEL"
+        ({**TAGGING, "kind": "node"}, []),
+        ({"OP_ID": "OP_INSTANCE_STARTUP", "instance_name": "web"}, ["web"]),
+        ({"OP_ID": "OP_INSTANCE_RENAME", "instance_name": "a", "new_name": "web"}, ["a", "web"]),
+        ({"OP_ID": "OP_INSTANCE_MULTI_ALLOC", "instances": [{"OP_ID": "OP_INSTANCE_CREATE", "instance_name": "web"}]}, ["web"]),
+        ({"OP_ID": "OP_INSTANCE_QUERY_DATA", "instances": ["web", "mail"]}, ["web", "mail"]),
+        ({"OP_ID": "OP_CLUSTER_VERIFY", "group_name": "default"}, []),
+    ],
+)
+def test_what_a_job_is_about_its_opcodes_tell(op, names):
+    assert list(facts.subjects(op)) == names
+    rows = [{"id": 3, "summary": ["SOMETHING"], "ops": [op]}]
+    asked = facts.unfinished_jobs(Answering("luxi", job=rows), lambda name: name.startswith("web"))
+    assert asked == (["3 (SOMETHING)"] if any(name.startswith("web") for name in names) else [])
