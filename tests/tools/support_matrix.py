@@ -2,7 +2,7 @@
 
 `support_matrix.py [--check] RESULTS`, where RESULTS is the file that pytest wrote (--junit-xml). Tests note what they ran on as properties named `ran`:
 `move source=3.0 destination=3.1 hypervisor=kvm from=file to=ext`. Only tests that passed count. With --check nothing is written, and a line of README
-that this run has not seen is an error; a line that README lacks is only told.
+that this run has not seen is an error, and so is a table or the word on what was not run that README lacks; a single line that it lacks is only told.
 """
 
 from __future__ import annotations
@@ -73,7 +73,11 @@ def main() -> int:
         print(f"support_matrix: README claims what this run did not see: {line} (in {table})")
     for table, line in sorted(proven - claimed):
         print(f"support_matrix: README could tell, too: {line} (in {table}); run {Path(__file__).name} {results}")
-    return 1 if unproven else 0
+    missing = [title for what, title in TITLES.items() if not any(table.startswith(f"| {title}: ") for table, _line in claimed)]
+    missing += ["what was not run"] * (not set(NOT_RUN) <= set(written.splitlines()))
+    for part in missing:
+        print(f"support_matrix: README does not tell this: {part}; run {Path(__file__).name} {results}")
+    return 1 if unproven or missing else 0
 
 
 def in_tables(text: t.Iterable[str]) -> t.Set[t.Tuple[str, str]]:

@@ -64,6 +64,14 @@ def source_has_its_name(scene: Scene, case: Case) -> str:
     return f"{_at_source(scene, case)} is the source of the move and runs under this name: shut it down, and run the same task again."
 
 
+def source_answers(scene: Scene, case: Case) -> str:
+    """A source that is kept is on a node that answers, so that its disks can be let go."""
+    source = scene.source
+    if source is None or case.source_after == "removed" or source.running is not Running.UNKNOWN or source.node_given_up:
+        return ""
+    return f"The move is committed. {silent(source, _at_source(scene, case), case.source_cluster, 'Run the same task again when it does, to finish it.')}"
+
+
 def source_removable(scene: Scene, case: Case) -> str:
     """What is to be removed is known not to run."""
     source = scene.source

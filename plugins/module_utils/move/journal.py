@@ -25,12 +25,16 @@ class Journal:
     """A file per instance and pair of clusters. Holds names, times and steps; never a secret."""
 
     def __init__(self, directory: str, source_cluster: str, name: str, destination_cluster: str) -> None:
-        os.makedirs(directory, mode=0o700, exist_ok=True)
         self.path = os.path.join(directory, f"{source_cluster}--{name}--{destination_cluster}.json")
+        self.problem: t.Optional[str] = None
+        """Why the record is not complete, if it is not: it is for people, and no move ends for it."""
         try:
+            os.makedirs(directory, mode=0o700, exist_ok=True)
             self._lock = _locked(self.path + _LOCK)
         except BlockingIOError as error:
             raise GanetiError(f"Another run is moving {name} from {source_cluster} to {destination_cluster} right now: wait for it.") from error
+        except OSError as error:
+            raise GanetiError(f"The record of the move cannot be kept in {directory}: {error.strerror or error}. Set journal_directory.") from error
         tidy(directory, time.time())
         self._entries: t.List[t.Dict[str, t.Any]] = self._earlier()
 
@@ -40,8 +44,14 @@ class Journal:
         self.add("begin", move_id=move_id)
 
     def add(self, step: str, **fields: t.Any) -> None:
-        """Record a step, on stable storage before this returns."""
+        """Record a step, on stable storage before this returns; where that cannot be, ``problem`` says why."""
         self._entries.append({"time": round(time.time(), 3), "step": step, **fields})
+        try:
+            self._write()
+        except OSError as error:
+            self.problem = f"The record of the move in {self.path} is not complete: {error.strerror or error}."
+
+    def _write(self) -> None:
         temporary = f"{self.path}.{os.getpid()}"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
@@ -55,7 +65,7 @@ class Journal:
         try:
             with open(self.path, encoding="utf-8") as stream:
                 found = json.load(stream)
-        except (FileNotFoundError, ValueError):
+        except (OSError, ValueError):
             return []
         return found if isinstance(found, list) else []
 
@@ -78,10 +88,10 @@ def tidy(directory: str, now: float) -> t.List[str]:
         try:
             os.unlink(path)
             removed.append(path)
+            os.unlink(path + _LOCK)  # while it is held: who has opened it before sees that it is not the one of that name any more
         except OSError:
             continue
         finally:
-            os.unlink(path + _LOCK)  # while it is held: who has opened it before sees that it is not the one of that name any more
             os.close(lock)
     return removed
 

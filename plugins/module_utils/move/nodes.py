@@ -53,7 +53,11 @@ class Endpoint:
         self._writing = threading.Lock()
         suites = [name for name in request.get("ciphers", ()) if self._command in _ENCRYPTED and is_suite(name)]
         self._process: SshProcess = host.popen([*_PYTHON, *suites])
-        self._write(bundle.bundle() + _line(request))
+        try:
+            self._write(bundle.bundle() + _line(request))
+        except BaseException:
+            self._process.kill()  # nobody else knows of it
+            raise
         threading.Thread(target=self._read, daemon=True).start()
 
     def beat(self) -> None:

@@ -64,6 +64,8 @@ def changes(before: Source, after: Source) -> t.List[str]:
     found = [f"{name} was changed while it was being moved: {what} was {was!r} and is {now!r} now." for what, was, now in pairs if was != now]
     if before.private != after.private:  # never to be shown
         found.append(f"{name} was changed while it was being moved: its private OS parameters are others now.")
+    if before.disk_params != after.disk_params:
+        found.append(f"{name} was changed while it was being moved: the parameters of its disks are others now.")
     return found
 
 

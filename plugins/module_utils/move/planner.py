@@ -155,6 +155,8 @@ def plan(view: View, memory: Memory, case: Case) -> t.Tuple[Memory, Scene, t.Uni
     scene = recognise(view, case, memory.mine if memory.begun else "", bool(memory.failure))
     if view.jobs:
         return memory, scene, _refuse(memory, guards.unfinished(view.jobs))
+    if scene.state is State.MOVED and memory.begun and not memory.failure and memory.action == "none":
+        memory = memory._replace(action="move")  # whose last answers were lost
     if view.source is not None and memory.about and view.source.uuid != memory.about:
         return memory, scene, _replaced(memory, case)
     if scene.state is State.STRANGE and memory.begun and not memory.failure:
@@ -249,13 +251,13 @@ def _refuse(memory: Memory, why: str) -> End:
 GUARDS: t.Mapping[Step, t.Tuple[guards.Guard, ...]] = {
     Step.SURVEY: (),
     Step.BEGIN: (),
-    Step.PREPARE: (guards.source_ready,),
+    Step.PREPARE: (guards.source_ready, guards.copy_unused),
     Step.STOP: (guards.source_ready, guards.copy_unused),
     Step.COPY: (guards.source_fenced, guards.copy_unused),
     Step.RELEASE: (guards.source_fenced, guards.copy_unused),
     Step.RESUME: (guards.source_fenced, guards.copy_stopped),
     Step.COMMIT: (guards.source_fenced, guards.copy_has_its_name),
-    Step.TIDY: (guards.copy_answers, guards.source_removable),
+    Step.TIDY: (guards.copy_answers, guards.source_answers, guards.source_removable),
     Step.TAKE_BACK: (guards.copy_stopped,),
     Step.REMOVE: (guards.source_known, guards.copy_stopped),
     Step.RESTORE: (guards.source_known, guards.source_has_its_name),

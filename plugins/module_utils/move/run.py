@@ -85,6 +85,7 @@ class _NoJournal(Journal):
 
     def __init__(self) -> None:
         self._entries = []
+        self.problem = None
 
     def add(self, step: str, **fields: t.Any) -> None:
         """Record nothing."""
@@ -219,7 +220,9 @@ class _Run:
         found = t.cast(Survey, self._steps.found)
         self._steps.result["seconds"] = round(time.monotonic() - self._begun, 3)
         change = self._difference(found, t.cast(t.Optional[str], self._steps.result.get("node")))
-        return _result(change, action="move", move_id=self._memory.mine, **{**found.shown, **self._steps.result})
+        shown = dict(found.shown)
+        shown["warnings"] = [*shown["warnings"], *([self._journal.problem] if self._journal.problem else [])]
+        return _result(change, action="move", move_id=self._memory.mine, **{**shown, **self._steps.result})
 
     def _difference(self, found: Survey, node: t.Optional[str]) -> Difference:
         return difference(found, self._session, self._steps.options, node)

@@ -114,8 +114,7 @@ class Session:
         """What only the configuration of the source's master tells of *instance*, read over SSH; None where only RAPI is used."""
         if self.source.cluster.transport == "rapi":
             return None
-        with SshHost(self.source.cluster.address, self.source.options.get("ssh") or {}) as master:
-            status, output, error = master.run(["cat", configuration.PATH])
+        status, output, error = self.master().run(["cat", configuration.PATH])
         if status:
             raise GanetiError(f"Cannot read {configuration.PATH} on {self.source.cluster.address}: {error.decode('utf-8', 'replace').strip()}")
         try:

@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 import time
+import traceback
 import typing as t
 
 from .._errors import ConnectionFailed, GanetiError, JobTimeout, LeaseLost, LeaseTaken, StreamFailed
 from ..api.ssh import SshHost
-from . import changes, facts, plan
+from . import changes, facts, guards, plan
 from .changes import Job, Work
 from .journal import Journal
 from .lease import Lease
@@ -92,6 +93,10 @@ class Steps:
         except GanetiError as error:
             self._journal.add("failed", at=step.value, message=error.message)
             return self.failed(error)
+        except Exception as error:  # a mistake of ours must not leave the instance down: what it leads to is the same
+            message = f"A mistake in this collection ended the step '{step.value}' ({type(error).__name__}: {error}); please report it."
+            self._journal.add("failed", at=step.value, message=message)
+            return self.failed(GanetiError(message, exception=traceback.format_exc()))
         return None
 
     def failed(self, error: GanetiError) -> Failed:
@@ -121,11 +126,28 @@ class Steps:
 
     def _compare_source(self, scene: Scene, disks: t.Optional[t.Tuple[facts.InstanceDisk, ...]] = None) -> None:
         """Raise GanetiError where the source is not what it was at the preflight, its *disks* as they were read now."""
-        before = t.cast(Survey, self.found).source
-        after = before._replace(instance=t.cast(facts.Instance, scene.source), disks=before.disks if disks is None else disks)
+        before, instance = t.cast(Survey, self.found).source, t.cast(facts.Instance, scene.source)
+        after = before._replace(instance=instance)
+        if disks is not None:
+            after = after._replace(disks=disks, **self._hidden(before, instance))
         found = plan.changes(before, after)
         if found:
             raise GanetiError(" ".join(found))
+
+    def _hidden(self, before: plan.Source, instance: facts.Instance) -> t.Dict[str, t.Any]:
+        """What only the configuration tells, read again; nothing where it could not be read the first time, or the user gave it."""
+        hidden = self._session.hidden(instance)
+        if hidden is None:
+            return {}
+        private = before.private if self.options.osparams_private else dict(hidden.private)
+        return {"private": private, "disk_params": hidden.disk_params}
+
+    def _held(self) -> None:
+        """Make sure of the lease, as before a job; raise _Unsent where it is not held."""
+        try:
+            hold(self._lease)
+        except (LeaseLost, LeaseTaken) as error:
+            raise _Unsent(error.message) from error
 
     def _work(self, step: Step) -> Work:
         creation = None
@@ -184,24 +206,32 @@ class Steps:
             self._compare_source(scene, facts.described_disks(results[0][index][source.name]))
             if found.source.disks:
                 self._paths[True] = _paths(results[0][-1])
-        if step in (Step.RELEASE, Step.RESUME) and self._stopped_at is not None:
-            self.result["downtime_seconds"] = round(time.monotonic() - self._stopped_at, 3)
-        if step is Step.TIDY and scene.source is not None and self.options.source_after == "fenced":
+        if step in (Step.RELEASE, Step.RESUME, Step.COMMIT) and scene.marks.get("source") == "up" and guards.wants_start(scene, self._case):
+            self._note_downtime()
+        if step in (Step.COMMIT, Step.TIDY) and scene.source is not None and self.options.source_after == "fenced":
             self.result["source_name"] = scene.source.name
         if scene.copy is not None and step not in UNDOING:
             self.result["node"] = scene.copy.node
 
+    def _note_downtime(self) -> None:
+        """From the stop to the start, or, where the answer of that was lost, to what came next."""
+        if self._stopped_at is not None:
+            self.result.setdefault("downtime_seconds", round(time.monotonic() - self._stopped_at, 3))
+
     def _prepare(self, scene: Scene) -> None:
         """Do all that can be done for the copy while the source still runs."""
         found, made = t.cast(Survey, self.found), t.cast(facts.Instance, scene.copy)
+        node = found.destination_nodes.get(made.node) or facts.nodes(self._session.destination.cluster).get(made.node)
+        if node is None:
+            raise GanetiError(f"{self._session.destination.name} made {made.name} on the node {made.node}, and does not list that: run the same task again.")
         if made.node != found.node:
-            problems = check_nodes(self._session, self.options, found.source, found.source_node, found.destination_nodes[made.node])
+            problems = check_nodes(self._session, self.options, found.source, found.source_node, node)
             if problems:
                 raise GanetiError(" ".join(problems))
         if not found.source.disks:
             return
         sides: t.Tuple[Side, Side] = (self._session.source, self._session.destination)
-        nodes = found.source_node, found.destination_nodes[made.node]
+        nodes = found.source_node, node
         hosts: t.List[SshHost] = [self._session.host(side, node) for side, node in zip(sides, nodes)]
         self._lanes = lanes(self.options.lanes, hosts)
         copy = Copy(
@@ -216,6 +246,7 @@ class Steps:
             sizes=[disk.bytes for disk in found.source.disks],
             targets=self._paths[False],
         )
+        self._held()  # what follows empties the copy's disks
         self._transfer = Transfer(self._progress, self.options.stall_timeout)
         self._transfer.prepare(hosts[1], hosts[0], copy)
 
@@ -232,6 +263,7 @@ class Steps:
             return
         begun = time.monotonic()
         sizes = [disk.bytes for disk in found.source.disks]
+        self._held()
         with self._transfer:
             sent, received = self._transfer.run(self._paths[True])
         compare(sent["digests"], received["digests"], len(sizes))
@@ -244,6 +276,14 @@ class Steps:
             tls=[dict(zip(("version", "cipher", "bits"), agreed)) for agreed in sent["tls"]],
             copy_seconds=round(time.monotonic() - begun, 3),
         )
+
+
+def hold(lease: Lease) -> None:
+    """Make sure that *lease* is held now; raise LeaseLost or LeaseTaken where it is not."""
+    lease.check()
+    # What was asked before this process slept is not worth anything any more.
+    while not lease.fresh:
+        lease.check()
 
 
 class _Running:
@@ -277,10 +317,7 @@ class _Running:
         return results
 
     def _submit(self) -> None:
-        self._lease.check()
-        # What was asked before this process slept is not worth anything any more.
-        while not self._lease.fresh:
-            self._lease.check()
+        hold(self._lease)
         self._job_id = self._session.submit(self._side, self._batches.pop(0))
 
     def _wait(self) -> t.List[t.Any]:

@@ -14,6 +14,7 @@ import pytest
 
 SCRIPT = Path(__file__).resolve().parents[2] / "tools/support_matrix.py"
 CASE = '<testcase name="{}"><properties><property name="ran" value="{}"/></properties>{}</testcase>'
+REST = [CASE.format("s", "storage release=3.0 backend=couchdb", ""), CASE.format("p", "parameters release=3.1", "")]
 MOVE = "move source=3.0 destination=3.1 hypervisor=fake from=file to=ext state=running"
 
 
@@ -35,7 +36,7 @@ def matrix(tmp_path, monkeypatch):
 
 
 def test_what_was_seen_is_written_and_then_holds(matrix):
-    cases = [CASE.format("a", MOVE, ""), CASE.format("b", MOVE, ""), CASE.format("c", "parameters release=3.1", "")]
+    cases = [CASE.format("a", MOVE, ""), CASE.format("b", MOVE, ""), *REST]
     status, text = matrix(*cases)
     assert status == 0 and text.startswith("before\n") and text.endswith("\nafter\n")
     assert text.count("| 3.0 | 3.1 | fake | file | ext | running |") == 1 and "| 3.1 |\n" in text and "`drbd`" in text
@@ -45,9 +46,15 @@ def test_what_was_seen_is_written_and_then_holds(matrix):
 
 @pytest.mark.parametrize("bad", ["failure", "error", "skipped"])
 def test_a_test_that_did_not_pass_proves_nothing(matrix, bad, capsys):
-    text = matrix(CASE.format("a", MOVE, ""), CASE.format("b", "parameters release=3.1", ""))[1]
-    assert matrix(CASE.format("a", MOVE, f"<{bad}/>"), CASE.format("b", "parameters release=3.1", ""), check=True) == (1, text)
+    text = matrix(CASE.format("a", MOVE, ""), *REST)[1]
+    assert matrix(CASE.format("a", MOVE, f"<{bad}/>"), *REST, check=True) == (1, text)
     assert "README claims what this run did not see: | 3.0 | 3.1 | fake | file | ext | running |" in capsys.readouterr().out
+
+
+def test_a_readme_that_tells_nothing_is_not_right(matrix, capsys):
+    assert matrix(CASE.format("a", MOVE, ""), *REST, check=True)[0] == 1
+    said = capsys.readouterr().out
+    assert all(f"README does not tell this: {part}" in said for part in ("Moves", "Storage", "Cluster parameters", "what was not run"))
 
 
 def test_a_fact_without_a_column_is_told(matrix):

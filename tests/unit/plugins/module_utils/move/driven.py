@@ -47,6 +47,8 @@ class Stage:
         self.seen = []
         self.at = None
         self.happens = None
+        self.hidden = None
+        """What the configuration alone tells of the source."""
 
     def event(self, kind, where="", opcodes=(), does=lambda: None):
         """Something a run does: what is to happen at it, happens instead, or before it."""
@@ -210,10 +212,11 @@ def play(stage, monkeypatch):
     monkeypatch.setattr(session, "connect", lambda asked: FakeCluster(stage, asked["address"], asked.get("transport", "ssh")))
     monkeypatch.setattr(session.Session, "master", lambda self: type("Host", (), {"popen": None}))
     monkeypatch.setattr(run, "Lease", lambda _start, node, _instance, words: FakeLease(stage, node, words))
+    monkeypatch.setattr(session.Session, "hidden", lambda self, instance: stage.hidden)
     monkeypatch.setattr(steps, "survey", survey)
     monkeypatch.setattr(steps, "lanes", lambda wanted, hosts: 1)
     monkeypatch.setattr(steps, "Transfer", lambda progress, seconds: FakeTransfer(stage))
-    monkeypatch.setattr(run.Journal, "__init__", lambda self, *where: setattr(self, "_entries", []))
+    monkeypatch.setattr(run.Journal, "__init__", lambda self, *where: self.__dict__.update(_entries=[], problem=None))
     monkeypatch.setattr(run.Journal, "add", lambda self, step, **fields: self._entries.append({"step": step, **fields}))
     monkeypatch.setattr(run.Journal, "close", lambda self: None)
     monkeypatch.setattr("time.sleep", lambda seconds: None)
@@ -238,7 +241,9 @@ def survey(asked, chosen, source, taken, move_id, estimate=False):
     node = chosen.primary_node
     nodes = {node: facts.Node(node, "u", "192.0.2.2", "192.0.2.2", True, None, None)}
     here = facts.Node(source.node, "u", "192.0.2.1", "192.0.2.1", True, None, None)
-    return Survey(Source(source, disks, {}), node, measure.Choice("none", None), here, nodes)
+    hidden = asked.hidden(source)
+    known = Source(source, disks, dict(hidden.private) if hidden else {}, {}, hidden.disk_params if hidden else None)
+    return Survey(known, node, measure.Choice("none", None), here, nodes)
 
 
 def killed(_does):
