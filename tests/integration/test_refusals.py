@@ -134,7 +134,8 @@ def test_a_port_that_cannot_be_reached(lab, instance, refused, untouched, way):
     instance()
     lab.run(way.source, "ip", "route", "add", "unreachable", lab.address(way.destination))
     try:
-        assert f"cannot reach the destination node {way.destination}.lab.example" in refused(data_port=7334, **way.node)
+        message = refused(data_port=7334, **way.node)
+        assert f"as seen on the source node {way.source}.lab.example: Cannot connect" in message and "7334: No route to host" in message
     finally:
         lab.run(way.source, "ip", "route", "del", "unreachable", lab.address(way.destination))
     untouched()
