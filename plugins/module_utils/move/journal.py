@@ -30,7 +30,10 @@ class Journal:
         try:
             self._lock = _locked(self.path + _LOCK)
         except BlockingIOError as error:
-            raise GanetiError(f"Another run is moving {name} from {source_cluster} to {destination_cluster} right now: wait for it.") from error
+            # Not a living one, as that would have the lease: it is stopped, or about to end.
+            raise GanetiError(
+                f"Another run on this controller that has lost its lease still has the journal {self.path}: end it, or set another journal_directory."
+            ) from error
         tidy(directory, time.time())
         self._entries: t.List[t.Dict[str, t.Any]] = self._earlier()
 
