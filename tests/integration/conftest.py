@@ -12,7 +12,7 @@ import typing as t
 
 import pytest
 
-from . import allot
+from . import allot, pristine
 from .databases import Databases, switch
 from .lab import STORAGE, Lab, Site, eventually
 from .moves import Move, Way
@@ -187,7 +187,7 @@ def untouched(lab: Lab, name: str, way: Way) -> t.Callable[[], None]:
 @pytest.fixture(scope="session")
 def site(lab: Lab, request: pytest.FixtureRequest) -> Site:
     """A cluster that the test has for itself."""
-    return Site(lab, request.param)
+    return pristine.untouched(lab, request.param)
 
 
 @pytest.fixture

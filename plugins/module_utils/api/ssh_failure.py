@@ -20,8 +20,8 @@ from .ssh_settings import Answer
 _LONGEST = 300
 _ECHO = re.compile(r"kex_exchange_identification: |ssh_exchange_identification: |banner exchange: |Connection (?:closed|reset) by ")
 """What OpenSSH says because somebody else ended the connection, who may have said why."""
-_NEWS = re.compile(r"debug\d: |Transferred: |Bytes per second: |Authenticated to ")
-"""What it says of connections that work."""
+_NEWS = re.compile(r"debug\d: |Killed by signal |Transferred: |Bytes per second: |Authenticated to ")
+"""What it says of connections that work, and of the one that we end."""
 
 
 class NameUnresolved(ConnectionFailed):

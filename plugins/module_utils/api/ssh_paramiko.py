@@ -20,7 +20,7 @@ import subprocess
 import typing as t
 
 from .._errors import AuthenticationFailed, ConnectionFailed, GanetiError, HostKeyUnknown, InvalidInput
-from .ssh_failure import scan
+from .ssh_failure import explain, last_words, scan
 from .ssh_known_hosts import KnownKey, known_keys
 from .ssh_openssh import Tail
 from .ssh_settings import Answer, Options, Place, ask
@@ -110,6 +110,7 @@ class Connection:
         self._options = options
         self._place = Place(name, options) if program else None
         self._proxy: t.Optional[subprocess.Popen[bytes]] = None
+        self._proxy_said: t.Optional[Tail] = None
         self._transport: t.Any = None
         try:
             self._answer = ask(program, name, options, self._place) if program and self._place else without_openssh(name, options)
@@ -148,7 +149,7 @@ class Connection:
             self._transport.start_client(timeout=patience)
         except (paramiko.SSHException, OSError, EOFError) as error:
             carrier.close()
-            raise ConnectionFailed(f"{answer.name} (port {answer.port}) does not speak SSH with us: {words(error)}.") from error
+            raise self._why_not(words(error)) from error
         check_host_key(answer, _known_hosts(answer, self._options)[0], self._transport.get_remote_server_key(), known)
         authenticate(self._transport, answer, self._options)
         self._transport.set_keepalive(_KEEPALIVE)
@@ -166,9 +167,21 @@ class Connection:
         ours, theirs = socket.socketpair()
         with theirs:
             self._proxy = subprocess.Popen(  # pylint: disable=ansible-bad-function  # there is no module object in here
-                argv, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.DEVNULL, start_new_session=True
+                argv, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.PIPE, bufsize=0, start_new_session=True
             )
+        said = t.cast(t.IO[bytes], self._proxy.stderr)
+        self._proxy_said = Tail(said.read, said.close)
         return ours
+
+    def _why_not(self, reason: str) -> GanetiError:
+        """Why nobody spoke SSH: whoever made the way may have said."""
+        if self._proxy is not None and self._proxy_said is not None and self._place is not None:
+            self._proxy.terminate()
+            self._proxy_said.join(1.0)
+            said = self._place.shown(self._proxy_said.text.decode("utf-8", "replace"))
+            if last_words(said):
+                return explain(self._answer, said)
+        return ConnectionFailed(f"{self._answer.name} (port {self._answer.port}) does not speak SSH with us: {reason}.")
 
 
 def without_openssh(name: str, options: Options) -> Answer:

@@ -81,23 +81,27 @@ class Meter:
     """Turns byte counts into percent, rates over the last seconds and the time that is left."""
 
     _WINDOW = 10.0
+    _SHORTEST = 0.2
+    """Seconds that a rate is taken over at least: what was done in less says nothing about what is to come."""
 
     def __init__(self, clock: t.Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._samples: t.List[t.Tuple[float, int, int]] = [(clock(), 0, 0)]
 
     def update(self, done: int, wire: int, total: int) -> t.Dict[str, t.Any]:
-        """The figures for an event; rates in MiB/s, the time left in seconds or None."""
+        """The figures for an event; rates in MiB/s and the time left in seconds, None where it is too early to tell."""
         now = self._clock()
         self._samples.append((now, done, wire))
         while now - self._samples[0][0] > self._WINDOW and len(self._samples) > 2:
             self._samples.pop(0)
         begin, done_then, wire_then = self._samples[0]
         seconds = now - begin
-        logical = (done - done_then) / seconds if seconds > 0 else 0.0
-        on_wire = (wire - wire_then) / seconds if seconds > 0 else 0.0
+        percent = min(100, done * 100 // total) if total else 100
+        if seconds < self._SHORTEST:
+            return {"percent": percent, "logical_rate": None, "wire_rate": None, "eta": None}
+        logical, on_wire = (done - done_then) / seconds, (wire - wire_then) / seconds
         return {
-            "percent": min(100, done * 100 // total) if total else 100,
+            "percent": percent,
             "logical_rate": round(logical / _MIB, 1),
             "wire_rate": round(on_wire / _MIB, 1),
             "eta": round((total - done) / logical) if logical and total > done else None,
@@ -110,9 +114,10 @@ def line(name: str, event: t.Mapping[str, t.Any]) -> t.Optional[str]:
         return f"{name}: {event['phase']}"
     if event["event"] != "progress":
         return None
-    wire = f", {event['wire_rate']} MiB/s on the wire" if event["phase"] == "copy" else ""
+    rate = "" if event["logical_rate"] is None else f", {event['logical_rate']} MiB/s of disk"
+    wire = f", {event['wire_rate']} MiB/s on the wire" if rate and event["phase"] == "copy" else ""
     eta = "" if event["eta"] is None else f", ETA {_duration(event['eta'])}"
-    return f"{name}: {event['phase']} {event['percent']} %, {event['logical_rate']} MiB/s of disk{wire}{eta}"
+    return f"{name}: {event['phase']} {event['percent']} %{rate}{wire}{eta}"
 
 
 def _duration(seconds: int) -> str:

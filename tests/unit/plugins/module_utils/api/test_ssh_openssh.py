@@ -388,8 +388,8 @@ CONTROLLER = """
     host = SshHost("far", json.loads(sys.argv[2]))
     process = host.popen(["sh", "-c", "echo up; cat; sleep " + sys.argv[3]])
     assert next(iter(process)) == b"up"
-    print(host._carrier._place.directory, flush=True)
     try:
+        print(host._carrier._place.directory, flush=True)
         sys.stdin.read()
     except KeyboardInterrupt:
         process.stdin.write(b"still there\\n")

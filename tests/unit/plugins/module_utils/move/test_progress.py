@@ -37,7 +37,16 @@ def test_rates_are_those_of_the_last_seconds():
 
 
 def test_an_empty_disk_is_done_at_once():
-    assert Meter(lambda: 0.0).update(0, 0, 0) == {"percent": 100, "logical_rate": 0.0, "wire_rate": 0.0, "eta": None}
+    assert Meter(lambda: 0.0).update(0, 0, 0) == {"percent": 100, "logical_rate": None, "wire_rate": None, "eta": None}
+
+
+def test_a_moments_work_gives_no_rate():
+    now = [0.0]
+    meter = Meter(lambda: now[0])
+    now[0] = 0.001
+    figures = meter.update(64 * MIB, 0, 128 * MIB)
+    assert figures == {"percent": 50, "logical_rate": None, "wire_rate": None, "eta": None}
+    assert line("web", {"event": "progress", "phase": "copy", **figures}) == "web: copy 50 %"
 
 
 def test_lines():
