@@ -26,7 +26,8 @@ def elsewhere(lab, name, tmp_path, way):
     started = []
 
     def begin(**arguments):
-        started.append(Move(lab, tmp_path, {"name": name, **way.node, **arguments}))
+        journal = tmp_path / str(len(started))
+        started.append(Move(lab, journal, {"name": name, **way.node, **arguments}))
         return started[-1]
 
     yield begin

@@ -32,7 +32,10 @@ class Journal:
             os.makedirs(directory, mode=0o700, exist_ok=True)
             self._lock = _locked(self.path + _LOCK)
         except BlockingIOError as error:
-            raise GanetiError(f"Another run is moving {name} from {source_cluster} to {destination_cluster} right now: wait for it.") from error
+            # Not a living one, as that would have the lease: it is stopped, or about to end.
+            raise GanetiError(
+                f"Another run on this controller that has lost its lease still has the journal {self.path}: end it, or set another journal_directory."
+            ) from error
         except OSError as error:
             raise GanetiError(f"The record of the move cannot be kept in {directory}: {error.strerror or error}. Set journal_directory.") from error
         tidy(directory, time.time())
