@@ -24,7 +24,8 @@ description:
   - Within a cluster, a twin is made that takes over the name and the hardware addresses when its disks are complete; a source that is kept
     has the name RV(source_name) then. Ganeti runs the OS definition's C(rename) script on both.
   - Nothing has to be installed on the nodes, and the clusters need not share a cluster domain secret.
-    The controller needs OpenSSH (or C(paramiko)) and C(cryptography), and SSH access as root to both nodes.
+    The controller needs OpenSSH (or C(paramiko)) and C(cryptography), and SSH access as root to both nodes and to the
+    master of the source's cluster, where a process holds the move's lease for as long as it lives. Another run of any controller is refused meanwhile.
 extends_documentation_fragment:
   - ganeti.cluster.attributes
   - ganeti.cluster.timeouts

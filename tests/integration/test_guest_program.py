@@ -10,6 +10,7 @@ Its program runs here as an ordinary process, with files as its disks.
 from __future__ import annotations
 
 import json
+import os
 import random
 import struct
 import subprocess
@@ -32,10 +33,11 @@ Damage = t.Callable[[t.BinaryIO], None]
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The guest, made twice from the same packages."""
+    """The guest, made twice from the packages that the lab's was made from: there is no way out of where these tests run."""
     place = tmp_path_factory.mktemp("guest")
+    packages = Path(os.environ["GANETI_LAB_DIR"], "images/packages/guest")
     for directory in ("one", "two"):
-        command = [str(ROOT / "tests/guest/build"), str(place / directory), "--packages", str(place / "packages")]
+        command = [str(ROOT / "tests/guest/build"), str(place / directory), "--packages", str(packages)]
         subprocess.run(command, check=True, timeout=300)
     return place
 

@@ -30,8 +30,8 @@ _TRIES = 5
 
 
 def boot() -> float:
-    """Seconds since the system started, those that it slept through included."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+    """Seconds since some moment, those that the system slept through included. Controllers run this too, not all of them on Linux."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def say(event: str, **fields: t.Any) -> None:
