@@ -69,3 +69,21 @@ def test_one_run_at_a_time(tmp_path):
 
 def test_no_directory_is_nothing_to_tidy(tmp_path):
     assert tidy(str(tmp_path / "absent"), time.time()) == []
+
+
+def test_a_full_disk_is_noted_and_ends_nothing(tmp_path, monkeypatch):
+    journal = Journal(str(tmp_path), "alpha", "web", "beta")
+
+    def full(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    journal.begin("0123456789abcdef")
+    assert journal.problem == f"The record of the move in {journal.path} is not complete: No space left on device."
+    journal.close()
+
+
+def test_a_directory_that_cannot_be_is_a_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(GanetiError, match="cannot be kept in .*file/below: Not a directory. Set journal_directory"):
+        Journal(str(tmp_path / "file/below"), "alpha", "web", "beta")

@@ -20,7 +20,8 @@ from ansible_collections.ganeti.cluster.plugins.module_utils._errors import (
     MoveInterrupted,
     PreflightFailed,
 )
-from ansible_collections.ganeti.cluster.plugins.module_utils.move import run
+from ansible_collections.ganeti.cluster.plugins.module_utils.move import run, steps
+from ansible_collections.ganeti.cluster.plugins.module_utils.move.configuration import Hidden
 
 from . import fakes
 from .driven import FakeLease, Killed, Stage, killed, killed_after, lost, lost_after, play
@@ -373,3 +374,84 @@ def test_a_name_that_is_taken_is_nobodys_copy(monkeypatch):
         act()
     assert stage.world == before
     assert act(state="aborted")["action"] == "none"
+
+
+def before(stage, kind):
+    """The positions of the calls of one kind, in a run that was undisturbed."""
+    return [number for number, event in enumerate(stage.seen) if event.kind == kind]
+
+
+def test_the_lease_is_asked_before_disks_are_emptied_or_written(monkeypatch):
+    stage = Stage(fakes.world())
+    play(stage, monkeypatch)()
+    for kind in ("prepare", "copy"):
+        (place,) = before(stage, kind)
+        assert stage.seen[place - 1].kind == "lease", f"nobody asked before {kind}"
+
+
+def test_a_copy_that_somebody_starts_is_not_emptied(monkeypatch):
+    undisturbed = Stage(fakes.world())
+    with monkeypatch.context() as patched:
+        play(undisturbed, patched)()
+    stage = Stage(fakes.world())
+    act = play(stage, monkeypatch)
+    made = next(number for number, event in enumerate(undisturbed.seen) if "OP_INSTANCE_CREATE" in event.opcodes)
+
+    def start(does):
+        answer = does()
+        stage.world = stage.world.replace(stage.world.find("beta", "web"), admin="up", runs=True)
+        return answer
+
+    stage.at, stage.happens = made, start
+    with pytest.raises(GanetiError, match="somebody else"):
+        act()
+    assert not before(stage, "prepare") and stage.world.find("beta", "web").runs
+    assert stage.world.by_uuid("u-web").runs, "the source was not stopped for it"
+
+
+def test_private_parameters_that_change_meanwhile_end_the_move(monkeypatch):
+    stage = Stage(fakes.world())
+    stage.hidden = Hidden({"region": "moon"}, {})
+    act = play(stage, monkeypatch)
+    undisturbed = Stage(fakes.world())
+    with monkeypatch.context() as patched:
+        play(undisturbed, patched)()
+    stage.at = next(number for number, event in enumerate(undisturbed.seen) if "OP_INSTANCE_SHUTDOWN" in event.opcodes)
+
+    def change(does):
+        stage.hidden = Hidden({"region": "mars"}, {})
+        return does()
+
+    stage.happens = change
+    with pytest.raises(GanetiError, match=r"private OS parameters are others now\. .*The move was undone") as caught:
+        act()
+    assert "moon" not in caught.value.message and "mars" not in caught.value.message
+    assert stage.world.by_uuid("u-web").runs and len(stage.world.machines) == 1
+
+
+def test_a_mistake_of_ours_is_undone_and_told(monkeypatch):
+    stage = Stage(fakes.world())
+    act = play(stage, monkeypatch)
+
+    def stumble(_digests, _other, _count):
+        raise KeyError("nobody thought of it")
+
+    monkeypatch.setattr(steps, "compare", stumble)
+    with pytest.raises(GanetiError, match=r"A mistake in this collection .*KeyError.*The move was undone") as caught:
+        act()
+    assert "Traceback" in caught.value.details["exception"]
+    as_before(stage.world)
+
+
+@pytest.mark.parametrize(("kind", "told"), [({}, True), ({"start": "no"}, False)], ids=["started", "not started"])
+def test_downtime_is_from_a_stop_to_a_start(monkeypatch, kind, told):
+    stage = Stage(fakes.world())
+    assert ("downtime_seconds" in play(stage, monkeypatch)(**kind)) is told
+
+
+def test_a_record_that_cannot_be_written_ends_no_move(monkeypatch):
+    stage = Stage(fakes.world())
+    act = play(stage, monkeypatch)
+    monkeypatch.setattr(run.Journal, "__init__", lambda self, *where: self.__dict__.update(_entries=[], problem="It is not complete."))
+    assert act()["warnings"] == ["It is not complete."]
+    moved(stage.world, {})
