@@ -68,10 +68,10 @@ def test_every_playbook_is_found_and_read(controller: Controller) -> None:
 
 
 def test_a_module_runs_from_it(controller: Controller) -> None:
-    """As far as it can where only ansible-core is: it names the library that it lacks."""
+    """As far as it can where only ansible-core is: it names the library that it lacks, which a password is given with."""
     said = controller.run(
         "ansible", "localhost", "--inventory=localhost,", "--connection=local", "--extra-vars=ansible_python_interpreter={{ ansible_playbook_python }}",
-        "--module-name=ganeti.cluster.cluster_info", "--args=transport=ssh address=192.0.2.1", status=2,
+        "--module-name=ganeti.cluster.cluster_info", '--args={"transport": "ssh", "address": "192.0.2.1", "ssh": {"password": "x"}}', status=2,
     )  # fmt: skip
     assert "FAILED" in said and "paramiko" in said
     assert "Traceback" not in said

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import collections
 import os
 import shlex
 import socket
@@ -40,6 +41,20 @@ OTHER_KEY = paramiko.RSAKey.generate(2048)
 USER_KEY = paramiko.RSAKey.generate(2048)
 
 
+class _Transport(paramiko.Transport):
+    """Tells which channels' requests were answered."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self.begun: dict[int, threading.Event] = collections.defaultdict(threading.Event)
+        super().__init__(*arguments, **options)
+
+    def _send_user_message(self, data: Any) -> None:
+        super()._send_user_message(data)
+        message = paramiko.Message(data.asbytes())
+        if message.get_byte() == paramiko.common.cMSG_CHANNEL_SUCCESS:
+            self.begun[message.get_int()].set()
+
+
 class Server(paramiko.ServerInterface):
     """Lets root in with USER_KEY or PASSWORD, runs commands for real, and forwards TCP."""
 
@@ -70,6 +85,8 @@ class Server(paramiko.ServerInterface):
         return True
 
     def _run(self, channel: Any, argv: list[str]) -> None:
+        # A command that ends before the client was told that it began would close the channel under the answer.
+        channel.get_transport().begun[channel.remote_chanid].wait(20)
         try:
             process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         except FileNotFoundError:
@@ -125,7 +142,7 @@ class Loopback:
             threading.Thread(target=self._session, args=(client,), daemon=True).start()
 
     def _session(self, client: socket.socket) -> None:
-        transport = paramiko.Transport(client)
+        transport = _Transport(client)
         transport.set_log_channel("ganeti.cluster.ssh")
         transport.add_server_key(HOST_KEY)
         server = Server(self.replaced)
