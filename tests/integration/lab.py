@@ -68,6 +68,8 @@ class Lab:
     def __init__(self) -> None:
         self.description = json.loads((Path(os.environ["GANETI_LAB_DIR"]) / "run/lab.json").read_text())
         self.run_directory = Path(self.description["run"])
+        self._ganeti: t.Dict[str, Ganeti] = {}
+        self._releases: t.Dict[str, str] = {}
         # One SSH connection to each node for all commands: to connect takes five times as long as to run one.
         self._sockets = tempfile.mkdtemp(prefix="ganeti-lab-")
         shared = ["-o", "ControlMaster=auto", "-o", f"ControlPath={self._sockets}/%C", "-o", "ControlPersist=600"]
@@ -103,15 +105,17 @@ class Lab:
         nodes = [each for cluster in self.description["clusters"].values() for each in cluster["nodes"]]
         return next(str(each["ip"]) for each in nodes if each["name"] == f"{node}.{DOMAIN}")
 
-    @functools.cache  # noqa: B019 # there is one lab
     def ganeti(self, cluster: str) -> Ganeti:
         """A cluster's own socket, on the master that it was made with."""
-        return Ganeti(functools.partial(self.master, cluster))
+        if cluster not in self._ganeti:
+            self._ganeti[cluster] = Ganeti(functools.partial(self.master, cluster))
+        return self._ganeti[cluster]
 
-    @functools.cache  # noqa: B019
     def release(self, cluster: str) -> str:
         """The release of Ganeti that a cluster says it runs."""
-        return str(self.ganeti(cluster).call("QueryClusterInfo")["software_version"])
+        if cluster not in self._releases:
+            self._releases[cluster] = str(self.ganeti(cluster).call("QueryClusterInfo")["software_version"])
+        return self._releases[cluster]
 
     def side(self, which: str, **changes: t.Any) -> Result:
         """A cluster as the module takes it."""

@@ -324,8 +324,8 @@ def test_a_hypervisor_in_use_stays(cluster, resident):
 @BOTH
 def test_traps_are_still_there(site, cluster):
     """What the module sees coming is what Ganeti would do: where this fails, Ganeti has been repaired and so may be the module."""
-    failed = site.master("gnt-cluster", "modify", "--zeroing-image=relative", "--shared-file-storage-dir=/srv/partly",
-                        "--max-running-jobs=9", check=False)  # fmt: skip
+    partly = ("--zeroing-image=relative", "--shared-file-storage-dir=/srv/partly", "--max-running-jobs=9")
+    failed = site.master("gnt-cluster", "modify", *partly, check=False)
     assert stored(site)["shared_file_storage_dir"] == "/srv/partly" and stored(site)["max_running_jobs"] != 9, f"applied in part: {failed}"
     interval = stored(site)["data_collectors"]["lv"]["interval"]
     site.master("gnt-cluster", "modify", "--data-collector-interval=lv=7", check=False)

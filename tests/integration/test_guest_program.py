@@ -14,6 +14,7 @@ import os
 import random
 import struct
 import subprocess
+import sys
 import typing as t
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("guest")
     packages = Path(os.environ["GANETI_LAB_DIR"], "images/packages/guest")
     for directory in ("one", "two"):
-        command = [str(ROOT / "tests/guest/build"), str(place / directory), "--packages", str(packages)]
+        command = [sys.executable, str(ROOT / "tests/guest/build"), str(place / directory), "--packages", str(packages)]
         subprocess.run(command, check=True, timeout=300)
     return place
 
@@ -171,7 +172,7 @@ def test_it_writes_at_the_rate_it_is_told(start, disk):
     assert run.ask("status")["last"] == 1
     assert run.ask("rate 4096")["rate"] == 4096
     begin = run.wait_for("event", "wrote")
-    for _ in range(4):
+    for _round in range(4):
         end = run.wait_for("event", "wrote")
     rate = (end["last"] - begin["last"]) * 4 / (end["uptime_ms"] - begin["uptime_ms"]) * 1000
     assert 2048 < rate < 5120, "KiB/s"
@@ -189,7 +190,7 @@ def test_whatever_was_acknowledged_outlives_any_death(start, disk, count):
         assert run.ready["last"] >= acknowledged and run.ready["boot"] == life + 1
         assert log in (None, run.ready["log"])
         log = run.ready["log"]
-        for _ in range(chance.randrange(1, 4)):
+        for _time in range(chance.randrange(1, 4)):
             run.wait_for("event", "wrote")
         run.kill()
         acknowledged = run.acknowledged
@@ -201,7 +202,7 @@ def test_a_batch_in_pieces_is_not_damage(start, disk, seed):
     """A power failure keeps any of the blocks that were not flushed yet."""
     path, chance = disk(), random.Random(seed)
     run = start(2000, path)
-    for _ in range(3):
+    for _round in range(3):
         run.wait_for("event", "wrote")
     run.kill()
     found = records(path)

@@ -4,16 +4,19 @@
 
 """What the server of programs.py imports, once, for all that it forks."""
 
-# ruff: noqa: F401
-
 from __future__ import annotations
 
-import ansible.cli.adhoc
-import ansible.cli.playbook
-import ansible.executor.module_common
-import ansible.executor.task_executor
-import ansible.module_utils.basic
-import ansible.module_utils.testing
-import ansible.plugins.strategy.linear
-import cryptography.x509
-import paramiko
+import importlib
+
+for name in (
+    "ansible.cli.adhoc",
+    "ansible.cli.playbook",
+    "ansible.executor.module_common",
+    "ansible.executor.task_executor",
+    "ansible.module_utils.basic",
+    "ansible.module_utils.testing",
+    "ansible.plugins.strategy.linear",
+    "cryptography.x509",
+    "paramiko",
+):
+    importlib.import_module(name)

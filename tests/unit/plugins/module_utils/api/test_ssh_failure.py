@@ -87,7 +87,7 @@ SHOWN = "debug1: Server host key: ssh-ed25519 SHA256:abc\r\n"
 )
 def test_every_failure_says_what_where_and_what_to_do(text: str, kind: type[Exception], message: str) -> None:
     error = explain(A1, text)
-    assert type(error) is kind
+    assert error.__class__ is kind
     assert message in error.message
 
 

@@ -168,11 +168,11 @@ def test_another_run_in_between_is_refused_while_this_one_lives(monkeypatch, oth
         act = play(stage, monkeypatch)
         ends = []
 
-        def come_between(does, act=act, ends=ends):
+        def come_between(does, act=act, note=ends.append):
             try:
-                ends.append(act(**other)["action"])
+                note(act(**other)["action"])
             except GanetiError as error:
-                ends.append(error)
+                note(error)
             return does()
 
         stage.at, stage.happens = at, come_between
@@ -198,13 +198,13 @@ def test_a_run_that_slept_changes_nothing_that_another_has_done(monkeypatch, kin
         act = play(stage, monkeypatch)
         ends = []
 
-        def sleep(does, stage=stage, act=act, ends=ends):
+        def sleep(does, stage=stage, act=act, note=ends.append):
             stage.holder = None
             try:
                 act(**other)
             except GanetiError as error:
-                ends.append(error)
-            ends.append(stage.world)
+                note(error)
+            note(stage.world)
             return does()
 
         stage.at, stage.happens = at, sleep
@@ -293,6 +293,7 @@ def test_a_released_copy_that_does_not_start_can_be_finished_and_given_up(monkey
 
 def test_an_interruption_undoes_and_says_so(monkeypatch):
     told = set()
+
     def interrupted(does):
         os.kill(os.getpid(), signal.SIGINT)
         return does()
