@@ -154,17 +154,36 @@ def move(lab: Lab, tmp_path_factory: pytest.TempPathFactory, name: str, ran: t.C
 
 @pytest.fixture
 def slow(lab: Lab, way: Way, request: pytest.FixtureRequest) -> t.Iterator[None]:
-    """Lets the source's node send 40 Mbit/s to the destination's, so that a copy lasts long enough to be disturbed."""
+    """Lets the source's node send 40 Mbit/s to the destination's."""
     assert allot.group(request.node) == allot.WIRES, "others would be slow, too"
+    limit(lab, way, "40mbit")
+    yield
+    lift(lab, way)
+
+
+@pytest.fixture
+def crawling(lab: Lab, way: Way, request: pytest.FixtureRequest) -> t.Iterator[t.Callable[[], None]]:
+    """Lets a copy between the two nodes not come to its end, however slow the machine is, before the test calls what this gives."""
+    assert allot.group(request.node) == allot.WIRES, "others would crawl, too"
+    limit(lab, way, "2mbit")
+    yield lambda: lift(lab, way)
+    lift(lab, way)
+
+
+def limit(lab: Lab, way: Way, rate: str) -> None:
+    """Limit what the source's node sends to the destination's."""
     tc = "tc {} dev eth0 {}; ".format
-    lab.run(way.source, "tc", "qdisc", "del", "dev", "eth0", "root", check=False)
+    lift(lab, way)
     lab.run(way.source, "sh", "-e", "-c", "".join([
         tc("qdisc add", "root handle 1: htb"),  # what no filter takes passes as it is
-        tc("class add", "parent 1: classid 1:1 htb rate 40mbit burst 64kb cburst 64kb"),
+        tc("class add", "parent 1: classid 1:1 htb rate " + rate + " burst 64kb cburst 64kb"),
         tc("filter add", f"parent 1: protocol ip u32 match ip dst {lab.address(way.destination)}/32 flowid 1:1"),
     ]))  # fmt: skip
-    yield
-    lab.run(way.source, "tc", "qdisc", "del", "dev", "eth0", "root")
+
+
+def lift(lab: Lab, way: Way) -> None:
+    """Take the limit away, if there is one."""
+    lab.run(way.source, "tc", "qdisc", "del", "dev", "eth0", "root", check=False)
 
 
 @pytest.fixture

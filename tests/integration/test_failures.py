@@ -32,7 +32,7 @@ def forbidding(lab, master, name):
 
 
 @WIRES
-def test_a_cut_connection(lab, instance, move, slow, untouched, way):
+def test_a_cut_connection(lab, instance, move, crawling, untouched, way):
     """The network between the nodes vanishes without a word; only the kernels' timers can tell."""
     instance()
     running = move(shown=True, **way.node)
@@ -47,7 +47,7 @@ def test_a_cut_connection(lab, instance, move, slow, untouched, way):
 
 
 @WIRES
-def test_an_endpoint_that_is_killed(lab, instance, move, slow, untouched, way):
+def test_an_endpoint_that_is_killed(lab, instance, move, crawling, untouched, way):
     name = instance()
     running = move(shown=True, compress="gzip", **way.node)
     running.wait_for(" %, ", times=2)
@@ -60,7 +60,7 @@ def test_an_endpoint_that_is_killed(lab, instance, move, slow, untouched, way):
 
 
 @WIRES
-def test_ctrl_c(lab, instance, move, slow, untouched, way):
+def test_ctrl_c(lab, instance, move, crawling, untouched, way):
     name = instance()
     running = move(command=True, **way.node)
     running.wait_for(" %, ", times=2)
@@ -72,9 +72,9 @@ def test_ctrl_c(lab, instance, move, slow, untouched, way):
 
 
 @WIRES
-def test_no_lock_is_held_while_data_flows(lab, instance, move, slow, other, way):
+def test_no_lock_is_held_while_data_flows(lab, instance, move, crawling, other, way):
     """And only the instance that takes part is affected: another one can be made and removed meanwhile."""
-    name = instance(data=120)
+    name = instance()
     running = move(shown=True, **way.node)
     running.wait_for(" %, ", times=2)
     assert lab.fields("alpha", name, "status") == ["ADMIN_offline"] == lab.fields("beta", name, "status")
@@ -86,6 +86,7 @@ def test_no_lock_is_held_while_data_flows(lab, instance, move, slow, other, way)
                    "-B", "memory=64", "--no-ip-check", "--no-name-check", other)  # fmt: skip
         lab.remove(cluster, other)
     assert running.process.poll() is None and lab.endpoints(name, way.source), "the copy was over too early for this test to say anything"
+    crawling()
     assert running.result()["changed"]
 
 

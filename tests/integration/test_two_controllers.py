@@ -55,7 +55,7 @@ def assert_moved(lab, name, digests, way):
 
 @WIRES
 @pytest.mark.parametrize("what", ["the same", "within", "aborted"])
-def test_a_living_move_is_left_alone(lab, instance, move, elsewhere, slow, way, what):
+def test_a_living_move_is_left_alone(lab, instance, move, elsewhere, crawling, way, what):
     name = instance()
     digests = lab.digests(way.source, name)
     wanted = {"the same": {}, "within": {"destination": None, "primary_node": f"{way.within}.lab.example"}, "aborted": {"state": "aborted"}}[what]
@@ -67,6 +67,7 @@ def test_a_living_move_is_left_alone(lab, instance, move, elsewhere, slow, way, 
     assert refused["failed"] and f"{name} {HELD}" in refused["msg"], refused
     assert f" on {socket.gethostname()} (since 20" in refused["msg"] and f"to {name} on beta.lab.example" in refused["msg"]
     assert tags == (lab.fields("alpha", name, "tags"), lab.fields("beta", name, "tags")), "it changed what is not its own"
+    crawling()
     result = first.result()
     assert result["changed"] and not result["failed"], result
     assert_moved(lab, name, digests, way)
@@ -87,7 +88,7 @@ def test_of_two_that_begin_at_once_one_moves_it(lab, instance, elsewhere, way):
 
 
 @WIRES
-def test_a_move_that_died_is_undone_on_request_and_at_once(lab, instance, move, elsewhere, slow, untouched, way):
+def test_a_move_that_died_is_undone_on_request_and_at_once(lab, instance, move, elsewhere, crawling, untouched, way):
     name = instance()
     first = move(shown=True, **way.node)
     first.wait_for(" %, ", times=2)
@@ -101,7 +102,7 @@ def test_a_move_that_died_is_undone_on_request_and_at_once(lab, instance, move, 
 
 
 @WIRES
-def test_a_controller_that_slept_changes_nothing_any_more(lab, instance, elsewhere, slow, way):
+def test_a_controller_that_slept_changes_nothing_any_more(lab, instance, elsewhere, crawling, way):
     """It is stopped in the midst of the copy for longer than a lease lives; meanwhile another moves the instance."""
     name = instance()
     digests = lab.digests(way.source, name)
@@ -110,6 +111,7 @@ def test_a_controller_that_slept_changes_nothing_any_more(lab, instance, elsewhe
     os.kill(first.process.pid, signal.SIGSTOP)
     try:
         eventually(lambda: not leases(lab, name), 240, "the lease has ended")
+        crawling()
         second = elsewhere().result()
         assert second["changed"] and not second["failed"], second
         described = lab.fields("beta", name, "uuid", "status", "tags"), lab.fields("alpha", name, "uuid", "status", "tags")
