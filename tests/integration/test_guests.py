@@ -41,7 +41,7 @@ def allocated(lab, guest):
 def test_a_guest_goes_from_release_to_release_and_from_template_to_template(lab, name, move, journey):
     template, stages = JOURNEYS[journey]
     guest = Guest(lab, name)
-    guest.create(template, *SIZES, node="a2")
+    guest.create(template, *SIZES, node="a2", rate=8)  # little, as what its log takes meanwhile is not what this measures
     guest.start()
     guest.ask("fill 8")
     for cluster, node, template in stages:
