@@ -140,12 +140,7 @@ def lanes(wanted: t.Optional[int], hosts: t.Iterable[SshHost]) -> int:
     """How many lanes to use: as *wanted*, or one for each core of the smallest of *hosts*, four at most."""
     if wanted is not None:
         return wanted
-    return lanes_for(None, [int(ask(host, {"command": "examine"})["cpus"]) for host in hosts])
-
-
-def lanes_for(wanted: t.Optional[int], cpus: t.Iterable[int]) -> int:
-    """The same for nodes whose number of cores is known from their answers already."""
-    return max(1, min([4, *cpus])) if wanted is None else wanted
+    return max(1, min([4] + [int(ask(host, {"command": "examine"})["cpus"]) for host in hosts]))
 
 
 @contextlib.contextmanager
