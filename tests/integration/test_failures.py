@@ -66,7 +66,7 @@ def test_ctrl_c(lab, instance, move, crawling, untouched, way):
     running.wait_for(" %, ", times=2)
     assert lab.endpoints(name, way.source) and lab.endpoints(name, way.destination)
     os.killpg(running.process.pid, signal.SIGINT)
-    eventually(lambda: not lab.endpoints(name, way.source, way.destination), 40, "the endpoints are gone")
+    eventually(lambda: not lab.endpoints(name, way.source, way.destination), 240, "the endpoints are gone")
     eventually(lambda: lab.fields("alpha", name, "status", "tags") == ["running", ""], 240, "the source runs again")
     untouched()
 

@@ -150,7 +150,7 @@ def test_an_instance_that_another_job_has_locked(lab, instance, name, refused, w
         assert sleepers(lab, way.source, name), "the job was over too early for this test to say anything"
     finally:
         lab.run(way.source, "kill", *sleepers(lab, way.source, name), check=False)
-    assert f"{name} is locked by" in message and "wait for that job or cancel it" in message
+    assert f"{job} (INSTANCE_REINSTALL({name}))" in message and "Wait for them or cancel them" in message
     assert lab.fields("beta", name, "status") is None
     eventually(lambda: not any(number == job for number, _summary in lab.ganeti("alpha").unfinished(name)), 240, "the slow job has ended")
 

@@ -118,7 +118,8 @@ def test_a_controller_that_slept_changes_nothing_any_more(lab, instance, elsewhe
     finally:
         os.kill(first.process.pid, signal.SIGCONT)
     result = first.result()
-    assert result["failed"], result
+    assert not result["failed"] and not result["changed"] and result["action"] == "none", result
+    assert f"Another run has moved {name}" in str(result["warnings"]) and second["move_id"] in str(result["warnings"]), result
     assert described == (lab.fields("beta", name, "uuid", "status", "tags"), lab.fields("alpha", name, "uuid", "status", "tags"))
     assert_moved(lab, name, digests, way)
 

@@ -200,6 +200,12 @@ def vanished(case: Case) -> str:
     )
 
 
+def overtaken(failure: str, scene: Scene, case: Case) -> str:
+    """The sentence for a run that finds its work done by another one."""
+    said = f"Another run has moved {case.name} to {case.final} on {case.destination_cluster} meanwhile (move {scene.move_id}); this one changed nothing more."
+    return f"{failure} {said}" if failure else said
+
+
 def may_have_run(scene: Scene, case: Case) -> str:
     """The sentence for an undo that could lose what the copy has written."""
     copy = _copy(scene)

@@ -46,14 +46,16 @@ def identify(session: Session, options: Options) -> t.Tuple[Options, Case]:
     return options, case
 
 
-def look(session: Session, case: Case, settle: bool) -> View:
+def look(session: Session, case: Case, settle: bool, at_first: bool = False) -> View:
     """Read both clusters; with *settle*, so that no job about our instances is under way.
+
+    Jobs are waited for, but not *at_first* where no tag says anything of a move: they are then somebody's who has other plans.
 
     A ticket that is not there was taken by a job, of which nobody knows yet whether it has ended. So the jobs are asked for
     after the tags were seen, and all is read once more after that: two looks with a quiet queue between them that show the same.
     """
-    deadline = time.monotonic() + _SETTLE
     view = _read(session, case)
+    deadline = time.monotonic() + (0.0 if at_first and is_unmarked(view) else _SETTLE)
     while settle:
         jobs = _quiet(session, case, deadline)
         before, view = view, view if is_unmarked(view) and not jobs else _read(session, case)

@@ -116,6 +116,8 @@ class Memory(t.NamedTuple):
     """Whether jobs may be under way that are not this run's, or of which it does not know the end: always, but while its own move goes well."""
     action: str = "none"
     """What this run has come to: move, finish, undo or none."""
+    overtaken: bool = False
+    """Whether another run has begun this run's move anew, and its copy is the one that is used."""
 
 
 class End(t.NamedTuple):
@@ -150,12 +152,17 @@ TABLE: t.Mapping[t.Tuple[State, Goal], t.Optional[Step]] = {
 """The step for each state and goal; where there is none the run ends."""
 
 
+USED = (State.RELEASED, State.INHERITED, State.COMMITTED, State.MOVED)
+"""The states in which a copy has taken the source's place, or is about to."""
+
+
 def plan(view: View, memory: Memory, case: Case) -> t.Tuple[Memory, Scene, t.Union[Step, End]]:
     """What to do next, the state that it follows from, and the memory with what planning adds to it."""
     scene = recognise(view, case, memory.mine if memory.begun else "", bool(memory.failure))
     if view.jobs:
         return memory, scene, _refuse(memory, guards.unfinished(view.jobs))
-    if scene.state is State.MOVED and memory.begun and not memory.failure and memory.action == "none":
+    memory = memory._replace(overtaken=memory.begun and scene.state in USED and scene.move_id != memory.mine)
+    if scene.state is State.MOVED and memory.begun and not memory.overtaken and not memory.failure and memory.action == "none":
         memory = memory._replace(action="move")  # whose last answers were lost
     if view.source is not None and memory.about and view.source.uuid != memory.about:
         return memory, scene, _replaced(memory, case)
@@ -303,5 +310,5 @@ def _done(memory: Memory, step: Step) -> Memory:
     if step in UNDOING:
         return after._replace(action="undo" if memory.action == "none" else memory.action)
     if step in (Step.COMMIT, Step.TIDY):
-        return after._replace(action="move" if memory.begun else "finish")
+        return after._replace(action="move" if memory.begun and not memory.overtaken else "finish")
     return after

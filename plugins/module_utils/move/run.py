@@ -12,7 +12,7 @@ import typing as t
 
 from .._difference import Difference
 from .._errors import ConnectionFailed, GanetiError, LeaseLost, LeaseTaken, MoveInterrupted
-from . import plan
+from . import guards, plan
 from .interrupts import Interrupts
 from .journal import Journal
 from .lease import Lease
@@ -156,7 +156,7 @@ class _Run:
         if not self._memory.begun:
             with self._interrupts.heard():
                 self._hold()
-                return look(self._session, self._case, self._memory.doubtful)
+                return look(self._session, self._case, self._memory.doubtful, at_first=True)
         self._hold()
         return look(self._session, self._case, self._memory.doubtful)
 
@@ -212,9 +212,12 @@ class _Run:
 
     def _unchanged(self, scene: Scene, move_id: t.Optional[str]) -> Result:
         found = scene.copy or scene.source
-        said = plan.elsewhere(found, self._steps.options) if found is not None and self._memory.goal is Goal.FORWARD else None
+        said = [plan.elsewhere(found, self._steps.options)] if found is not None and self._memory.goal is Goal.FORWARD else []
+        if self._memory.begun:
+            said.append(guards.overtaken(self._memory.failure, scene, self._case))
+            self._journal.add("ended", message=said[-1])
         node = {"node": found.node} if found is not None else {}
-        return _result(Difference(), action="none", move_id=move_id, warnings=[said] if said else [], **node)
+        return _result(Difference(), action="none", move_id=move_id, warnings=[each for each in said if each], **node)
 
     def _moved(self) -> Result:
         found = t.cast(Survey, self._steps.found)

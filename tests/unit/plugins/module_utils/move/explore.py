@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Optional, Tuple
 
-from ansible_collections.ganeti.cluster.plugins.module_utils.move import changes, look, planner, tags, within
+from ansible_collections.ganeti.cluster.plugins.module_utils.move import changes, guards, look, planner, tags, within
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.planner import End, Failed, Goal, Memory, Step
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.session import sayable
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.state import Case, View
@@ -172,8 +172,10 @@ def look_again(here, number, run):
 
 
 def quiet(here, number, run):
-    """Wait until no job about our instances is under way."""
+    """Wait until no job about our instances is under way; where nothing says anything of a move, at first, the run ends."""
     if any(job.arrived and not job.ended for job in here.jobs):
+        if not run.memory.begun and look.is_unmarked(run.view):
+            yield over(here, number, False, guards.unfinished(["INSTANCE_CREATE(web)"]))
         return
     if look.is_unmarked(run.view):
         yield _planned(here, number, run, run.view)
@@ -187,6 +189,7 @@ def _planned(here, number, run, view):
     if isinstance(decided, End):
         if not decided.well and here.world.holder != number:
             return put(here, number, Run(run.task, run.memory, at="hold"))
+        assert_true(here.world, memory, decided)
         return over(here, number, decided.well, decided.message)
     script = ()
     if decided in JOBS:
@@ -197,6 +200,13 @@ def _planned(here, number, run, view):
     if decided is Step.PREPARE:  # the clusters notice nothing of it
         return learnt(here, number, run)
     return put(here, number, run._replace(at="next" if decided in JOBS else decided.name))
+
+
+def assert_true(seen, memory, end):
+    """Assert that a run that says that it has moved the instance has: its own copy has replaced the source."""
+    source = seen.by_uuid(memory.about)
+    if end.well and memory.action == "move" and source is not None:
+        assert any(tag.startswith(f"ganeti-move:{memory.mine}:moved-to:") for tag in source.tags), "it claims another's move for its own"
 
 
 def _script(jobs, task):
