@@ -88,13 +88,16 @@ def run_lanes(
 
 
 def _fork(lane: int, read: int, write: int, work: Work) -> int:
+    parent, library = os.getpid(), ctypes.CDLL(None)
     child = os.fork()
     if child:
         return child
     status = 1
     try:
-        # A lane must not outlive its parent, however that ends.
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        # A lane must not outlive its parent, however and whenever that ends.
+        library.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(status)
         os.close(read)
         reporter = Reporter(write, lane)
         try:
