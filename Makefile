@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 # Tests on the lab mostly wait for Ganeti's jobs, so twice as many run at a time as two processors could; those that share something take turns, see
 # tests/integration/allot.py. Unit tests compute.
 WORKERS := 4
-UNIT_WORKERS := 2
+UNIT_WORKERS := 3
 PART :=
 SELECTED = $(if $(PART),$(or $(wildcard tests/integration/test_$(PART).py),tests/integration -k '$(PART)'),tests/integration)
 
@@ -49,7 +49,7 @@ test: venv ## Run everything: lint, types, sanity and unit tests beside the lab'
 
 test-unit: venv ## Run the unit tests (under a minute)
 	@mkdir -p $(BUILD); rm -f $(BUILD)/unit.xml
-	$(BIN)/pytest -q -n $(UNIT_WORKERS) --junit-xml=$(BUILD)/unit.xml tests/unit
+	$(BIN)/pytest -q -n $(UNIT_WORKERS) --dist worksteal --junit-xml=$(BUILD)/unit.xml tests/unit
 
 test-couchdb: venv ## Check what tests expect of CouchDB, against COUCHDB_URLS or the stand-in
 	@mkdir -p $(BUILD); rm -f $(BUILD)/couchdb.xml
