@@ -18,7 +18,7 @@ PART :=
 SELECTED = $(if $(PART),$(or $(wildcard tests/integration/test_$(PART).py),tests/integration -k '$(PART)'),tests/integration)
 
 .PHONY: help venv stage lab lab-destroy demo test test-unit test-couchdb test-dist test-sanity test-lint test-types test-integration \
-  bench-move bench-ciphers bench-storage bench-storage-lab dist clean
+  bench-move bench-whole-move bench-ciphers bench-storage bench-storage-lab dist clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
@@ -80,6 +80,9 @@ test-integration: lab stage ## Run the tests on the lab, or a part: PART=move is
 
 bench-move: lab ## Measure the stream against Ganeti's pipeline, nbdcopy and cp (half an hour; BENCH=--help lists options)
 	$(LAB) $(BIN)/python benchmarks/bench_move.py $(BENCH)
+
+bench-whole-move: lab stage ## Measure whole moves and their downtime, Ganeti's own beside them (a quarter of an hour)
+	$(LAB) $(BIN)/python benchmarks/bench_whole_move.py $(BENCH)
 
 bench-ciphers: lab ## Measure the stream by cipher and compression tool, beside the design document's figures (a quarter of an hour)
 	$(LAB) $(BIN)/python benchmarks/bench_ciphers.py $(BENCH)

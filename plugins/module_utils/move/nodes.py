@@ -54,7 +54,8 @@ class Endpoint:
         suites = [name for name in request.get("ciphers", ()) if self._command in _ENCRYPTED and is_suite(name)]
         self._process: SshProcess = host.popen([*_PYTHON, *suites])
         try:
-            self._write(bundle.bundle() + _line(request))
+            with contextlib.suppress(OSError, ConnectionFailed):  # why it ended, its reader tells
+                self._write(bundle.bundle() + _line(request))
         except BaseException:
             self._process.kill()  # nobody else knows of it
             raise

@@ -188,7 +188,13 @@ class FakeTransfer:
 
     def prepare(self, _destination, _source, copy):
         self._targets = list(copy.targets)
-        self._stage.event("prepare")
+        self._stage.event("prepare", does=self._empty)
+
+    def _empty(self):
+        copy = self._stage.world.by_uuid(self._targets[0].split("/")[2])
+        if copy is not None:
+            self._stage.world = self._stage.world.replace(copy, version=0, complete=False)
+            fakes.check(self._stage.world)
 
     def check(self):
         self._stage.event("check")

@@ -43,6 +43,7 @@ CASES = {
     "killed, within, RAPI": (SAME, (INSIDE_RAPI, INSIDE_RAPI), "kill"),
     # an answer is lost, of something that was done, is done later, or never
     "lost": (SAME, (BETA, BETA), "lost"),
+    "lost twice": (SAME, (BETA,), "lost", 2),
     "lost, within": (SAME, (INSIDE, INSIDE), "lost"),
     "lost, RAPI": (SAME, (RAPI, RAPI), "lost"),
     # an opcode fails

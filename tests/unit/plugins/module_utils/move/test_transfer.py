@@ -95,6 +95,13 @@ def test_an_endpoint_that_ended_is_noticed_before_the_source_is_stopped(host, di
             transfer.check()
 
 
+def test_an_endpoint_that_takes_nothing_says_why(host, disks):
+    """It ends before it has read its program, which fills the pipe: the words are those of the node, not of the pipe."""
+    absent = host("b2", ["sh", "-c", "echo python3: not found >&2; exit 127"])
+    with Transfer(Shown(), 30.0) as transfer, pytest.raises(StreamFailed, match="destination node b2: its endpoint ended early: python3: not found"):
+        transfer.prepare(absent, host("a2"), plan(disks[1], 8 * MIB))
+
+
 @pytest.mark.parametrize("size", [18 * MIB, 6 * MIB])
 def test_a_source_of_another_size_ends_the_move(host, disks, size):
     source, target = disks
