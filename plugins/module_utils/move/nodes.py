@@ -13,6 +13,7 @@ import queue
 import threading
 import time
 import typing as t
+from types import MappingProxyType
 
 from .._errors import ConnectionFailed, StreamFailed
 from ..api.ssh import SshHost, SshProcess
@@ -137,11 +138,14 @@ def ask(host: SshHost, request: t.Mapping[str, t.Any], seconds: float = _ANSWER)
         endpoint.kill()
 
 
-def lanes(wanted: t.Optional[int], hosts: t.Iterable[SshHost]) -> int:
-    """How many lanes to use: as *wanted*, or one for each core of the smallest of *hosts*, four at most."""
+def lanes(wanted: t.Optional[int], hosts: t.Iterable[SshHost], known: t.Mapping[str, int] = MappingProxyType({})) -> int:
+    """How many lanes to use: as *wanted*, or one for each core of the smallest of *hosts*, four at most.
+
+    Those whose cores are *known*, by name, are not asked.
+    """
     if wanted is not None:
         return wanted
-    return max(1, min([4] + [int(ask(host, {"command": "examine"})["cpus"]) for host in hosts]))
+    return max(1, min([4] + [known[host.name] if host.name in known else int(ask(host, {"command": "examine"})["cpus"]) for host in hosts]))
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from ..api import Cluster, connect, jobs
 from ..api.opcodes import OPCODES
 from ..api.ssh import SshHost
 from . import configuration
+from .abreast import abreast
 from .facts import Instance, Node, nodes
 from .options import Options
 
@@ -49,8 +50,7 @@ class Session:
         self._hosts: t.Dict[str, SshHost] = {}
         self._sides: t.List[Side] = []
         try:
-            self.source = self._open(options.source)
-            self.destination = self._open(options.destination)
+            self.source, self.destination = abreast(lambda: self._open(options.source), lambda: self._open(options.destination))
         except BaseException:
             self.close()
             raise

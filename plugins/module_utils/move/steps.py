@@ -233,7 +233,7 @@ class Steps:
         sides: t.Tuple[Side, Side] = (self._session.source, self._session.destination)
         nodes = found.source_node, node
         hosts: t.List[SshHost] = [self._session.host(side, node) for side, node in zip(sides, nodes)]
-        self._lanes = lanes(self.options.lanes, hosts)
+        self._lanes = lanes(self.options.lanes, hosts, found.cores)
         copy = Copy(
             move_id=self._id,
             address=self._session.data_address(nodes[1]),

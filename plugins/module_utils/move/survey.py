@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import typing as t
+from types import MappingProxyType
 
 from .._difference import Difference
 from .._errors import GanetiError, JobFailed, PreflightFailed
 from ..compression.choose import AUTO
 from ..stream.tools import NONE
 from . import facts, measure, naming, plan, preflight, volumes
+from .abreast import abreast
 from .nodes import ask, lanes, reachable
 from .options import Options
 from .plan import Source
@@ -33,6 +35,8 @@ class Survey(t.NamedTuple):
     """What will be different at the destination, or is worth knowing, a sentence each."""
     data: t.Optional[int] = None
     """Bytes to copy at most, where the nodes could tell."""
+    cores: t.Mapping[str, int] = MappingProxyType({})
+    """Cores of the nodes that were asked, by their names."""
 
     @property
     def shown(self) -> t.Dict[str, t.Any]:
@@ -102,15 +106,8 @@ def survey(session: Session, options: Options, instance: facts.Instance, name_ta
         providers=facts.providers(there) if plan.disk_template(source, options) == volumes.EXT else None,
     )
     problems = preflight.of_clusters(seen, options)
-    node = options.primary_node if options.primary_node in seen.destination_nodes else None
-    if not problems:
-        node, refusal = _rehearse(session, options, source, move_id, seen.destination_nodes.values())
-        problems += refusal
     source_node = facts.nodes(session.source.cluster)[instance.node]
-    data = None
-    if node is not None:
-        found, data = examine(session, options, source, source_node, seen.destination_nodes[node])
-        problems += found
+    node, looked = _ask(session, options, source, source_node, seen, move_id, problems)
     if problems:
         raise PreflightFailed(problems)
     target = seen.destination_nodes[node] if node else None
@@ -118,7 +115,40 @@ def survey(session: Session, options: Options, instance: facts.Instance, name_ta
     if estimate and target is not None and source.disks and choice.speed is None:
         choice = choice._replace(speed=_speed(session, options, source_node, target))
     notes = (*preflight.notes(seen), *plan.notes(source, session.destination.info, options))
-    return Survey(source, node, choice, source_node, seen.destination_nodes, notes, data)
+    return Survey(source, node, choice, source_node, seen.destination_nodes, notes, looked.data, looked.cores)
+
+
+def _ask(
+    session: Session,
+    options: Options,
+    source: Source,
+    source_node: facts.Node,
+    seen: preflight.Clusters,
+    move_id: str,
+    problems: t.List[str],
+) -> t.Tuple[t.Optional[str], Examined]:
+    """Rehearse the creation, unless there are *problems* already, and examine both nodes; adds to the problems.
+
+    Both at the same time where the node is known before the rehearsal.
+    """
+
+    def rehearse() -> t.Tuple[t.Optional[str], t.List[str]]:
+        return _rehearse(session, options, source, move_id, seen.destination_nodes.values())
+
+    def look(name: t.Optional[str]) -> Examined:
+        return examine(session, options, source, source_node, seen.destination_nodes[name]) if name is not None else Examined()
+
+    node = options.primary_node if options.primary_node in seen.destination_nodes else None
+    refusal: t.List[str] = []
+    if problems:
+        looked = look(node)
+    elif node is None:
+        node, refusal = rehearse()
+        looked = look(node)
+    else:
+        (node, refusal), looked = abreast(rehearse, lambda: look(node))
+    problems += [*refusal, *looked.problems]
+    return node, looked
 
 
 def _speed(session: Session, options: Options, source_node: facts.Node, node: facts.Node) -> t.Optional[float]:
@@ -153,26 +183,34 @@ def _rehearse(
 
 def check_nodes(session: Session, options: Options, source: Source, source_node: facts.Node, node: facts.Node) -> t.List[str]:
     """What stands against a copy from *source_node* to *node*."""
-    return examine(session, options, source, source_node, node)[0]
+    return examine(session, options, source, source_node, node).problems
 
 
-def examine(
-    session: Session, options: Options, source: Source, source_node: facts.Node, node: facts.Node
-) -> t.Tuple[t.List[str], t.Optional[int]]:
-    """What stands against a copy from *source_node* to *node*, and how many bytes it will take, None where a node did not answer."""
+class Examined(t.NamedTuple):
+    """What stands against a copy between two nodes, how many bytes it will take (None where a node did not answer), and the nodes' cores by name."""
+
+    problems: t.List[str] = []
+    data: t.Optional[int] = None
+    cores: t.Mapping[str, int] = MappingProxyType({})
+
+
+def examine(session: Session, options: Options, source: Source, source_node: facts.Node, node: facts.Node) -> Examined:
+    """Look at both nodes, and at the way between them."""
     hosts = session.host(session.source, source_node), session.host(session.destination, node)
     tools = preflight.runnable(options, session.source.info, session.destination.info)
     template = plan.disk_template(source, options)
     directory = plan.storage_directory(session.destination.info, template)
     disks = plan.paths(source)
     try:
-        there = ask(hosts[0], {"command": "examine", "tools": tools, "ciphers": options.ciphers, "disks": disks})
-        here = ask(hosts[1], {"command": "examine", "tools": tools, "ciphers": options.ciphers, "directory": directory})
+        there, here = abreast(
+            lambda: ask(hosts[0], {"command": "examine", "tools": tools, "ciphers": options.ciphers, "disks": disks}),
+            lambda: ask(hosts[1], {"command": "examine", "tools": tools, "ciphers": options.ciphers, "directory": directory}),
+        )
         unreachable = reachable(hosts[1], session.data_address(node), options.data_port, hosts[0], ciphers=options.ciphers)
     except GanetiError as error:
-        return [error.message], None
+        return Examined([error.message])
     measured = there["disks"] or ()
     needed = sum(disk["data"] or 0 for disk in measured) + sum(disk.bytes for disk in source.disks[len(measured):])
     clusters = session.source.name, session.destination.name
     probes = preflight.Probes(source_node.name, there, node.name, here, unreachable, needed, clusters)
-    return preflight.of_nodes(probes, options), needed
+    return Examined(preflight.of_nodes(probes, options), needed, {source_node.name: int(there["cpus"]), node.name: int(here["cpus"])})

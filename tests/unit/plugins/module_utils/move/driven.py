@@ -220,7 +220,8 @@ def play(stage, monkeypatch):
     monkeypatch.setattr(run, "Lease", lambda _start, node, _instance, words: FakeLease(stage, node, words))
     monkeypatch.setattr(session.Session, "hidden", lambda self, instance: stage.hidden)
     monkeypatch.setattr(steps, "survey", survey)
-    monkeypatch.setattr(steps, "lanes", lambda wanted, hosts: 1)
+    monkeypatch.setattr(steps, "lanes", lambda wanted, hosts, known: 1)
+    monkeypatch.setattr(session, "abreast", lambda first, second: (first(), second()))  # so that calls have one order
     monkeypatch.setattr(steps, "Transfer", lambda progress, seconds: FakeTransfer(stage))
     monkeypatch.setattr(run.Journal, "__init__", lambda self, *where: self.__dict__.update(_entries=[], problem=None))
     monkeypatch.setattr(run.Journal, "add", lambda self, step, **fields: self._entries.append({"step": step, **fields}))
