@@ -24,7 +24,7 @@ from .progress import Progress
 from .retry import patiently
 from .session import Session
 from .state import Case, Scene, View
-from .steps import Steps
+from .steps import Context, Steps
 from .survey import Survey, difference, named
 
 Result = t.Dict[str, t.Any]
@@ -60,7 +60,8 @@ def _run(session: Session, options: Options, check_mode: bool, progress: Progres
         journal = None if check_mode else Journal(options.journal_directory, case.source_cluster, case.name, case.destination_cluster)
         try:
             memory = Memory(_goal(options), os.urandom(8).hex(), about)
-            return _Run(session, options, case, lease, journal or _NoJournal(), progress, interrupts, memory, check_mode).to_the_end()
+            context = Context(session, options, case, lease, journal or _NoJournal(), progress)
+            return _Run(context, interrupts, memory, check_mode).to_the_end()
         finally:
             if journal is not None:
                 journal.close()
@@ -92,26 +93,12 @@ class _NoJournal(Journal):
 
 
 class _Run:
-    def __init__(
-        self,
-        session: Session,
-        options: Options,
-        case: Case,
-        lease: Lease,
-        journal: Journal,
-        progress: Progress,
-        interrupts: Interrupts,
-        memory: Memory,
-        check_mode: bool,
-    ) -> None:
-        self._session = session
-        self._case = case
-        self._lease = lease
-        self._journal = journal
+    def __init__(self, context: Context, interrupts: Interrupts, memory: Memory, check_mode: bool) -> None:
+        self._session, self._case, self._lease, self._journal = context.session, context.case, context.lease, context.journal
         self._interrupts = interrupts
         self._begun = time.monotonic()
         self._memory = memory
-        self._steps = Steps(session, options, case, lease, journal, progress, memory.mine, estimate=check_mode)
+        self._steps = Steps(context, memory.mine, estimate=check_mode)
         self._check_mode = check_mode
         self._about = ""
         """The move that this run has dealt with."""

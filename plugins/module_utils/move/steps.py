@@ -43,33 +43,33 @@ JOBS: t.Mapping[Step, t.Callable[[Scene, Work], t.List[Job]]] = {
 """What each step asks of the clusters; the others ask nodes, or nobody."""
 
 
+Ran = t.Tuple[Job, t.List[t.Any]]
+"""A job and its opcodes' results."""
+
+
 class _Unsent(Exception):
     """The lease was not held, so nothing of a step was sent."""
+
+
+class Context(t.NamedTuple):
+    """What a run works with, from its beginning to its end."""
+
+    session: Session
+    options: Options
+    case: Case
+    lease: Lease
+    journal: Journal
+    progress: Progress
 
 
 class Steps:
     """One run's steps, and what they come to know on the way."""
 
-    def __init__(
-        self,
-        session: Session,
-        options: Options,
-        case: Case,
-        lease: Lease,
-        journal: Journal,
-        progress: Progress,
-        move_id: str,
-        estimate: bool = False,
-    ) -> None:
-        self.options = options
+    def __init__(self, context: Context, move_id: str, estimate: bool = False) -> None:
         self.found: t.Optional[Survey] = None
         self.result: t.Dict[str, t.Any] = {}
         self._errors: t.List[GanetiError] = []
-        self._session = session
-        self._case = case
-        self._lease = lease
-        self._journal = journal
-        self._progress = progress
+        self._session, self.options, self._case, self._lease, self._journal, self._progress = context
         self._id = move_id
         self._estimate = estimate
         self._paths: t.Dict[bool, t.List[str]] = {}
@@ -155,8 +155,8 @@ class Steps:
             creation = plan.creation(self.found.source, self._session.destination.info, self.options, self._id, self._session.within)
         return Work(self._case, self.options, self._id, creation)
 
-    def _jobs(self, step: Step, scene: Scene) -> t.List[t.List[t.Any]]:
-        """Run the jobs of a step, those of both clusters at the same time; their results, a list for each."""
+    def _jobs(self, step: Step, scene: Scene) -> t.List[Ran]:
+        """Run the jobs of a step, those of both clusters at the same time; them, each with its opcodes' results."""
         if step is Step.BEGIN:
             self._compare_source(scene)
         if step is Step.STOP and self._transfer is not None:
@@ -170,7 +170,7 @@ class Steps:
             running.append(_Running(self._session, self._lease, job, locks))
             running[-1].start(first=number == 0)
         error: t.Optional[GanetiError] = None
-        results = []
+        results: t.List[t.List[t.Any]] = []
         try:
             last = self._last(step, jobs[-1], locks, first=not running) if jobs else []
         except GanetiError as raised:
@@ -182,7 +182,7 @@ class Steps:
                 error, results = error or raised, [*results, []]
         if error is not None:
             raise error
-        return [*results, last]
+        return list(zip(jobs, [*results, last]))
 
     def _last(self, step: Step, job: Job, locks: float, first: bool) -> t.List[t.Any]:
         """Run the last job of a step to its end."""
@@ -195,17 +195,14 @@ class Steps:
 
         return opportunistically(attempt, self.options.opportunistic_tries if step is Step.BEGIN else 0, self.options.opportunistic_delay)
 
-    def _learn(self, step: Step, scene: Scene, results: t.List[t.List[t.Any]]) -> None:
+    def _learn(self, step: Step, scene: Scene, ran: t.Sequence[Ran]) -> None:
         """Take from a step's results what later ones need."""
         found = self.found
-        if step is Step.BEGIN and found is not None and found.source.disks:
-            self._paths[False] = _paths(results[-1][-1])
         if step is Step.STOP and found is not None:
-            source = t.cast(facts.Instance, scene.source)
-            index = next(number for number, op in enumerate(changes.stop(scene, self._work(step))[0].opcodes) if op["OP_ID"] == "OP_INSTANCE_QUERY_DATA")
-            self._compare_source(scene, facts.described_disks(results[0][index][source.name]))
-            if found.source.disks:
-                self._paths[True] = _paths(results[0][-1])
+            told = _result_of(ran[0], "OP_INSTANCE_QUERY_DATA")
+            self._compare_source(scene, facts.described_disks(told[t.cast(facts.Instance, scene.source).name]))
+        if step in (Step.BEGIN, Step.STOP) and found is not None and found.source.disks:
+            self._paths[step is Step.STOP] = _paths(_result_of(ran[-1], "OP_INSTANCE_ACTIVATE_DISKS"))
         if step in (Step.RELEASE, Step.RESUME, Step.COMMIT) and scene.marks.get("source") == "up" and guards.wants_start(scene, self._case):
             self._note_downtime()
         if step in (Step.COMMIT, Step.TIDY) and scene.source is not None and self.options.source_after == "fenced":
@@ -329,6 +326,12 @@ def _is_lost(error: GanetiError) -> bool:
     if isinstance(error, JobTimeout):
         return error.details.get("status") != "canceled"
     return isinstance(error, (ConnectionFailed, LeaseLost, LeaseTaken))
+
+
+def _result_of(ran: Ran, op_id: str) -> t.Any:
+    """What the only opcode of a kind in a job has given."""
+    job, results = ran
+    return next(result for op, result in zip(job.opcodes, results) if op["OP_ID"] == op_id)
 
 
 def _paths(activated: t.Sequence[t.Sequence[str]]) -> t.List[str]:
