@@ -75,7 +75,7 @@ test-types: stage ## Run mypy, strictly
 
 test-integration: lab stage ## Run the tests on the lab, or a part: PART=move is test_move.py, PART=killed are those whose names have the word
 	@rm -f $(BUILD)/integration.xml
-	$(LAB) $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations=20 --junit-xml=$(BUILD)/integration.xml $(SELECTED)
+	$(LAB) $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations=20 -o faulthandler_timeout=1800 --junit-xml=$(BUILD)/integration.xml $(SELECTED)
 	$(if $(PART),,$(BIN)/python tests/tools/support_matrix.py --check $(BUILD)/integration.xml)
 
 bench-move: lab ## Measure the stream against Ganeti's pipeline, nbdcopy and cp (half an hour; BENCH=--help lists options)
