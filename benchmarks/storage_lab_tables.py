@@ -109,7 +109,7 @@ def creations(rows: list[Creation]) -> list[str]:
         "Instances without disks, one job each, all submitted at once and spread over the nodes in turn. Seconds; means of a job's phases out of its own",
         "times: `queued` until its process is started, `waiting` until it has its locks, `running` until its end. `in all` is from the first that is received",
         "to the last that ends. `disk` keeps the client waiting for each submission, so its jobs come later, one by one, and are queued for less; only",
-        "`in all` compares the two.", "",
+        "`in all` compares the two, and the plot leaves `queued` out.", "",
         f"* {THESIS['5.10']}", f"* {THESIS['5.11']}", "",
         "| instances | storage | queued | waiting | running | in all | disk to couchdb, in all | all received after |",
         "|---:|---|---:|---:|---:|---:|---:|---:|",
