@@ -24,7 +24,7 @@ def markdown(found: Found, head: Head, verdicts: list[str]) -> str:
         "# Storage in CouchDB, on real Ganeti", "",
         report.made(head.command, head.seconds),
         head.machine.line("All five nodes of the cluster, each with its Ganeti and CouchDB, are containers on it"),
-        "Both sides were measured in turn in one run, on the same cluster; the idle CouchDB servers run in both. The number behind `disk` is that of master candidates",
+        "Both were measured in turn in one run on one cluster; the idle CouchDB servers run in both. The number behind `disk` is that of master candidates",
         "besides the master, the one behind `couchdb` that of standbys, without candidates (`couchdb_mode: primary`; with 0, `mirror` with a pool of one).", "",
         "![The figures as plots](bench-storage-lab.svg)", "",
     ]  # fmt: skip
@@ -44,7 +44,7 @@ def submission(found: Found) -> list[str]:
     lines = [
         "## Jobs submitted a second", "",
         "Medians of the runs. One client, one job a call, over LUXI on the master; the jobs stay queued by a filter rule, so that nothing but their submission",
-        "takes processors. The batches of a run follow each other, and the queue is emptied between runs. The number of runs is in brackets. (The thesis submits jobs",
+        "takes processors. The batches of a run follow each other, and the queue is emptied between runs. In brackets: the runs. (The thesis submits jobs",
         "that fail at once, concurrently.)", "",
         "| jobs in a batch | " + " | ".join(f"{storage}, {copies}" for storage, copies in contenders) + " |",
         "|---:|" + "---:|" * len(contenders),
