@@ -21,8 +21,8 @@ COLUMNS = {
 }
 TITLES = {"move": "Moves", "storage": "Storage", "parameters": "Cluster parameters"}
 NOT_RUN = (
-    "Not run, for want of a device mapper, a cluster file system or another hypervisor where the tests run: the disk templates `plain`, `drbd`, `rbd` and",
-    "`gluster`, and Xen. What would be sent to Ganeti for them, and which paths would be used, is tested without them.",
+    "Not run, as the tests' machine has no device mapper, no cluster file system and no other hypervisor: the disk templates `plain`, `drbd`, `rbd` and",
+    "`gluster`, and Xen. What would be sent to Ganeti for them, and which paths would be used, is tested.",
 )
 
 Rows = t.Dict[str, t.Set[t.Tuple[str, ...]]]
