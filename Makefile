@@ -18,7 +18,7 @@ PART :=
 SELECTED = $(if $(PART),$(or $(wildcard tests/integration/test_$(PART).py),tests/integration -k '$(PART)'),tests/integration)
 
 .PHONY: help venv stage lab lab-destroy demo test test-unit test-couchdb test-dist test-sanity test-lint test-types test-integration \
-  bench-move bench-whole-move bench-ciphers bench-storage bench-storage-lab dist clean
+  bench-move bench-whole-move bench-ciphers bench-storage bench-storage-lab plots docs dist clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
@@ -45,7 +45,7 @@ demo: stage ## Move a running virtual machine between two real clusters, from Ga
 
 test: venv ## Run everything: lint, types, sanity and unit tests beside the lab's
 	@mkdir -p $(BUILD)
-	@$(BIN)/python tests/tools/run_all.py $(BUILD) lab,test-integration test-unit,test-couchdb,test-dist,test-lint,test-types,test-sanity
+	@$(BIN)/python tests/tools/run_all.py $(BUILD) lab,test-integration test-unit,test-couchdb,test-dist,docs,test-lint,test-types,test-sanity
 
 test-unit: venv ## Run the unit tests (under a minute)
 	@mkdir -p $(BUILD); rm -f $(BUILD)/unit.xml
@@ -65,7 +65,7 @@ test-sanity: stage ## Run ansible-test's sanity tests
 test-lint: stage ## Run ansible-lint, ruff, shellcheck, reuse, Galaxy's importer and the checks of docs and changelog
 	$(BIN)/ruff check
 	$(BIN)/reuse lint --lines
-	$(BIN)/shellcheck -x $$(grep -rlIE '^#!.*\b(ba)?sh\b' .ci molecule tests)
+	$(BIN)/shellcheck -x $$(grep -rlIE '^#!.*\b(ba)?sh\b' .ci docs molecule tests)
 	cd $(BUILD)/ansible_collections/ganeti/cluster && PATH=$(BIN):$$PATH && ansible-lint --offline --profile production && \
 	  antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=all --skip-rstcheck . && antsibull-changelog lint
 	tests/tools/galaxy-import
@@ -92,6 +92,12 @@ bench-storage: venv ## Measure the storage in CouchDB; COUCHDB_URLS names two re
 
 bench-storage-lab: lab stage ## Measure it on real Ganeti (40 minutes; takes the lab's clusters apart); COUCHDB_RELEASE is a real CouchDB's directory
 	$(LAB) $(BIN)/python benchmarks/bench_storage_lab.py $(BENCH)
+
+plots: venv ## Draw the plots of docs/ anew from the results that are there
+	$(BIN)/python benchmarks/redraw.py
+
+docs: stage ## Build the documentation's site; a warning or a link that leads nowhere is an error
+	docs/site/build $(VENV) $(BUILD)
 
 dist: stage ## Build the collection's archive
 	$(BIN)/ansible-galaxy collection build --force --output-path dist $(BUILD)/ansible_collections/ganeti/cluster

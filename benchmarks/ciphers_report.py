@@ -137,7 +137,7 @@ def markdown(rows: list[Row], alone: list[Alone], head: Head) -> str:
         "MiB of disk a second that the stream of `instance_move` copies, from the start of the first process, over SSH, to the copy in memory: medians of",
         "up to three runs, all combinations in turns, on a disk of 1 GiB that is full of files, over a network that is not limited. In brackets: times the",
         f"default, {DEFAULT} without a tool. \"alone\" is what one connection carries of random bytes, with nothing else to do.",
-        "", "![The medians as a plot](bench-ciphers.svg)", "",
+        "", "![The medians that decide, as a plot](bench-ciphers.svg)", "",
         "## With the processor's instructions for AES", "", *matrix(rows, alone, True), "",
         "## With OpenSSL told that there are none", "", *matrix(rows, alone, False), "",
         "## The tools alone", "",
@@ -155,32 +155,58 @@ def markdown(rows: list[Row], alone: list[Alone], head: Head) -> str:
 
 
 def plot(rows: list[Row], alone: list[Alone], path: Path, quick: bool) -> None:
-    """Bars of all combinations; below them, the ratios of the document and those found."""
+    """What decides, small enough for a screen: ciphers without a tool, tools with the default cipher, ratios beside the document's. The tables have all."""
     import matplotlib
 
     matplotlib.use("Agg")
     matplotlib.rcParams["svg.hashsalt"] = "bench-ciphers"
     from matplotlib import pyplot
 
-    groups = [[row for row in rows if row.hardware == hardware] for hardware in (True, False)]
-    compared = [each for each in comparisons(rows, alone) if each.here is not None]
-    heights = [*(len(group) + 2 for group in groups), 2 * len(compared) + 2]
-    figure, axes = pyplot.subplots(3, 1, figsize=(9.5, 0.21 * sum(heights) + 0.8), gridspec_kw={"height_ratios": heights})
-    for axis, group, title in zip(axes, groups, ("with the processor's instructions for AES", "without them")):
-        names = [f"{row.cipher}, {row.tool}" for row in group]
-        bars = axis.barh(names, [row.median or 0 for row in group], color=[COLOURS[row.tool] for row in group])
-        axis.bar_label(bars, [f"{row.median:.0f}" if row.median else "failed" for row in group], padding=3, fontsize=7)
-        axis.set_title(f"MiB of disk a second, {title}; longer is better", fontsize=9)
-    ratios(axes[2], compared)
-    for axis in axes:
+    figure = pyplot.figure(figsize=(11.5, 6.8), layout="constrained")
+    grid = figure.add_gridspec(2, 2, width_ratios=(1.1, 1), height_ratios=(1, 1.9))
+    ciphers, tools, compared = figure.add_subplot(grid[:, 0]), figure.add_subplot(grid[0, 1]), figure.add_subplot(grid[1, 1])
+    by_cipher(ciphers, [row for row in rows if row.tool == "none"])
+    by_tool(tools, [row for row in rows if row.hardware and row.cipher == DEFAULT])
+    ratios(compared, [each for each in comparisons(rows, alone) if each.here is not None])
+    for axis in (ciphers, tools, compared):
         axis.invert_yaxis()
-        axis.margins(x=0.1)
-        axis.tick_params(labelsize=7)
+        axis.margins(x=0.12)
+        axis.tick_params(labelsize=8)
         axis.spines[["top", "right"]].set_visible(False)
-    figure.suptitle("The stream by cipher and compression tool" + (" (--quick: means nothing)" if quick else ""), fontsize=11)
-    figure.tight_layout(rect=(0, 0, 1, 0.99))
+    figure.suptitle("The stream by cipher and by compression tool" + (" (--quick: means nothing)" if quick else ""), fontsize=11)
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     pyplot.close(figure)
+
+
+def by_cipher(axis: t.Any, rows: list[Row]) -> None:
+    """A pair of bars for each cipher, TLS 1.3 above TLS 1.2, the strongest first."""
+    names = list(dict.fromkeys(row.cipher for row in rows))
+    sides = ((True, -0.2, "#1f77b4", "with the processor's AES instructions"), (False, 0.2, "#ff7f0e", "without them, where measured"))
+    for hardware, shift, colour, label in sides:
+        chosen = [row for row in rows if row.hardware == hardware]
+        places = [names.index(row.cipher) + shift for row in chosen]
+        bars = axis.barh(places, [row.median or 0 for row in chosen], height=0.38, color=colour, label=label)
+        axis.bar_label(bars, [f"{row.median:.0f}" if row.median else "failed" for row in chosen], padding=3, fontsize=7)
+    axis.set_yticks(range(len(names)), [f"{name}\n{strength(name)}" for name in names])
+    axis.set_xlabel("MiB of disk a second; longer is better", fontsize=8)
+    axis.set_title("Ciphers, without a compression tool", fontsize=9)
+    axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.3, -0.08), ncols=2, frameon=False)
+
+
+def strength(cipher: str) -> str:
+    """What people choose a cipher by."""
+    version = "TLS 1.3" if cipher.startswith("TLS_") else "TLS 1.2"
+    bits = "no encryption" if cipher == NULL else "128 bits" if "128" in cipher else "256 bits"
+    return f"{version}, {bits}" + (", default" if cipher == DEFAULT else "")
+
+
+def by_tool(axis: t.Any, rows: list[Row]) -> None:
+    """A bar for each tool."""
+    names = ["no tool" if row.tool == "none" else row.tool for row in rows]
+    bars = axis.barh(names, [row.median or 0 for row in rows], color="#1f77b4")
+    axis.bar_label(bars, [f"{row.median:.0f}" if row.median else "failed" for row in rows], padding=3, fontsize=7)
+    axis.set_xlabel("MiB of disk a second; longer is better", fontsize=8)
+    axis.set_title("Compression tools, with the default cipher", fontsize=9)
 
 
 def ratios(axis: t.Any, compared: list[Comparison]) -> None:
@@ -192,9 +218,17 @@ def ratios(axis: t.Any, compared: list[Comparison]) -> None:
     ):
         bars = axis.barh([place + shift for place in places], values, height=0.38, color=colour, label=label)
         axis.bar_label(bars, [f"{value:.2f}" for value in values], padding=3, fontsize=7)
-    axis.set_yticks(list(places), [each.what for each in compared])
-    axis.legend(fontsize=7, loc="lower right", frameon=False)
-    axis.set_title("Ratios, beside those of Ganeti's design document", fontsize=9)
+    axis.set_yticks(list(places), [each.what.replace(", ", ",\n", 1) for each in compared])
+    axis.legend(fontsize=8, loc="lower right", frameon=False)
+    axis.set_xlabel("times as much", fontsize=8)
+    axis.set_title("Ratios beside those of Ganeti's design document", fontsize=9)
+
+
+def redraw(directory: Path) -> None:
+    """Draw the plot anew from the results that are there."""
+    data = json.loads((directory / "bench-ciphers.json").read_text())
+    rows = [Row(**{name: value for name, value in row.items() if name != "median"}) for row in data["copies"]]
+    plot(rows, [Alone(**each) for each in data["alone"]], directory / "bench-ciphers.svg", data["quick"])
 
 
 def write(directory: Path, rows: list[Row], alone: list[Alone], head: Head) -> None:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 DISKS = {"sparse": "8 GiB with 1 GiB of files", "full": "2 GiB full of files", "random": "2 GiB of random bytes"}
 COLOURS = {"stream": "#1f77b4", "ganeti": "#d62728", "nbdcopy": "#2ca02c", "cp": "#7f7f7f"}
+FAMILIES = {"stream": "this collection's stream", "ganeti": "Ganeti's pipeline", "nbdcopy": "nbdcopy", "cp": "cp on one node, without a network"}
+"""What the legend says of each colour."""
 
 
 @dataclasses.dataclass
@@ -162,8 +164,13 @@ def plot(rows: list[Row], path: Path, quick: bool) -> None:
             axis.set_title(f"{DISKS[disk]}\n{heading(*line)}", fontsize=9)
             if axis is not across[0]:
                 axis.set_yticklabels([])
-    figure.suptitle("Seconds to copy a disk, medians; shorter is better" + (" (--quick: means nothing)" if quick else ""), fontsize=11)
-    figure.tight_layout()
+    figure.suptitle("Seconds to copy a disk, medians; shorter is better" + (" (--quick: means nothing)" if quick else ""), fontsize=11, y=0.997)
+    for axis in axes[-1]:
+        axis.set_xlabel("seconds", fontsize=8)
+    keys = [pyplot.Rectangle((0, 0), 1, 1, color=colour) for colour in COLOURS.values()]
+    keys.append(pyplot.Line2D([], [], color=COLOURS["ganeti"], linewidth=0.8, linestyle=":"))
+    figure.legend(keys, [*FAMILIES.values(), "Ganeti's best"], loc="upper center", bbox_to_anchor=(0.5, 0.98), ncols=5, fontsize=8, frameon=False)
+    figure.tight_layout(rect=(0, 0, 1, 0.965))
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
 
@@ -187,6 +194,13 @@ def panel(axis: t.Any, rows: list[Row], names: list[str]) -> None:
     axis.margins(x=0.14)
     axis.tick_params(labelsize=8)
     axis.spines[["top", "right"]].set_visible(False)
+
+
+def redraw(directory: Path) -> None:
+    """Draw the plot anew from the results that are there."""
+    data = json.loads((directory / "bench-move.json").read_text())
+    rows = [Row(**{name: value for name, value in row.items() if name != "median"}) for row in data["results"]]
+    plot(rows, directory / "bench-move.svg", data["quick"])
 
 
 def write(directory: Path, rows: list[Row], machine: Machine, command: str, quick: bool, seconds: float) -> None:

@@ -13,7 +13,9 @@ from storage_lab_report import Found
 
 COLOURS = {0: "#7f7f7f", 1: "#2ca02c", 2: "#1f77b4", 4: "#d62728"}
 STYLES = {"disk": "s--", "couchdb": "o-"}
-PHASES = (("queued", "#7f7f7f"), ("waiting", "#ff7f0e"), ("running", "#1f77b4"))
+COPIES = {"disk": "candidate", "couchdb": "standby"}
+PHASES = (("waiting", "#ff7f0e"), ("running", "#1f77b4"))
+"""Without the time in the queue: `disk` keeps the client waiting instead, before its job is received, so that time compares nothing."""
 
 
 def plot(found: Found, path: Path) -> None:
@@ -26,19 +28,22 @@ def plot(found: Found, path: Path) -> None:
 
     figure, ((candidates, compared), (phases, whole)) = pyplot.subplots(2, 2, figsize=(11, 8))
     rates(candidates, found, [each for each in found.contenders() if each[0] == "disk"])
-    candidates.set_title("disk: jobs a second, by candidates (figure 5.2)", fontsize=10)
+    candidates.set_title("disk: jobs submitted a second, by candidates (figure 5.2)", fontsize=10)
     rates(compared, found, [each for each in found.contenders() if each[0] == "couchdb" or each in (("disk", 0), ("disk", 2))])
-    compared.set_title("jobs a second, by storage and copies (figure 5.5)", fontsize=10)
+    compared.set_title("jobs submitted a second, by storage and copies (figure 5.5)", fontsize=10)
     stacked(phases, found)
-    phases.set_title("seconds in each phase of a creation, mean (figure 5.10)", fontsize=10)
+    phases.set_title("a creation: waiting for locks, and running (figure 5.10, without the queue)", fontsize=10)
+    phases.set_xlabel("storage, and instances created at once")
+    phases.set_ylabel("seconds, mean; shorter is better")
     for storage, marker in STYLES.items():
         rows = [each for each in found.creations if each.storage == storage]
         if rows:
-            whole.plot([each.jobs for each in rows], [each.whole for each in rows], marker, color=COLOURS[2], label=f"{storage}, {rows[0].copies}")
-    whole.set_title("seconds until all instances are created (figure 5.11)", fontsize=10)
-    whole.set_xlabel("instances")
+            whole.plot([each.jobs for each in rows], [each.whole for each in rows], marker, color=COLOURS[2], label=told(storage, rows[0].copies))
+    whole.set_title("until all instances are created (figure 5.11)", fontsize=10)
+    whole.set_xlabel("instances created at once")
+    whole.set_ylabel("seconds; lower is better")
     whole.set_ylim(bottom=0)
-    for axis, place in ((candidates, (0.78, 0.4)), (compared, (0.78, 0.2)), (phases, "best"), (whole, "best")):
+    for axis, place in ((candidates, (0.66, 0.4)), (compared, (0.66, 0.2)), (phases, "upper left"), (whole, "best")):
         axis.spines[["top", "right"]].set_visible(False)
         if axis.get_legend_handles_labels()[0]:
             axis.legend(frameon=False, fontsize=8, loc=place)
@@ -47,12 +52,18 @@ def plot(found: Found, path: Path) -> None:
     pyplot.close(figure)
 
 
+def told(storage: str, copies: int) -> str:
+    """What the legend calls it."""
+    return f"{storage}, {copies} {COPIES[storage]}{'' if copies == 1 else 's'}"
+
+
 def rates(axis: t.Any, found: Found, contenders: list[tuple[str, int]]) -> None:
     """A line for each."""
     for storage, copies in contenders:
         values = [(size, rate) for size in found.sizes() if (rate := found.rate(storage, copies, size))]
-        axis.plot(*zip(*values), STYLES[storage], color=COLOURS.get(copies, "#000000"), label=f"{storage}, {copies}")
+        axis.plot(*zip(*values), STYLES[storage], color=COLOURS.get(copies, "#000000"), label=told(storage, copies))
     axis.set_xlabel("jobs in a batch")
+    axis.set_ylabel("jobs a second; higher is better")
     if found.batches:
         axis.set_yscale("log")
         axis.set_ylim(1, 1000)
@@ -68,3 +79,4 @@ def stacked(axis: t.Any, found: Found) -> None:
         axis.bar(names, values, bottom=floor, color=colour, label=phase)
         floor = [below + value for below, value in zip(floor, values)]
     axis.tick_params(axis="x", labelsize=7)
+    axis.margins(y=0.25)

@@ -24,8 +24,8 @@ def markdown(found: Found, head: Head, verdicts: list[str]) -> str:
         "# Storage in CouchDB, on real Ganeti", "",
         report.made(head.command, head.seconds),
         head.machine.line("All five nodes of the cluster, each with its Ganeti and CouchDB, are containers on it"),
-        "Both sides were measured in turn in one run, on the same cluster; the idle CouchDB servers run on either side. `disk` has so many master candidates",
-        "beside the master. `couchdb` has as many standbys and no candidate (`couchdb_mode: primary`; with none, `mirror` with a pool of one).", "",
+        "Both were measured in turn in one run on one cluster; the idle CouchDB servers run in both. The number behind `disk` is that of master candidates",
+        "besides the master, the one behind `couchdb` that of standbys, without candidates (`couchdb_mode: primary`; with 0, `mirror` with a pool of one).", "",
         "![The figures as plots](bench-storage-lab.svg)", "",
     ]  # fmt: skip
     if verdicts:
@@ -44,7 +44,7 @@ def submission(found: Found) -> list[str]:
     lines = [
         "## Jobs submitted a second", "",
         "Medians of the runs. One client, one job a call, over LUXI on the master; the jobs stay queued by a filter rule, so that nothing but their submission",
-        "takes processors. The batches of a run follow each other, and the queue is emptied between runs. In brackets, how many runs. (The thesis submits jobs",
+        "takes processors. The batches of a run follow each other, and the queue is emptied between runs. In brackets: the runs. (The thesis submits jobs",
         "that fail at once, concurrently.)", "",
         "| jobs in a batch | " + " | ".join(f"{storage}, {copies}" for storage, copies in contenders) + " |",
         "|---:|" + "---:|" * len(contenders),
@@ -109,7 +109,7 @@ def creations(rows: list[Creation]) -> list[str]:
         "Instances without disks, one job each, all submitted at once and spread over the nodes in turn. Seconds; means of a job's phases out of its own",
         "times: `queued` until its process is started, `waiting` until it has its locks, `running` until its end. `in all` is from the first that is received",
         "to the last that ends. `disk` keeps the client waiting for each submission, so its jobs come later, one by one, and are queued for less; only",
-        "`in all` compares the two.", "",
+        "`in all` compares the two, and the plot leaves `queued` out.", "",
         f"* {THESIS['5.10']}", f"* {THESIS['5.11']}", "",
         "| instances | storage | queued | waiting | running | in all | disk to couchdb, in all | all received after |",
         "|---:|---|---:|---:|---:|---:|---:|---:|",

@@ -96,21 +96,29 @@ def plot(recorded: list[Recorded], lags: list[Lag], path: Path) -> None:
         sizes.plot(megabytes, [each.written / 1000 for each in rows], "o-", color=colour, label=way)
     sizes.set_yscale("log")
     times.set_ylim(bottom=0)
-    for axis, title in ((times, "ms to record one change"), (sizes, "KB written for one change")):
-        axis.set_xlabel("MB of the configuration")
+    for axis, title, unit in ((times, "time to record one change", "ms"), (sizes, "written for one change", "KB")):
+        axis.set_xlabel("size of the configuration, MB")
+        axis.set_ylabel(f"{unit}; lower is better")
         axis.set_title(title, fontsize=10)
         axis.legend(frameon=False)
     for label, marker, values in (("median", "o-", [each.median for each in lags]), ("99th percentile", "s--", [each.most99 for each in lags])):
         late.plot([each.reached for each in lags], values, marker, color="#1f77b4", label=label)
     late.set_ylim(bottom=0)
     late.set_xlabel("jobs a second")
-    late.set_title("seconds until a job is on the standby", fontsize=10)
+    late.set_ylabel("seconds; lower is better")
+    late.set_title("until a job is on the standby", fontsize=10)
     late.legend(frameon=False)
     for axis in (times, sizes, late):
         axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     pyplot.close(figure)
+
+
+def redraw(directory: Path) -> None:
+    """Draw the plot anew from the results that are there."""
+    data = json.loads((directory / "bench-storage.json").read_text())
+    plot([Recorded(**each) for each in data["recorded"]], [Lag(**each) for each in data["lags"]], directory / "bench-storage.svg")
 
 
 def write(directory: Path, recorded: list[Recorded], lags: list[Lag], head: Head) -> None:

@@ -1,8 +1,8 @@
-"""Writes README's support matrix from what a run of the tests on the lab really ran on, or checks it against that.
+"""Writes the support matrix of docs/tested.md from what a run of the tests on the lab really ran on, or checks it against that.
 
 `support_matrix.py [--check] RESULTS`, where RESULTS is the file that pytest wrote (--junit-xml). Tests note what they ran on as properties named `ran`:
-`move source=3.0 destination=3.1 hypervisor=kvm from=file to=ext`. Only tests that passed count. With --check nothing is written, and a line of README
-that this run has not seen is an error, and so is a table or the word on what was not run that README lacks; a single line that it lacks is only told.
+`move source=3.0 destination=3.1 hypervisor=kvm from=file to=ext`. Only tests that passed count. With --check nothing is written, and a line of the page
+that this run has not seen is an error, and so is a table or the word on what was not run that it lacks; a single line that it lacks is only told.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import typing as t
 from pathlib import Path
 from xml.etree import ElementTree
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs/tested.md"
 BEGIN, END = "<!-- support matrix: begin -->", "<!-- support matrix: end -->"
 COLUMNS = {
     "move": {"source": "from Ganeti", "destination": "to Ganeti", "hypervisor": "hypervisor", "from": "disks from", "to": "disks to", "state": "instance"},
@@ -21,8 +21,8 @@ COLUMNS = {
 }
 TITLES = {"move": "Moves", "storage": "Storage", "parameters": "Cluster parameters"}
 NOT_RUN = (
-    "Not run, for want of a device mapper, a cluster file system or another hypervisor where the tests run: the disk templates `plain`, `drbd`, `rbd` and",
-    "`gluster`, and Xen. What would be sent to Ganeti for them, and which paths would be used, is tested without them.",
+    "Not run, as the tests' machine has no device mapper, no cluster file system and no other hypervisor: the disk templates `plain`, `drbd`, `rbd` and",
+    "`gluster`, and Xen. What would be sent to Ganeti for them, and which paths would be used, is tested.",
 )
 
 Rows = t.Dict[str, t.Set[t.Tuple[str, ...]]]
@@ -59,24 +59,24 @@ def main() -> int:
     """Write or check."""
     check, results = sys.argv[1:-1] == ["--check"], Path(sys.argv[-1])
     wanted = lines(seen(results))
-    before, begin, rest = README.read_text(encoding="utf-8").partition(BEGIN + "\n")
+    before, begin, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN + "\n")
     written, end, after = rest.partition(END)
     if not begin or not end:
-        raise SystemExit(f"support_matrix: {README} lacks a line {BEGIN} or {END}")
+        raise SystemExit(f"support_matrix: {PAGE} lacks a line {BEGIN} or {END}")
     if not check:
-        README.write_text(before + begin + "\n".join(wanted) + "\n" + end + after, encoding="utf-8")
+        PAGE.write_text(before + begin + "\n".join(wanted) + "\n" + end + after, encoding="utf-8")
         return 0
     # Lines are told apart within their table: the same words may stand in two of them.
     claimed, proven = in_tables(written.splitlines()), in_tables(wanted)
     unproven = sorted(claimed - proven)
     for table, line in unproven:
-        print(f"support_matrix: README claims what this run did not see: {line} (in {table})")
+        print(f"support_matrix: {PAGE.name} claims what this run did not see: {line} (in {table})")
     for table, line in sorted(proven - claimed):
-        print(f"support_matrix: README could tell, too: {line} (in {table}); run {Path(__file__).name} {results}")
+        print(f"support_matrix: {PAGE.name} could tell, too: {line} (in {table}); run {Path(__file__).name} {results}")
     missing = [title for what, title in TITLES.items() if not any(table.startswith(f"| {title}: ") for table, _line in claimed)]
     missing += ["what was not run"] * (not set(NOT_RUN) <= set(written.splitlines()))
     for part in missing:
-        print(f"support_matrix: README does not tell this: {part}; run {Path(__file__).name} {results}")
+        print(f"support_matrix: {PAGE.name} does not tell this: {part}; run {Path(__file__).name} {results}")
     return 1 if unproven or missing else 0
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""README claims what tests that passed have run on, and nothing else."""
+"""docs/tested.md claims what tests that passed have run on, and nothing else."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ MOVE = "move source=3.0 destination=3.1 hypervisor=fake from=file to=ext state=r
 
 @pytest.fixture
 def matrix(tmp_path, monkeypatch):
-    """Runs the tool on results and a README of its own; returns its exit status and the README."""
+    """Runs the tool on results and a page of its own; returns its exit status and the page."""
     spec = importlib.util.spec_from_file_location("support_matrix", SCRIPT)
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
-    tool.README = tmp_path / "README.md"
-    tool.README.write_text(f"before\n{tool.BEGIN}\n{tool.END}\nafter\n")
+    tool.PAGE = tmp_path / "tested.md"
+    tool.PAGE.write_text(f"before\n{tool.BEGIN}\n{tool.END}\nafter\n")
 
     def run(*cases: str, check: bool = False):
         (tmp_path / "results.xml").write_text(f"<testsuites><testsuite>{''.join(cases)}</testsuite></testsuites>")
         monkeypatch.setattr(sys, "argv", ["support_matrix", *(["--check"] if check else []), str(tmp_path / "results.xml")])
-        return tool.main(), tool.README.read_text()
+        return tool.main(), tool.PAGE.read_text()
 
     return run
 
@@ -48,13 +48,13 @@ def test_what_was_seen_is_written_and_then_holds(matrix):
 def test_a_test_that_did_not_pass_proves_nothing(matrix, bad, capsys):
     text = matrix(CASE.format("a", MOVE, ""), *REST)[1]
     assert matrix(CASE.format("a", MOVE, f"<{bad}/>"), *REST, check=True) == (1, text)
-    assert "README claims what this run did not see: | 3.0 | 3.1 | fake | file | ext | running |" in capsys.readouterr().out
+    assert "tested.md claims what this run did not see: | 3.0 | 3.1 | fake | file | ext | running |" in capsys.readouterr().out
 
 
-def test_a_readme_that_tells_nothing_is_not_right(matrix, capsys):
+def test_a_page_that_tells_nothing_is_not_right(matrix, capsys):
     assert matrix(CASE.format("a", MOVE, ""), *REST, check=True)[0] == 1
     said = capsys.readouterr().out
-    assert all(f"README does not tell this: {part}" in said for part in ("Moves", "Storage", "Cluster parameters", "what was not run"))
+    assert all(f"tested.md does not tell this: {part}" in said for part in ("Moves", "Storage", "Cluster parameters", "what was not run"))
 
 
 def test_a_fact_without_a_column_is_told(matrix):
