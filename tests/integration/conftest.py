@@ -68,7 +68,7 @@ def lab() -> t.Iterator[Lab]:
 
 @pytest.fixture
 def ran(record_property: t.Callable[[str, object], None]) -> t.Callable[..., None]:
-    """Notes what a test really ran on, for README's matrix: what was done, and what each thing of interest was there."""
+    """Notes what a test really ran on, for the matrix in docs/tested.md: what was done, and what each thing of interest was there."""
 
     def note(what: str, **facts: str) -> None:
         minor = {key: ".".join(value.split(".")[:2]) for key, value in facts.items() if key in ("source", "destination", "release")}
