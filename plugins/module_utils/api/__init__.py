@@ -8,7 +8,7 @@
 
 * ``transport``: "luxi" (the default; this host is the master), "ssh" (LUXI through SSH to the master) or "rapi";
 * ``address``: name or address of the master; for luxi nothing, or the path of another socket;
-* ``name``: the cluster's name; where given, another cluster is refused;
+* ``cluster_name``: the cluster's name; where given, another cluster is refused;
 * ``ssh``: dict, see `ssh.SshOptions`: user, port, private_key_file, known_hosts_file, config_file, agent, password, connect_timeout;
 * ``rapi``: dict, see `rapi.RapiOptions`: port, username, password, ca_path, fingerprint, timeout.
 """
@@ -59,7 +59,7 @@ def connect(options: t.Mapping[str, t.Any]) -> Cluster:
     if factory is None:
         raise InvalidInput(f"There is no transport {transport}: use one of {', '.join(_TRANSPORTS)}")
     cluster = factory(options)
-    expected = options.get("name")
+    expected = options.get("cluster_name")
     try:
         if expected:
             _check_name(cluster, expected)

@@ -58,7 +58,7 @@ def connection(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """The options for `connect` out of a module's parameters."""
     if params["transport"] == "luxi" and params["address"]:
         raise InvalidInput(f"address is {params['address']}, but transport luxi reaches only the host that it runs on: use ssh or rapi")
-    return {"transport": params["transport"], "address": params["address"], "name": params["cluster_name"], "ssh": params["ssh"], "rapi": params["rapi"]}
+    return {name: params[name] for name in ("transport", "address", "cluster_name", "ssh", "rapi")}
 
 
 def ensure(params: t.Mapping[str, t.Any], check_mode: bool) -> t.Dict[str, t.Any]:

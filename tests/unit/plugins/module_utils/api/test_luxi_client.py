@@ -75,14 +75,14 @@ def fixture_server(tmp_path: Path) -> Iterator[Server]:
 
 
 def test_the_cluster_says_who_it_is(server: Server) -> None:
-    with connect({"transport": "luxi", "address": str(server.path), "name": "cluster-a.example"}) as cluster:
+    with connect({"transport": "luxi", "address": str(server.path), "cluster_name": "cluster-a.example"}) as cluster:
         assert cluster.info() == {"name": "cluster-a.example"}
     assert server.connections == 1
 
 
 def test_another_cluster_is_refused(server: Server) -> None:
     with pytest.raises(InvalidInput, match="Wrong cluster: .* is the master of cluster-a.example, not of cluster-b.example"):
-        connect({"address": str(server.path), "name": "cluster-b.example"})
+        connect({"address": str(server.path), "cluster_name": "cluster-b.example"})
 
 
 def test_a_stale_connection_is_opened_anew_for_a_read(server: Server) -> None:
