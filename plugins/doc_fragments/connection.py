@@ -159,7 +159,8 @@ def _side(description: str, required: bool) -> str:
 class ModuleDocFragment:
     """The options of ``_argspec.cluster_connection``, ``local``, ``nodes_by_ssh`` and ``move_sides``."""
 
-    DOCUMENTATION = _options({
+    # Annotated, as ansible-test wants plain texts where it sees an assignment; test_all_modules.py compares what comes of these with the options.
+    DOCUMENTATION: str = _options({
         "transport": _description(
             "  - How to reach the cluster.",
             "  - V(luxi) speaks to Ganeti on the host that the task runs on, which has to be the master, as root. Nothing but Python is needed there.",
@@ -179,13 +180,13 @@ class ModuleDocFragment:
     })  # fmt: skip
 
     # Of modules that work where the task runs.
-    LOCAL = _options(_unused(_LOCAL))
+    LOCAL: str = _options(_unused(_LOCAL))
 
     # Of modules on the controller that work on nodes.
-    NODES = _options({**_unused(_NODE), "ssh": _SSH_USED})
+    NODES: str = _options({**_unused(_NODE), "ssh": _SSH_USED})
 
     # Of moves, which have two clusters.
-    SIDES = _options({
+    SIDES: str = _options({
         **_unused(_SIDES),
         "cluster_name": _description(_SIDES) + "type: str",
         "source": _side("The cluster where the instance is.", True),

@@ -44,7 +44,7 @@ def _suboptions(*parts: str) -> str:
 
 
 class ModuleDocFragment:
-    """The options of ``_argspec.storage_settings``, ``server`` and ``servers``."""
+    """The options of ``_argspec.storage_settings``, ``server`` and ``servers``. Annotated are those that are put together, for ansible-test."""
 
     DOCUMENTATION = r"""
 options:
@@ -55,7 +55,7 @@ options:
     default: /etc/ganeti/couchdb.json
 """
 
-    SERVER = r"""
+    SERVER: str = r"""
 options:
   server:
     description:
@@ -64,7 +64,7 @@ options:
     type: dict
 """ + _suboptions(_SERVER)
 
-    SERVERS = r"""
+    SERVERS: str = r"""
 options:
   servers:
     description:
