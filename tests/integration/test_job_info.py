@@ -54,6 +54,8 @@ def test_jobs_that_run_succeed_and_fail(site, wait):
     assert failed["failed"] and re.search(rf"Job {bad} \(NETWORK_REMOVE\(no-such-network\)\) failed: .*not found", failed["msg"]), failed
     assert [each["status"] for each in failed["jobs"]] == ["success", "error"]
     assert not wait(slow, bad, fail=False)["failed"] and not wait(slow, bad, wait=False)["failed"]
+    strange = wait(slow, wait=False, cluster_name="alpha.lab.example")
+    assert strange["failed"] and f"are of {site.full}, not of alpha.lab.example" in strange["msg"], strange
 
 
 def test_a_job_that_is_archived_while_the_database_is_away(site, followed, wait):
@@ -82,8 +84,6 @@ def test_private_parameters_are_not_told(site, wait, resident_name):
 
 
 def test_what_is_refused(site, followed, wait):
-    strange = wait(1, wait=False, cluster_name="alpha.lab.example")
-    assert strange["failed"] and f"are of {site.full}, not of alpha.lab.example" in strange["msg"], strange
     unknown = wait(999999, timeout=3)
     assert unknown["failed"] and re.search(r"There is no job 999999 .*it never was, or was removed; the last id given out is \d+", unknown["msg"]), unknown
     senseless = wait(0)
