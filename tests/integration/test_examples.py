@@ -96,13 +96,26 @@ PREPARED = {
 }
 
 
+def usual(lab):
+    """What is not as usual about the instance that the examples are about."""
+    return {}
+
+
+def with_a_kernel(lab):
+    return {"hypervisor": "kvm", "hvparams": {"kernel_path": lab.description["guest"]["kernel"]}}
+
+
+INSTANCES = {"compression_benchmark_info": usual, "config_history_info": usual, "config_rollback": usual, "instance_move": with_a_kernel}
+"""Modules whose examples are about an instance."""
+
+
 def test_no_module_is_forgotten():
     assert PREPARED.keys() | ELSEWHERE == {path.stem for path in (ROOT / "plugins/modules").glob("*.py")}
 
 
 @pytest.mark.parametrize("module", PREPARED)
 def test_the_examples_run(lab, site, followed, resident, module, tmp_path):
-    name = resident(start=False)
+    name = resident(start=False, **INSTANCES[module](lab)) if module in INSTANCES else "none"
     names = PREPARED[module](site, followed, name)
     passwords = {user: Path(described["password_file"]).read_text().strip() for user, described in lab.description["rapi_users"].items()}
     variables = {
