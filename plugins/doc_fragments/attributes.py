@@ -12,12 +12,24 @@ class ModuleDocFragment:
 
     DOCUMENTATION = r"""
 attributes:
+  action_group:
+    description: Use C(group/ganeti.cluster.ganeti) in C(module_defaults) to set defaults for this module.
+    support: full
+    membership:
+      - ganeti.cluster.ganeti
+  async:
+    description: Can be run with C(async) and C(poll).
+    support: full
   check_mode:
     description: Can run in C(check_mode) and return changed status prediction without modifying target.
   diff_mode:
     description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
   idempotent:
     description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
+  platform:
+    description: Systems that the task can run on.
+    support: full
+    platforms: linux
 """
 
     INFO_MODULE = r"""
@@ -36,11 +48,13 @@ attributes:
       - Changes nothing.
 """
 
-    ACTIONGROUP_GANETI = r"""
+    # Of modules that an action plugin of the same name runs.
+    ACTION = r"""
 attributes:
-  action_group:
-    description: Use C(group/ganeti.cluster.ganeti) in C(module_defaults) to set defaults for this module.
+  action:
+    description: Has an action plugin of the same name, which runs on the controller.
     support: full
-    membership:
-      - ganeti.cluster.ganeti
+  delegation:
+    description: Can be used with C(delegate_to).
+    support: full
 """

@@ -6,9 +6,45 @@
 
 from __future__ import annotations
 
+import textwrap
+
+_SERVER = r"""
+  url:
+    description:
+      - The server's address, as V(https://node1.example.com:6984). Without encryption only on the loopback interface.
+    type: str
+    required: true
+  username:
+    description:
+      - A user of the server.
+    type: str
+    required: true
+  password:
+    description:
+      - The user's password.
+    type: str
+    required: true
+  ca_path:
+    description:
+      - A file with the certificates that the server's certificate is verified with. The system's store if it is not set.
+    type: path
+"""
+
+_NODE = r"""
+  node:
+    description:
+      - The name of the server's node, as Ganeti knows it.
+    type: str
+    required: true
+"""
+
+
+def _suboptions(*parts: str) -> str:
+    return textwrap.indent("suboptions:\n" + "".join(part.lstrip("\n") for part in parts), " " * 4)
+
 
 class ModuleDocFragment:
-    """The options of ``_argspec.storage_settings``."""
+    """The options of ``_argspec.storage_settings``, ``server`` and ``servers``. Annotated are those that are put together, for ansible-test."""
 
     DOCUMENTATION = r"""
 options:
@@ -18,3 +54,25 @@ options:
     type: path
     default: /etc/ganeti/couchdb.json
 """
+
+    SERVER: str = r"""
+options:
+  server:
+    description:
+      - The CouchDB server to ask, instead of that of O(settings_file). For hosts without that file, as standbys have no need of it.
+      - The user has to be one who can read the databases.
+    type: dict
+""" + _suboptions(_SERVER)
+
+    SERVERS: str = r"""
+options:
+  servers:
+    description:
+      - The CouchDB servers, that of the master and those of the standbys. Needed for V(couchdb).
+      - The replications use their addresses too, from the server of whichever node is the master. The user has to be an administrator, and the
+        file with certificates to be on every node.
+      - Passwords are kept in C(/etc/ganeti/couchdb.json), for root only, and in the replications.
+    type: list
+    elements: dict
+    default: []
+""" + _suboptions(_NODE, _SERVER)

@@ -23,3 +23,18 @@ options:
     type: int
     default: 3600
 """
+
+    # Of modules that start no jobs.
+    UNUSED = r"""
+options:
+  lock_timeout:
+    description:
+      - Not used, as this module starts no jobs of Ganeti's. It is an option of all modules, so that defaults of the action group break none.
+    type: int
+    default: 300
+  job_timeout:
+    description:
+      - Not used, as this module starts no jobs of Ganeti's. It is an option of all modules, so that defaults of the action group break none.
+    type: int
+    default: 3600
+"""

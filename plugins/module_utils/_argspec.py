@@ -9,6 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.parameters import env_fallback
 
 Spec = t.Dict[str, t.Any]
 Constraint = t.Sequence[t.Sequence[t.Any]]
@@ -22,12 +23,13 @@ class ArgumentSpec:
         self.mutually_exclusive = list(mutually_exclusive)
         self.required_if = list(required_if)
 
-    def merge(self, other: ArgumentSpec) -> ArgumentSpec:
-        """Both groups as one."""
+    def merge(self, *others: ArgumentSpec) -> ArgumentSpec:
+        """All groups as one."""
+        groups = (self, *others)
         return ArgumentSpec(
-            {**self.options, **other.options},
-            self.mutually_exclusive + other.mutually_exclusive,
-            self.required_if + other.required_if,
+            {name: option for group in groups for name, option in group.options.items()},
+            [each for group in groups for each in group.mutually_exclusive],
+            [each for group in groups for each in group.required_if],
         )
 
     def create_module(self, supports_check_mode: bool = True) -> AnsibleModule:
@@ -71,71 +73,88 @@ def _leaves(value: t.Any, name: str = "") -> t.Tuple[t.Set[str], t.Set[str]]:
     return set().union(*(each[0] for each in found)), set().union(*(each[1] for each in found))
 
 
-def ssh_options() -> Spec:
+def ssh_options(environment: bool = True) -> Spec:
     """How to reach hosts by SSH."""
-    return dict(
-        type="dict",
-        default={},
-        options=dict(
-            user=dict(type="str"),
-            port=dict(type="int"),
-            private_key_file=dict(type="path"),
-            known_hosts_file=dict(type="path"),
-            config_file=dict(type="path"),
-            agent=dict(type="bool", default=True),
-            password=dict(type="str", no_log=True),
-            connect_timeout=dict(type="int", default=20),
-        ),
+    options: Spec = dict(
+        user=dict(type="str"),
+        port=dict(type="int"),
+        private_key_file=dict(type="path"),
+        known_hosts_file=dict(type="path"),
+        config_file=dict(type="path"),
+        agent=dict(type="bool", default=True),
+        password=dict(type="str", no_log=True),
+        connect_timeout=dict(type="int", default=20),
     )
+    return dict(type="dict", default={}, options=_from_environment("SSH_", options) if environment else options)
 
 
-def rapi_options() -> Spec:
+def rapi_options(environment: bool = True) -> Spec:
     """How to reach a cluster's remote API."""
-    return dict(
-        type="dict",
-        default={},
-        options=dict(
-            port=dict(type="int", default=5080),
-            username=dict(type="str"),
-            password=dict(type="str", no_log=True),
-            ca_path=dict(type="path"),
-            fingerprint=dict(type="str"),
-            timeout=dict(type="int", default=60),
-        ),
+    options: Spec = dict(
+        port=dict(type="int", default=5080),
+        username=dict(type="str"),
+        password=dict(type="str", no_log=True),
+        ca_path=dict(type="path"),
+        fingerprint=dict(type="str"),
+        timeout=dict(type="int", default=60),
     )
+    return dict(type="dict", default={}, options=_from_environment("RAPI_", options) if environment else options)
 
 
-def remote_cluster(required: bool = True) -> Spec:
-    """A cluster that is managed from elsewhere."""
+def _from_environment(prefix: str, options: Spec) -> Spec:
+    """The options, each of which is taken from GANETI_... of the environment where it is not set."""
+    return {name: {**option, "fallback": (env_fallback, [f"GANETI_{prefix}{name.upper()}"])} for name, option in options.items()}
+
+
+def _side(required: bool) -> Spec:
+    """One of a move's two clusters. Nothing comes from the environment: it would be for both, and a password of one would be shown to the other."""
     return dict(
         type="dict",
         required=required,
         options=dict(
             address=dict(type="str", required=True),
-            name=dict(type="str"),
+            cluster_name=dict(type="str"),
             transport=dict(type="str", choices=["ssh", "rapi"], default="ssh"),
-            ssh=ssh_options(),
-            rapi=rapi_options(),
+            ssh=ssh_options(environment=False),
+            rapi=rapi_options(environment=False),
         ),
+    )
+
+
+def _connection(used: t.Collection[str]) -> Spec:
+    """The connection group. All modules have it, so that defaults of the action group break none; the environment is asked for what is *used* alone."""
+    plain: Spec = dict(transport=dict(type="str", choices=["luxi", "ssh", "rapi"], default="luxi"), address=dict(type="str"), cluster_name=dict(type="str"))
+    known = {**plain, **_from_environment("", plain)}
+    return dict(
+        {name: known[name] if name in used else option for name, option in plain.items()},
+        ssh=ssh_options("ssh" in used),
+        rapi=rapi_options("rapi" in used),
     )
 
 
 def cluster_connection() -> ArgumentSpec:
     """How a module that manages one cluster reaches it."""
-    return ArgumentSpec(
-        dict(
-            transport=dict(type="str", choices=["luxi", "ssh", "rapi"], default="luxi"),
-            address=dict(type="str"),
-            cluster_name=dict(type="str"),
-            ssh=ssh_options(),
-            rapi=rapi_options(),
-        ),
-        required_if=[["transport", "ssh", ["address"]], ["transport", "rapi", ["address"]]],
-    )
+    options = _connection(("transport", "address", "cluster_name", "ssh", "rapi"))
+    return ArgumentSpec(options, required_if=[["transport", "ssh", ["address"]], ["transport", "rapi", ["address"]]])
+
+
+def local() -> ArgumentSpec:
+    """The same of a module that works where its task runs."""
+    return ArgumentSpec(_connection(("cluster_name",)))
+
+
+def nodes_by_ssh() -> ArgumentSpec:
+    """The same of a module on the controller that asks nodes by SSH."""
+    return ArgumentSpec(_connection(("cluster_name", "ssh")))
+
+
+def move_sides() -> ArgumentSpec:
+    """The same of a move, and its two clusters."""
+    return ArgumentSpec(dict(_connection(()), source=_side(required=True), destination=_side(required=False)))
 
 
 def timeouts() -> ArgumentSpec:
-    """How long jobs may take, in seconds."""
+    """How long jobs may take, in seconds; an option of all modules too."""
     return ArgumentSpec(
         dict(
             lock_timeout=dict(type="int", default=300),
@@ -147,3 +166,23 @@ def timeouts() -> ArgumentSpec:
 def storage_settings() -> ArgumentSpec:
     """How a module on the master finds the databases of its cluster's storage."""
     return ArgumentSpec(dict(settings_file=dict(type="path", default="/etc/ganeti/couchdb.json")))
+
+
+def _server() -> Spec:
+    return dict(
+        url=dict(type="str", required=True),
+        username=dict(type="str", required=True),
+        password=dict(type="str", required=True, no_log=True),
+        ca_path=dict(type="path"),
+    )
+
+
+def server() -> ArgumentSpec:
+    """A CouchDB server."""
+    return ArgumentSpec(dict(server=dict(type="dict", options=_server())))
+
+
+def servers() -> ArgumentSpec:
+    """The CouchDB servers of nodes."""
+    options = dict(node=dict(type="str", required=True), **_server())
+    return ArgumentSpec(dict(servers=dict(type="list", elements="dict", default=[], options=options)))

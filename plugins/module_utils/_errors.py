@@ -11,19 +11,19 @@ Neither message nor details ever hold a secret.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence
+import typing as t
 
 
 class GanetiError(Exception):
     """Base of all errors; ``details`` are further results that can be written as JSON."""
 
-    def __init__(self, message: str, **details: Any) -> None:
+    def __init__(self, message: str, **details: t.Any) -> None:
         super().__init__(message)
         self.message = message
-        self.details: Dict[str, Any] = details
+        self.details: t.Dict[str, t.Any] = details
 
     @property
-    def ecode(self) -> Optional[str]:
+    def ecode(self) -> t.Optional[str]:
         """Ganeti's own code for the kind of error, as "already_exists", or None where it gave none (Ganeti: errors.py)."""
         ecode = self.details.get("ecode")
         return ecode if isinstance(ecode, str) else None
@@ -64,8 +64,8 @@ class StreamFailed(GanetiError):
 class PreflightFailed(GanetiError):
     """Checks before any change found problems: all of them at once, so that one run shows what to repair."""
 
-    def __init__(self, problems: Sequence[str], **details: Any) -> None:
-        self.problems: List[str] = [problem if problem.endswith((".", "!", "?")) else f"{problem}." for problem in problems]
+    def __init__(self, problems: t.Sequence[str], **details: t.Any) -> None:
+        self.problems: t.List[str] = [problem if problem.endswith((".", "!", "?")) else f"{problem}." for problem in problems]
         super().__init__(" ".join(self.problems), problems=self.problems, **details)
 
 

@@ -23,6 +23,9 @@ description:
   - The task ends when everything is in the database and every standby has it.
 extends_documentation_fragment:
   - ganeti.cluster.attributes
+  - ganeti.cluster.connection.local
+  - ganeti.cluster.storage.servers
+  - ganeti.cluster.timeouts
 attributes:
   check_mode:
     support: full
@@ -51,38 +54,6 @@ options:
     type: str
     choices: [mirror, primary]
     default: mirror
-  servers:
-    description:
-      - The CouchDB servers, that of the master and those of the standbys. Needed for V(couchdb).
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      node:
-        description:
-          - The name of the server's node, as Ganeti knows it.
-        type: str
-        required: true
-      url:
-        description:
-          - The server's address, as V(https://node1.example.com:6984). Without encryption only on the loopback interface.
-            The replications use it too, from the server of whichever node is the master.
-        type: str
-        required: true
-      username:
-        description:
-          - An administrator of the server.
-        type: str
-        required: true
-      password:
-        description:
-          - The administrator's password. It is kept in C(/etc/ganeti/couchdb.json), for root only, and in the replications.
-        type: str
-        required: true
-      ca_path:
-        description:
-          - A file on every node with the certificates that the server's certificate is verified with. The system's store if it is not set.
-        type: path
   lag:
     description:
       - How many serial numbers of the configuration a standby may be behind before the service's check warns.
@@ -90,12 +61,12 @@ options:
     default: 10
   timeout:
     description:
-      - How long, in seconds, to wait until everything is written and replicated.
+      - How long, in seconds, to wait for what this brings about, which is that everything is written and replicated. Jobs have limits of their own.
     type: int
     default: 120
 seealso:
   - module: ganeti.cluster.backend_storage_info
-  - module: ganeti.cluster.config_history
+  - module: ganeti.cluster.config_history_info
   - module: ganeti.cluster.master_failover
 """
 
@@ -140,21 +111,13 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.switch impo
 
 def argument_spec() -> _argspec.ArgumentSpec:
     """The options."""
-    server = dict(
-        node=dict(type="str", required=True),
-        url=dict(type="str", required=True),
-        username=dict(type="str", required=True),
-        password=dict(type="str", required=True, no_log=True),
-        ca_path=dict(type="path"),
-    )
     options = dict(
         storage=dict(type="str", choices=["disk", "couchdb"], required=True),
         couchdb_mode=dict(type="str", choices=["mirror", "primary"], default="mirror"),
-        servers=dict(type="list", elements="dict", default=[], options=server),
         lag=dict(type="int", default=10),
         timeout=dict(type="int", default=120),
     )
-    return _argspec.ArgumentSpec(options)
+    return _argspec.ArgumentSpec(options).merge(_argspec.servers(), _argspec.local(), _argspec.timeouts())
 
 
 def main() -> t.NoReturn:

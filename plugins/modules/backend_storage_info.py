@@ -20,7 +20,9 @@ description:
 extends_documentation_fragment:
   - ganeti.cluster.attributes
   - ganeti.cluster.attributes.info_module
+  - ganeti.cluster.connection.local
   - ganeti.cluster.storage
+  - ganeti.cluster.timeouts.unused
 seealso:
   - module: ganeti.cluster.backend_storage
 """
@@ -89,11 +91,16 @@ from ansible_collections.ganeti.cluster.plugins.module_utils._errors import Gane
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.inspect import describe
 
 
+def argument_spec() -> _argspec.ArgumentSpec:
+    """The options."""
+    return _argspec.storage_settings().merge(_argspec.local(), _argspec.timeouts())
+
+
 def main() -> t.NoReturn:
     """Run the module."""
-    module = _argspec.storage_settings().create_module()
+    module = argument_spec().create_module()
     try:
-        result = describe(module.params["settings_file"])
+        result = describe(module.params)
     except GanetiError as error:
         module.fail_json(msg=error.message, **error.details)
     module.exit_json(changed=False, **result)

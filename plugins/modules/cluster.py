@@ -23,11 +23,11 @@ description:
     Nodes that join later get the file by a hook of Ganeti's. One that was offline gets it at the next run that names one of them.
 extends_documentation_fragment:
   - ganeti.cluster.attributes
-  - ganeti.cluster.attributes.actiongroup_ganeti
   - ganeti.cluster.connection
-  - ganeti.cluster.ssh
   - ganeti.cluster.timeouts
 attributes:
+  platform:
+    platforms: posix
   check_mode:
     support: full
     details:
@@ -335,10 +335,14 @@ from ansible_collections.ganeti.cluster.plugins.module_utils._errors import Gane
 from ansible_collections.ganeti.cluster.plugins.module_utils.api import cluster_parameters, parameters
 
 
+def argument_spec() -> _argspec.ArgumentSpec:
+    """The options."""
+    return _argspec.ArgumentSpec(parameters.argument_spec()).merge(_argspec.cluster_connection(), _argspec.timeouts())
+
+
 def main() -> t.NoReturn:
     """Run the module."""
-    options = _argspec.ArgumentSpec(parameters.argument_spec())
-    module = options.merge(_argspec.cluster_connection()).merge(_argspec.timeouts()).create_module()
+    module = argument_spec().create_module()
     try:
         result = cluster_parameters.ensure(module.params, module.check_mode)
     except GanetiError as error:

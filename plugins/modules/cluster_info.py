@@ -18,20 +18,25 @@ description:
   - Over the remote API a user who may only read is enough. What only the master's files tell is then left out and named in RV(unreadable).
 extends_documentation_fragment:
   - ganeti.cluster.attributes
-  - ganeti.cluster.attributes.actiongroup_ganeti
   - ganeti.cluster.attributes.info_module
   - ganeti.cluster.connection
-  - ganeti.cluster.ssh
+  - ganeti.cluster.timeouts.unused
+attributes:
+  platform:
+    platforms: posix
 requirements:
   - OpenSSH or paramiko, for O(transport=ssh)
-  - jmespath, for O(query), on the host that the task runs on, which with O(transport=luxi) is the master
+  - jmespath, for O(query), on the host that the task runs on
 options:
   query:
     description:
       - A JMESPath expression for what to pick out of the returned values, put into RV(result).
+      - The host that the task runs on evaluates it, which with O(transport=luxi) is the master. To need nothing there, run the task on the controller
+        with another transport, or have the controller pick from the registered result, as with the filter C(community.general.json_query).
     type: str
 seealso:
   - module: ganeti.cluster.cluster
+  - module: ganeti.cluster.backend_storage_info
 """
 
 EXAMPLES = r"""
@@ -108,10 +113,14 @@ else:
     JMESPATH_ERROR = None
 
 
+def argument_spec() -> _argspec.ArgumentSpec:
+    """The options."""
+    return _argspec.ArgumentSpec(dict(query=dict(type="str"))).merge(_argspec.cluster_connection(), _argspec.timeouts())
+
+
 def main() -> t.NoReturn:
     """Run the module."""
-    options = _argspec.ArgumentSpec(dict(query=dict(type="str")))
-    module = options.merge(_argspec.cluster_connection()).create_module()
+    module = argument_spec().create_module()
     query = module.params["query"]
     if query is not None and JMESPATH_ERROR:
         module.fail_json(msg=missing_required_lib("jmespath"), exception=JMESPATH_ERROR)

@@ -22,6 +22,8 @@ description:
   - The tool can be used once it is among the cluster's C(compression_tools), which M(ganeti.cluster.cluster) sets.
 extends_documentation_fragment:
   - ganeti.cluster.attributes
+  - ganeti.cluster.connection.local
+  - ganeti.cluster.timeouts.unused
 attributes:
   check_mode:
     support: full
@@ -75,6 +77,10 @@ options:
       - How much of it to use, in MiB.
     type: int
     default: 16
+seealso:
+  - module: ganeti.cluster.cluster
+  - module: ganeti.cluster.compression_benchmark_info
+  - module: ganeti.cluster.instance_move
 """
 
 EXAMPLES = r"""
@@ -116,6 +122,7 @@ import typing as t
 
 from ansible_collections.ganeti.cluster.plugins.module_utils import _argspec
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError
+from ansible_collections.ganeti.cluster.plugins.module_utils._here import check_cluster
 from ansible_collections.ganeti.cluster.plugins.module_utils.compression.declare import declare
 
 
@@ -132,13 +139,14 @@ def argument_spec() -> _argspec.ArgumentSpec:
             sample=dict(type="path", default="/usr/lib"),
             sample_mib=dict(type="int", default=16),
         )
-    )
+    ).merge(_argspec.local(), _argspec.timeouts())
 
 
 def main() -> t.NoReturn:
     """Run the module."""
     module = argument_spec().create_module()
     try:
+        check_cluster(module.params["cluster_name"])
         result = declare(module.params, module.check_mode)
     except GanetiError as error:
         module.fail_json(msg=error.message, **error.details)

@@ -15,7 +15,7 @@ author:
   - the ganeti.cluster authors (!UNKNOWN)
 description:
   - Brings parameters and tags of the cluster, an instance, node, node group or network back to how they were at a serial number of the configuration,
-    as M(ganeti.cluster.config_history) shows them.
+    as M(ganeti.cluster.config_history_info) shows them.
   - Uses Ganeti's own operations where there are any, which check and lock as always. Of instances these are C(beparams), C(hvparams), C(os), C(osparams)
     and C(tags), of nodes C(ndparams) and C(tags), of node groups C(alloc_policy), C(ndparams) and C(tags), of networks C(gateway6), C(mac_prefix),
     C(network6) and C(tags), of the cluster most parameters.
@@ -26,6 +26,7 @@ description:
   - Runs on the master, as root, where M(ganeti.cluster.backend_storage) has set V(couchdb).
 extends_documentation_fragment:
   - ganeti.cluster.attributes
+  - ganeti.cluster.connection.local
   - ganeti.cluster.storage
   - ganeti.cluster.timeouts
 attributes:
@@ -66,12 +67,12 @@ options:
     type: bool
     default: false
 seealso:
-  - module: ganeti.cluster.config_history
+  - module: ganeti.cluster.config_history_info
 """
 
 EXAMPLES = r"""
 - name: See when the memory of web1 was changed (on the master)
-  ganeti.cluster.config_history:
+  ganeti.cluster.config_history_info:
     kind: instance
     name: web1.example.com
   register: web1
@@ -118,8 +119,8 @@ from ansible_collections.ganeti.cluster.plugins.module_utils._errors import Gane
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.rollback import OPERATIONS, roll_back
 
 
-def main() -> t.NoReturn:
-    """Run the module."""
+def argument_spec() -> _argspec.ArgumentSpec:
+    """The options."""
     options = dict(
         kind=dict(type="str", choices=list(OPERATIONS), required=True),
         name=dict(type="str"),
@@ -127,7 +128,12 @@ def main() -> t.NoReturn:
         parts=dict(type="list", elements="str"),
         direct=dict(type="bool", default=False),
     )
-    module = _argspec.ArgumentSpec(options).merge(_argspec.storage_settings()).merge(_argspec.timeouts()).create_module()
+    return _argspec.ArgumentSpec(options).merge(_argspec.storage_settings(), _argspec.local(), _argspec.timeouts())
+
+
+def main() -> t.NoReturn:
+    """Run the module."""
+    module = argument_spec().create_module()
     try:
         result = roll_back(module.params, module.check_mode)
     except GanetiError as error:

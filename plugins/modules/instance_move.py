@@ -28,13 +28,18 @@ description:
     master of the source's cluster, where a process holds the move's lease for as long as it lives. Another run of any controller is refused meanwhile.
 extends_documentation_fragment:
   - ganeti.cluster.attributes
+  - ganeti.cluster.attributes.action
+  - ganeti.cluster.connection.sides
   - ganeti.cluster.timeouts
 attributes:
+  platform:
+    platforms: posix
   async:
-    description: Can be run with C(async) and C(poll).
-    support: full
     details:
       - No progress is shown then. Choose more seconds for C(async) than the move may take.
+  delegation:
+    details:
+      - It runs on the controller and refuses any other host, so tasks of plays for other hosts need C(delegate_to) C(localhost).
   check_mode:
     support: full
     details:
@@ -64,110 +69,6 @@ options:
     description:
       - Name of the instance on the destination cluster. The same name if it is not set. Not for moves within a cluster.
     type: str
-  source:
-    description:
-      - The cluster where the instance is.
-    type: dict
-    required: true
-    suboptions: &cluster
-      address:
-        description:
-          - Name or address of the cluster's master node, or of the cluster itself.
-        type: str
-        required: true
-      name:
-        description:
-          - Name of the cluster. Where it is set and another cluster answers, nothing is done.
-        type: str
-      transport:
-        description:
-          - How jobs reach the cluster.
-          - V(ssh) speaks to Ganeti on the master through SSH and needs no further credentials. V(rapi) uses the remote API.
-          - The nodes that hold the disks are reached by SSH in both cases.
-        type: str
-        choices: [ssh, rapi]
-        default: ssh
-      ssh:
-        description:
-          - How to reach the master and the nodes by SSH. OpenSSH makes the connection, with all that the user's configuration says. Where it is missing on the
-            controller, or a password is used, C(paramiko) does.
-          - Host keys must be known, on jump hosts too. There is no way to skip that, and C(StrictHostKeyChecking) in a configuration is none.
-        type: dict
-        default: {}
-        suboptions:
-          user:
-            description:
-              - The user. What the configuration says, or else C(root).
-            type: str
-          port:
-            description:
-              - The port. What the configuration says, or else 22.
-            type: int
-          private_key_file:
-            description:
-              - A private key to log in with, with its certificate where C(-cert.pub) lies beside it. Other keys of an agent are not tried then.
-              - It is for the host itself; jump hosts have what the configuration says.
-            type: path
-          known_hosts_file:
-            description:
-              - The file with the host keys, and the only one, for jump hosts too. What the configuration says, or else the user's own.
-            type: path
-          config_file:
-            description:
-              - The configuration of SSH to honour, and the only one. C(~/.ssh/config) and C(/etc/ssh/ssh_config) if it is not set.
-            type: path
-          agent:
-            description:
-              - Whether to ask the SSH agent for keys.
-            type: bool
-            default: true
-          password:
-            description:
-              - A password to log in with where keys do not do. It needs C(paramiko), and is shown to the host itself only, never to a jump host.
-            type: str
-          connect_timeout:
-            description:
-              - How long, in seconds, each host on the way may take to answer.
-            type: int
-            default: 20
-      rapi:
-        description:
-          - How to reach the remote API, with O(ignore:transport=rapi).
-        type: dict
-        default: {}
-        suboptions:
-          port:
-            description:
-              - The port of the remote API.
-            type: int
-            default: 5080
-          username:
-            description:
-              - A user of the remote API who may write.
-            type: str
-          password:
-            description:
-              - The user's password.
-            type: str
-          ca_path:
-            description:
-              - A file with the certificates that the API's certificate is verified with. The system's store if it is not set.
-            type: path
-          fingerprint:
-            description:
-              - The SHA-256 fingerprint of the API's certificate. Where it is set, this very certificate is accepted and no other,
-                whatever name it carries. Meant for the certificate that Ganeti makes itself.
-            type: str
-          timeout:
-            description:
-              - How long, in seconds, to wait for an answer.
-            type: int
-            default: 60
-  destination:
-    description:
-      - The cluster where the instance is to be. Without it, the instance moves within its cluster, and O(primary_node) is needed.
-    type: dict
-    suboptions: *cluster
   primary_node:
     description:
       - The node to move to. Without it, the destination's allocator chooses.
@@ -392,6 +293,12 @@ options:
     description:
       - Set by the action plugin of the same name, which shows the events that the module sends there. Not for use in playbooks.
     type: path
+seealso:
+  - module: ganeti.cluster.cluster
+  - module: ganeti.cluster.compression_benchmark_info
+  - name: Moving instances
+    description: How moves work, what they need, and how nodes are reached.
+    link: https://github.com/ganeti-cluster/ganeti.cluster/blob/main/docs/instance_move.md
 """
 
 EXAMPLES = r"""
@@ -409,10 +316,10 @@ EXAMPLES = r"""
     name: web1.example.com
     source:
       address: alpha.example.com
-      name: alpha.example.com
+      cluster_name: alpha.example.com
     destination:
       address: beta.example.com
-      name: beta.example.com
+      cluster_name: beta.example.com
       transport: rapi
       rapi:
         username: mover
@@ -587,8 +494,6 @@ def argument_spec() -> _argspec.ArgumentSpec:
         name=dict(type="str", required=True),
         state=dict(type="str", choices=["moved", "aborted"], default="moved"),
         destination_name=dict(type="str"),
-        source=_argspec.remote_cluster(),
-        destination=_argspec.remote_cluster(required=False),
         primary_node=dict(type="str"),
         secondary_node=dict(type="str"),
         iallocator=dict(type="str"),
@@ -614,7 +519,7 @@ def argument_spec() -> _argspec.ArgumentSpec:
         journal_directory=dict(type="path", default="~/.ansible/ganeti-moves"),
         progress_socket=dict(type="path"),
     )
-    return _argspec.ArgumentSpec(options, mutually_exclusive=[["primary_node", "iallocator"]]).merge(_argspec.timeouts())
+    return _argspec.ArgumentSpec(options, mutually_exclusive=[["primary_node", "iallocator"]]).merge(_argspec.move_sides(), _argspec.timeouts())
 
 
 def main() -> t.NoReturn:

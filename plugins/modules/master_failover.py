@@ -24,8 +24,11 @@ description:
   - Runs on the controller, which reaches the nodes by SSH. If it is interrupted at whatever point, the same task again goes on.
 extends_documentation_fragment:
   - ganeti.cluster.attributes
-  - ganeti.cluster.ssh
+  - ganeti.cluster.connection.nodes
+  - ganeti.cluster.timeouts
 attributes:
+  platform:
+    platforms: posix
   check_mode:
     support: full
     details:
@@ -56,11 +59,13 @@ options:
     default: false
   timeout:
     description:
-      - How long, in seconds, to wait for each of these things. That the node has all that the old master wrote, and that it accepts jobs.
+      - How long, in seconds, to wait for what this brings about, which is that the node has all that the old master wrote, that it accepts jobs, and
+        that it writes to its database. Each may take that long. Jobs have limits of their own.
     type: int
     default: 60
 seealso:
   - module: ganeti.cluster.backend_storage
+  - module: ganeti.cluster.redistribute_config
 """
 
 EXAMPLES = r"""
@@ -127,9 +132,8 @@ def argument_spec() -> _argspec.ArgumentSpec:
         fenced=dict(type="bool", default=False),
         accept_loss=dict(type="bool", default=False),
         timeout=dict(type="int", default=60),
-        ssh=_argspec.ssh_options(),
     )
-    return _argspec.ArgumentSpec(options)
+    return _argspec.ArgumentSpec(options).merge(_argspec.nodes_by_ssh(), _argspec.timeouts())
 
 
 def main() -> t.NoReturn:

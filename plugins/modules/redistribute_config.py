@@ -25,6 +25,7 @@ description:
   - Runs on the master, as root.
 extends_documentation_fragment:
   - ganeti.cluster.attributes
+  - ganeti.cluster.connection.local
   - ganeti.cluster.storage
   - ganeti.cluster.timeouts
 attributes:
@@ -78,13 +79,18 @@ from ansible_collections.ganeti.cluster.plugins.module_utils._errors import Gane
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.redistribute import redistribute
 
 
-def main() -> t.NoReturn:
-    """Run the module."""
+def argument_spec() -> _argspec.ArgumentSpec:
+    """The options."""
     options = dict(
         force=dict(type="bool", default=False),
         unreachable=dict(type="str", choices=["fail", "warn"], default="fail"),
     )
-    module = _argspec.ArgumentSpec(options).merge(_argspec.storage_settings()).merge(_argspec.timeouts()).create_module()
+    return _argspec.ArgumentSpec(options).merge(_argspec.storage_settings(), _argspec.local(), _argspec.timeouts())
+
+
+def main() -> t.NoReturn:
+    """Run the module."""
+    module = argument_spec().create_module()
     try:
         result = redistribute(module.params, module.check_mode)
     except GanetiError as error:

@@ -75,6 +75,11 @@ def ansible(*argv: str) -> Program:
     return Forked(_ansible, list(argv))
 
 
+def playbook(*argv: str) -> Program:
+    """The command `ansible-playbook` with these arguments, likewise."""
+    return Forked(_playbook, list(argv))
+
+
 def module(name: str, arguments: t.Mapping[str, t.Any]) -> Program:
     """A module of the collection with the arguments that Ansible would give it, on the controller, without Ansible."""
     return Forked(_module, name, dict(arguments))
@@ -92,6 +97,10 @@ def _begin(writer: Connection, target: t.Callable[..., None], arguments: t.Seque
 
 def _ansible(argv: t.List[str]) -> None:
     importlib.import_module("ansible.cli.adhoc").main(["ansible", *argv])
+
+
+def _playbook(argv: t.List[str]) -> None:
+    importlib.import_module("ansible.cli.playbook").main(["ansible-playbook", *argv])
 
 
 def _module(name: str, arguments: Result) -> None:

@@ -97,9 +97,9 @@ def test_an_alias_carries_a_move(lab, site, resident, move, clean):
 
 
 def test_the_best_tool_depends_on_the_network(lab, compressible, way):
-    arguments = {"transport": "ssh", **lab.side("alpha"), "instance": compressible, "sample_mib": 4, "lanes": 1}
+    arguments = {"transport": "ssh", **lab.side("alpha"), "name": compressible, "sample_mib": 4, "lanes": 1}
     known = lab.module("cluster_info", {"transport": "ssh", **lab.side("alpha")})["info"]["compression_tools"]
-    slow = lab.module("compression_benchmark", {**arguments, "network_rate": 1})
+    slow = lab.module("compression_benchmark_info", {**arguments, "network_rate": 1})
     assert not slow["failed"] and not slow["changed"], slow
     assert {row["name"] for row in slow["tools"]} == {"none", *known}
     speeds = [row["speed"] for row in slow["tools"]]
@@ -108,18 +108,18 @@ def test_the_best_tool_depends_on_the_network(lab, compressible, way):
     assert best["ratio"] > 1 and best["slowest"] == "the network" and best["speed"] == pytest.approx(best["ratio"], rel=0.1)
     assert slow["explanation"].startswith(f"{best['name']}: ") and slow["node"] == f"{way.source}.lab.example" and 0 < slow["sample_bytes"] <= 4 << 20
 
-    fast = lab.module("compression_benchmark", {**arguments, "tools": ["gzip-slow"], "peer": f"{way.within}.lab.example"})
+    fast = lab.module("compression_benchmark_info", {**arguments, "tools": ["gzip-slow"], "peer": f"{way.within}.lab.example"})
     assert fast["recommended"] == "none" and fast["network_rate"] > 0 and fast["encryption_rate"] > 0, fast
     assert lab.endpoints(compressible, way.source, way.within) == []
 
 
 def test_the_benchmark_refuses(lab, instance, way):
     name = instance(data=0, start=False)
-    arguments = {"transport": "ssh", **lab.side("alpha"), "instance": name, "network_rate": 1}
+    arguments = {"transport": "ssh", **lab.side("alpha"), "name": name, "network_rate": 1}
     for changes, words in (
         ({"network_rate": None}, "What the network carries is not known"),
         ({"network_rate": 0}, "network_rate is 0"),
-        ({"instance": "inst60.lab.example"}, "There is no instance inst60.lab.example on alpha.lab.example"),
+        ({"name": "inst60.lab.example"}, "There is no instance inst60.lab.example on alpha.lab.example"),
         ({"disk": 1}, "has 1 disks and none of the number 1"),
         ({"peer": f"{way.source}.lab.example"}, "is not another node than the one that"),
         ({"tools": ["-x"]}, "'-x' in tools is not a name of a compression tool"),
@@ -128,7 +128,7 @@ def test_the_benchmark_refuses(lab, instance, way):
         ({"lanes": 0}, "lanes is 0: use 1 to 32"),
         ({}, "holds nothing but zeros"),
     ):
-        result = lab.module("compression_benchmark", {**arguments, **changes})
+        result = lab.module("compression_benchmark_info", {**arguments, **changes})
         assert result["failed"] and words in result["msg"] and "Traceback" not in result["shown"], result
 
 

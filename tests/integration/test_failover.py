@@ -15,7 +15,7 @@ import subprocess
 
 import pytest
 
-from . import allot
+from . import allot, examples
 from .databases import COMPARE
 from .lab import ROOT, eventually
 
@@ -122,6 +122,12 @@ def test_refused_before_anything_is_done(gamma):
     assert alone["failed"] and "needs the server of a second node" in alone["msg"], alone
     assert gamma.roles("c1") == {"c1": "M", "c2": "R", "c3": "R"}
     assert not gamma.fail_over("c1")["changed"], "it is the master already"
+
+
+def test_the_examples_run(gamma, tmp_path):
+    """Those of the documentation, see test_examples.py."""
+    examples.rehearse(gamma.lab, "master_failover", {"node2.example.com": "c2.lab.example"}, "localhost", tmp_path, {})
+    assert gamma.roles("c1") == {"c1": "M", "c2": "R", "c3": "R"}, "they only looked"
 
 
 def test_by_plan_nothing_is_lost(gamma):

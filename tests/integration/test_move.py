@@ -56,8 +56,8 @@ def test_through_rapi_with_another_name_and_the_source_removed(lab, instance, mo
     name = instance(start=False)
     disks = lab.digests(way.source, name)
     arguments = {
-        "source": {**lab.rapi("alpha"), "name": "alpha.lab.example"}, "destination": lab.rapi("beta"), "destination_name": other, "opportunistic_tries": 1,
-        "opportunistic_delay": 1, "compress": "lzop", "verify": "readback", "source_after": "removed",
+        "source": {**lab.rapi("alpha"), "cluster_name": "alpha.lab.example"}, "destination": lab.rapi("beta"), "destination_name": other,
+        "opportunistic_tries": 1, "opportunistic_delay": 1, "compress": "lzop", "verify": "readback", "source_after": "removed",
         "nics": [{"index": 0, "mac": "generate", "ip": "10.99.0.9"}],
     }  # fmt: skip
     mac = lab.fields("alpha", name, "nic.macs")

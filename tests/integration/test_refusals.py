@@ -65,7 +65,7 @@ def test_an_unknown_instance(lab, name, refused):
 
 def test_another_cluster_than_was_meant(lab, instance, refused, untouched):
     instance()
-    message = refused(destination=lab.side("alpha", name="beta.lab.example"))
+    message = refused(destination=lab.side("alpha", cluster_name="beta.lab.example"))
     assert "Wrong cluster" in message and "beta.lab.example" in message
     assert "are the same cluster" in refused(destination=lab.side("alpha"))
     untouched()

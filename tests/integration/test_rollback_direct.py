@@ -101,7 +101,7 @@ def test_values_that_no_operation_takes_away(site, followed, back, request):
     candidates = site.master("cat", "/var/lib/ganeti/ssconf_master_candidates").split()
     assert len({site.lab.run(node.split(".")[0], "sha256sum", CONFIGURATION) for node in candidates}) == 1
     assert serial(site, followed) == found["serial_no"]
-    told = site.ask("config_history", kind="cluster", since=late)
+    told = site.ask("config_history_info", kind="cluster", since=late)
     assert told["revisions"][0]["serial"] > late
 
 

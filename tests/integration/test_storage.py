@@ -37,7 +37,7 @@ def test_what_is_refused_leaves_nothing(site, databases):
     told = site.ask("backend_storage_info")
     assert present(site) == [] and (told["storage"], told["servers"], told["healthy"]) == ("disk", {}, None)
     assert not switch(site, storage="disk")["changed"]
-    without = site.module("config_history", {"kind": "cluster"})
+    without = site.module("config_history_info", {"kind": "cluster"})
     assert without["failed"] and "is not there: switch CouchDB on" in without["msg"], without
 
 
@@ -90,23 +90,23 @@ def test_the_history_of_an_instance(site, followed, resident):
     site.master("gnt-instance", "modify", "-B", "vcpus=2", name)
     eventually(followed.same, 240, "both databases hold what the files do")
 
-    found = site.ask("config_history", kind="instance", name=name, serial=born, since=born)
+    found = site.ask("config_history_info", kind="instance", name=name, serial=born, since=born)
     changed = [set(each["changed"]) for each in found["revisions"]]
     assert any("tags" in each for each in changed) and any("beparams" in each for each in changed), found
     assert found["object"]["osparams_private"] == "not shown" and "moon" not in found["shown"] and found["difference"] == {"before": {}, "after": {}}
-    today = site.ask("config_history", kind="instance", name=name, since=born)
+    today = site.ask("config_history_info", kind="instance", name=name, since=born)
     assert today["difference"]["after"]["beparams"]["vcpus"] == 2 and today["difference"]["after"]["tags"] == ["prod"]
-    assert site.ask("config_history", kind="cluster")["revisions"][0]["serial"] > born
+    assert site.ask("config_history_info", kind="cluster")["revisions"][0]["serial"] > born
 
     bring_back(site, name, born)
     site.lab.remove(site.name, name)
-    eventually(lambda: site.ask("config_history", kind="instance", name=found["id"])["revisions"][0]["removed"], 120, "the removal is in the history")
+    eventually(lambda: site.ask("config_history_info", kind="instance", name=found["id"])["revisions"][0]["removed"], 120, "the removal is in the history")
     for arguments, words in (
         ({"kind": "instance", "name": "inst60.lab.example"}, "There is no instance inst60.lab.example"),
         ({"kind": "cluster", "name": "alpha"}, "name is needed for every kind but cluster"),
         ({"kind": "node"}, "name is needed for every kind but cluster"),
     ):
-        refused = site.module("config_history", arguments)
+        refused = site.module("config_history_info", arguments)
         assert refused["failed"] and words in refused["msg"], refused
 
 

@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 UTILS = ROOT / "plugins/module_utils"
@@ -100,14 +99,6 @@ def test_modules_are_thin_and_documented(path):
     documents = [texts[name] for name in ("DOCUMENTATION", "EXAMPLES", "RETURN")]
     prose = sum(node.end_lineno - node.lineno + 1 for node in documents)
     assert len(path.read_text().splitlines()) - prose <= 120
-
-
-def test_the_action_group_holds_the_modules_that_share_its_options():
-    """Defaults for the group are how to reach a cluster, which other modules would refuse."""
-    runtime = yaml.safe_load((ROOT / "meta/runtime.yml").read_text())
-    shared = [path for path in MODULES if "- ganeti.cluster.connection\n" in path.read_text()]
-    assert sorted(runtime["action_groups"]["ganeti"]) == [path.stem for path in shared]
-    assert [path for path in MODULES if "- ganeti.cluster.attributes.actiongroup_ganeti\n" in path.read_text()] == shared
 
 
 def test_execution_environments_get_the_same_requirements():

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+import typing as t
 
 from .._errors import ConnectionFailed, RequestRefused
 from .cluster import JobStatus, LogEntry
@@ -36,15 +36,15 @@ ECODES = frozenset(
 _WITH_ECODE = frozenset(("OpPrereqError",))
 
 
-class GanetiFault(NamedTuple):
+class GanetiFault(t.NamedTuple):
     """An error as Ganeti words it: the name of its exception class, the text, and the code if it gave one."""
 
     kind: str
     message: str
-    ecode: Optional[str]
+    ecode: t.Optional[str]
 
 
-def query_rows(what: str, fields: Sequence[str], answer: Any) -> List[Dict[str, Any]]:
+def query_rows(what: str, fields: t.Sequence[str], answer: t.Any) -> t.List[t.Dict[str, t.Any]]:
     """The rows of a Query's answer, one dict an item (Ganeti: objects.QueryResponse).
 
     ``answer`` is {"fields": [definition...], "data": [[[status, value]...]...]}. Raises RequestRefused for a field that
@@ -59,7 +59,7 @@ def query_rows(what: str, fields: Sequence[str], answer: Any) -> List[Dict[str, 
         raise ConnectionFailed(f"The cluster answered a query for {what} in a form that is not Ganeti's") from error
 
 
-def is_one_item(qfilter: Any) -> bool:
+def is_one_item(qfilter: t.Any) -> bool:
     """Whether a filter asks for one item by name or UUID: Ganeti answers with an error, not with no rows, if there is none.
 
     Where several are named one of them is missing, so the error has to stand.
@@ -67,24 +67,24 @@ def is_one_item(qfilter: Any) -> bool:
     return isinstance(qfilter, (list, tuple)) and len(qfilter) == 3 and qfilter[0] in ("=", "==")
 
 
-def _pairs(fields: Sequence[str], row: Sequence[Any]) -> List[Any]:
+def _pairs(fields: t.Sequence[str], row: t.Sequence[t.Any]) -> t.List[t.Any]:
     if len(fields) != len(row):
         raise ValueError("not as many cells as fields")
     return list(zip(fields, row))
 
 
-def log_entry(entry: Sequence[Any]) -> LogEntry:
+def log_entry(entry: t.Sequence[t.Any]) -> LogEntry:
     """A log entry [serial, [seconds, microseconds], kind, message] (Ganeti: jqueue, _QueuedOpCode.log)."""
     serial, time, kind, message = entry
     return LogEntry(int(serial), _seconds(time) or 0.0, str(kind), message)
 
 
-def _seconds(time: Any) -> Optional[float]:
+def _seconds(time: t.Any) -> t.Optional[float]:
     """A split timestamp [seconds, microseconds] as seconds since the epoch."""
     return None if time is None else time[0] + time[1] / 1e6
 
 
-def job_status(job: Mapping[str, Any]) -> JobStatus:
+def job_status(job: t.Mapping[str, t.Any]) -> JobStatus:
     """A job from its fields by name, `JOB_FIELDS`. Raises ConnectionFailed for an answer of another shape."""
     try:
         return JobStatus(
@@ -102,7 +102,7 @@ def job_status(job: Mapping[str, Any]) -> JobStatus:
         raise ConnectionFailed("The cluster described a job in a form that is not Ganeti's") from error
 
 
-def existing_job(job_id: int, address: str, job: Any) -> JobStatus:
+def existing_job(job_id: int, address: str, job: t.Any) -> JobStatus:
     """The job, where there is one: Ganeti answers with empty fields, or nothing, for one that does not exist."""
     if not job or job.get("status") is None:
         raise no_job(job_id, address)
@@ -116,7 +116,7 @@ def no_job(job_id: int, address: str) -> RequestRefused:
     )
 
 
-def fault(encoded: Any) -> GanetiFault:
+def fault(encoded: t.Any) -> GanetiFault:
     """An error out of Ganeti's encoding [class, [arguments...]], or out of any other JSON (Ganeti: errors.EncodeException)."""
     if isinstance(encoded, (list, tuple)) and len(encoded) == 2 and isinstance(encoded[0], str) and isinstance(encoded[1], (list, tuple)):
         kind, arguments = encoded[0], list(encoded[1])
@@ -125,7 +125,7 @@ def fault(encoded: Any) -> GanetiFault:
     return GanetiFault("", _words(encoded) or "no reason was given", None)
 
 
-def _words(value: Any) -> str:
+def _words(value: t.Any) -> str:
     """Whatever an error carries, as one line of text."""
     if value is None:
         return ""

@@ -9,11 +9,11 @@ The three implementations are `LuxiCluster` (api/luxi.py, on the master or throu
 
 from __future__ import annotations
 
+import typing as t
 from abc import ABC, abstractmethod
 from types import TracebackType
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type, TypedDict, TypeVar
 
-ClusterT = TypeVar("ClusterT", bound="Cluster")
+ClusterT = t.TypeVar("ClusterT", bound="Cluster")
 
 #: A job in one of these has an end and will not change any more (Ganeti: JOBS_FINALIZED).
 FINAL_STATUS = frozenset(("success", "error", "canceled"))
@@ -21,7 +21,7 @@ FINAL_STATUS = frozenset(("success", "error", "canceled"))
 PENDING_STATUS = frozenset(("queued", "waiting"))
 
 
-class LogEntry(NamedTuple):
+class LogEntry(t.NamedTuple):
     """One line of a job's log: serial counts up within the job, time is in seconds since the epoch.
 
     ``message`` is a string where ``kind`` is "message"; other kinds may carry structures.
@@ -30,28 +30,28 @@ class LogEntry(NamedTuple):
     serial: int
     time: float
     kind: str
-    message: Any
+    message: t.Any
 
 
-class JobChange(NamedTuple):
+class JobChange(t.NamedTuple):
     """What is new about a job: its status now, and the log entries after the serial that was asked about."""
 
     status: str
-    log: List[LogEntry]
+    log: t.List[LogEntry]
 
 
-class JobStatus(TypedDict):
+class JobStatus(t.TypedDict):
     """A job as read in full; the lists have one element an opcode. Times are seconds since the epoch, or None."""
 
     id: int
     status: str
-    summary: List[str]
-    opstatus: List[str]
-    opresult: List[Any]
-    oplog: List[List[LogEntry]]
-    received: Optional[float]
-    start: Optional[float]
-    end: Optional[float]
+    summary: t.List[str]
+    opstatus: t.List[str]
+    opresult: t.List[t.Any]
+    oplog: t.List[t.List[LogEntry]]
+    received: t.Optional[float]
+    start: t.Optional[float]
+    end: t.Optional[float]
 
 
 class Cluster(ABC):
@@ -63,11 +63,11 @@ class Cluster(ABC):
     address: str
 
     @abstractmethod
-    def info(self) -> Dict[str, Any]:
+    def info(self) -> t.Dict[str, t.Any]:
         """The cluster's parameters and versions (LUXI QueryClusterInfo, RAPI GET /2/info)."""
 
     @abstractmethod
-    def query(self, what: str, fields: Sequence[str], qfilter: Any = None) -> List[Dict[str, Any]]:
+    def query(self, what: str, fields: t.Sequence[str], qfilter: t.Any = None) -> t.List[t.Dict[str, t.Any]]:
         """Items of a kind ("instance", "node", "group", "network", "os", "lock", "job", ...), one dict an item.
 
         ``qfilter`` is in Ganeti's query language, as ["=", "name", "x"]. A value that is not to be had (node offline,
@@ -76,7 +76,7 @@ class Cluster(ABC):
         """
 
     @abstractmethod
-    def submit(self, opcodes: Sequence[Mapping[str, Any]]) -> int:
+    def submit(self, opcodes: t.Sequence[t.Mapping[str, t.Any]]) -> int:
         """Submit one job made of these opcodes (see opcodes.opcode) and return its id, without waiting.
 
         Raises RequestRefused before anything is sent where the transport has no way to express them.
@@ -88,15 +88,15 @@ class Cluster(ABC):
 
     @abstractmethod
     def wait_for_job_change(
-        self, job_id: int, last_status: Optional[str], last_log_serial: Optional[int], timeout: float
-    ) -> Optional[JobChange]:
+        self, job_id: int, last_status: t.Optional[str], last_log_serial: t.Optional[int], timeout: float
+    ) -> t.Optional[JobChange]:
         """Wait until the job's status is another or its log has grown; None where neither happened in time.
 
         ``timeout`` is in seconds; a transport may return earlier (RAPI waits 10 s at most, luxid 89 s), never much later.
         """
 
     @abstractmethod
-    def cancel(self, job_id: int) -> Tuple[bool, str]:
+    def cancel(self, job_id: int) -> t.Tuple[bool, str]:
         """Ask for a job that is queued or waiting for locks to be cancelled: whether that was done, and Ganeti's words.
 
         A waiting job is only marked: read its status until it is final.
@@ -109,7 +109,7 @@ class Cluster(ABC):
     def __enter__(self: ClusterT) -> ClusterT:
         return self
 
-    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+    def __exit__(self, kind: t.Optional[t.Type[BaseException]], error: t.Optional[BaseException], trace: t.Optional[TracebackType]) -> None:
         self.close()
 
     def __repr__(self) -> str:

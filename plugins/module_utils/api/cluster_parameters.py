@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
+import typing as t
 
 from .._errors import GanetiError, InvalidInput, PreflightFailed
 from . import Cluster, connect, extended, jobs
@@ -40,28 +40,28 @@ _STORAGE_PATHS = "/etc/ganeti/file-storage-paths"
 _LOOKS = 8
 
 
-class Reach(NamedTuple):
+class Reach(t.NamedTuple):
     """A cluster, and commands on its master; none over RAPI."""
 
     cluster: Cluster
-    master: Optional[Runner]
+    master: t.Optional[Runner]
 
 
-class Timeouts(NamedTuple):
+class Timeouts(t.NamedTuple):
     """How long, in seconds, a job may wait for locks, and take in all."""
 
     lock: float
     job: float
 
 
-def connection(params: Mapping[str, Any]) -> Dict[str, Any]:
+def connection(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """The options for `connect` out of a module's parameters."""
     if params["transport"] == "luxi" and params["address"]:
         raise InvalidInput(f"address is {params['address']}, but transport luxi reaches only the host that it runs on: use ssh or rapi")
-    return {"transport": params["transport"], "address": params["address"], "name": params["cluster_name"], "ssh": params["ssh"], "rapi": params["rapi"]}
+    return {name: params[name] for name in ("transport", "address", "cluster_name", "ssh", "rapi")}
 
 
-def ensure(params: Mapping[str, Any], check_mode: bool) -> Dict[str, Any]:
+def ensure(params: t.Mapping[str, t.Any], check_mode: bool) -> t.Dict[str, t.Any]:
     """Bring a cluster's parameters to what a module's parameters say; the module's result."""
     options = connection(params)
     given = given_in(params)
@@ -78,7 +78,7 @@ def ensure(params: Mapping[str, Any], check_mode: bool) -> Dict[str, Any]:
                 master.close()
 
 
-def describe(params: Mapping[str, Any]) -> Dict[str, Any]:
+def describe(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """All that is known of a cluster, as far as the transport goes."""
     options = connection(params)
     with connect(options) as cluster:
@@ -99,7 +99,7 @@ def describe(params: Mapping[str, Any]) -> Dict[str, Any]:
     }
 
 
-def read_state(reach: Reach, given: Iterable[str]) -> State:
+def read_state(reach: Reach, given: t.Iterable[str]) -> State:
     """The cluster as it is: what Ganeti tells, and of the rest as much as the parameters with these names need."""
     info = reach.cluster.info()
     if reach.master is None:
@@ -109,7 +109,7 @@ def read_state(reach: Reach, given: Iterable[str]) -> State:
     return State(info, config, constants, extended.read(reach.master) if asked else None)
 
 
-def _ensure(reach: Reach, given: Mapping[str, Any], check_mode: bool, timeouts: Timeouts) -> Dict[str, Any]:
+def _ensure(reach: Reach, given: t.Mapping[str, t.Any], check_mode: bool, timeouts: Timeouts) -> t.Dict[str, t.Any]:
     state = read_state(reach, given)
     changes = plan(given, state)
     notes = warnings(changes) + _look_out(reach, state, changes)
@@ -136,34 +136,34 @@ def _ensure(reach: Reach, given: Mapping[str, Any], check_mode: bool, timeouts: 
 # --- What Ganeti would not say in time --------------------------------------------------------------------------------
 
 
-def _in_use(reach: Reach, state: State, change: Change) -> Optional[str]:
+def _in_use(reach: Reach, state: State, change: Change) -> t.Optional[str]:
     """Ganeti takes a hypervisor away from under its instances."""
     gone = set(change.current) - set(change.wanted)
     users = [f"{row['name']} ({row['hypervisor']})" for row in reach.cluster.query("instance", ["name", "hypervisor"]) if row["hypervisor"] in gone]
     return f"leaves out hypervisors that instances use: {', '.join(users[:10])}; keep them, or remove these instances first" if users else None
 
 
-def _no_device(reach: Reach, state: State, change: Change) -> Optional[str]:
+def _no_device(reach: Reach, state: State, change: Change) -> t.Optional[str]:
     """Ganeti takes the cluster's address from the old device, stores the new one and only then finds that there is none."""
     if reach.master is None or reach.master.run(["test", "-d", f"/sys/class/net/{change.wanted}"])[0] == 0:
         return None
     return f"is {change.wanted}, and the master {state.info['master']} has no such network device: the cluster's address would be lost"
 
 
-def _too_long(reach: Reach, state: State, change: Change) -> Optional[str]:
+def _too_long(reach: Reach, state: State, change: Change) -> t.Optional[str]:
     if change.wanted <= 32 or state.info.get("primary_ip_version") != 4:
         return None
     return f"is {change.wanted}, but the cluster's address is of IPv4: use a number up to 32"
 
 
-_OBSTACLES: Mapping[str, Callable[[Reach, State, Change], Optional[str]]] = {
+_OBSTACLES: t.Mapping[str, t.Callable[[Reach, State, Change], t.Optional[str]]] = {
     "enabled_hypervisors": _in_use,
     "master_netdev": _no_device,
     "master_netmask": _too_long,
 }
 
 
-def _look_out(reach: Reach, state: State, changes: Sequence[Change]) -> List[str]:
+def _look_out(reach: Reach, state: State, changes: t.Sequence[Change]) -> t.List[str]:
     """What the user should know. Raises PreflightFailed for what Ganeti would find out too late, or never."""
     checks = [(change.row.name, _OBSTACLES[change.row.name](reach, state, change)) for change in changes if change.row.name in _OBSTACLES]
     problems = [f"{name} {words}." for name, words in checks if words]
@@ -172,7 +172,7 @@ def _look_out(reach: Reach, state: State, changes: Sequence[Change]) -> List[str
     return _forbidden_directories(reach, changes)
 
 
-def _forbidden_directories(reach: Reach, changes: Sequence[Change]) -> List[str]:
+def _forbidden_directories(reach: Reach, changes: t.Sequence[Change]) -> t.List[str]:
     """Ganeti stores any directory, but nodes use only what is in a file of their own."""
     wanted = {change.row.name: change.wanted for change in changes if change.row.name in ("file_storage_dir", "shared_file_storage_dir")}
     if reach.master is None or not any(wanted.values()):
@@ -189,7 +189,7 @@ def _forbidden_directories(reach: Reach, changes: Sequence[Change]) -> List[str]
 # --- Applying ---------------------------------------------------------------------------------------------------------
 
 
-def _opcodes(changes: Sequence[Change], **common: Any) -> List[Dict[str, Any]]:
+def _opcodes(changes: t.Sequence[Change], **common: t.Any) -> t.List[t.Dict[str, t.Any]]:
     """What brings the changes about, in order; each is a job of its own, as RAPI has no other way."""
     result = [opcode(MODIFY, **fields, **common) for fields in modifications(changes)]
     for change in changes:
@@ -201,14 +201,14 @@ def _opcodes(changes: Sequence[Change], **common: Any) -> List[Dict[str, Any]]:
     return result
 
 
-def _rehearse(reach: Reach, changes: Sequence[Change], timeouts: Timeouts) -> None:
+def _rehearse(reach: Reach, changes: t.Sequence[Change], timeouts: Timeouts) -> None:
     """Let Ganeti check what it would do, without doing it."""
     for op in _opcodes([change for change in changes if change.row.via == MODIFY], dry_run=True):
         jobs.run(reach.cluster, [op], timeout=timeouts.job, lock_timeout=timeouts.lock, label="rehearsal of the cluster's parameters")
 
 
 def _apply(
-    reach: Reach, given: Mapping[str, Any], state: State, changes: Sequence[Change], stale: Sequence[str], timeouts: Timeouts
+    reach: Reach, given: t.Mapping[str, t.Any], state: State, changes: t.Sequence[Change], stale: t.Sequence[str], timeouts: Timeouts
 ) -> None:
     try:
         for op in _opcodes(changes):
@@ -221,13 +221,13 @@ def _apply(
         raise _partly(reach, given, changes, error) from error
 
 
-def _further_jobs(result: Any) -> List[int]:
+def _further_jobs(result: t.Any) -> t.List[int]:
     """The jobs that an opcode left behind (Ganeti: ResultWithJobs)."""
     entries = result.get("jobs", []) if isinstance(result, dict) else []
     return [int(entry[-1] if isinstance(entry, list) else entry) for entry in entries]
 
 
-def _partly(reach: Reach, given: Mapping[str, Any], changes: Sequence[Change], error: GanetiError) -> GanetiError:
+def _partly(reach: Reach, given: t.Mapping[str, t.Any], changes: t.Sequence[Change], error: GanetiError) -> GanetiError:
     """The error, with what of the changes is in force all the same."""
     try:
         left = {change.row.name for change in plan(given, read_state(reach, given))}
@@ -242,7 +242,7 @@ def _partly(reach: Reach, given: Mapping[str, Any], changes: Sequence[Change], e
     return error
 
 
-def _verified(reach: Reach, given: Mapping[str, Any]) -> State:
+def _verified(reach: Reach, given: t.Mapping[str, t.Any]) -> State:
     """Look again. Raises GanetiError where Ganeti took a job but not what was in it."""
     for attempt in range(_LOOKS):
         state = read_state(reach, given)
@@ -261,12 +261,12 @@ def _verified(reach: Reach, given: Mapping[str, Any]) -> State:
 # --- Extended parameters ----------------------------------------------------------------------------------------------
 
 
-def _extended(state: State, changes: Sequence[Change]) -> Dict[str, Any]:
+def _extended(state: State, changes: t.Sequence[Change]) -> t.Dict[str, t.Any]:
     """All extended parameters as they should be."""
     return {**(state.extended or {}), **{change.row.name: change.wanted for change in changes if change.row.via == FILE}}
 
 
-def _stale(reach: Reach, given: Mapping[str, Any], state: State, changes: Sequence[Change]) -> List[str]:
+def _stale(reach: Reach, given: t.Mapping[str, t.Any], state: State, changes: t.Sequence[Change]) -> t.List[str]:
     """The nodes, online, that do not have the extended parameters as they should be; none where none is asked for."""
     if reach.master is None or not any(BY_NAME[name].via == FILE for name in given):
         return []

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+import typing as t
 
 from .._errors import GanetiError
 from . import extended_hook
@@ -24,7 +24,7 @@ FILE = "/etc/ganeti/extended-parameters.json"
 STORAGES = ("disk", "couchdb")
 SILENT = "did not answer"
 """The state of a node of which nothing is known."""
-DEFAULTS: Mapping[str, Any] = {"allow_cipher_bypassing": False, "backend_storage": "disk"}
+DEFAULTS: t.Mapping[str, t.Any] = {"allow_cipher_bypassing": False, "backend_storage": "disk"}
 
 # All commands are constants: no value of a user's reaches a shell. The file appears whole, with its mode, or not at all.
 _WRITE = (
@@ -34,7 +34,7 @@ _READ = f"if [ -e {FILE} ]; then cat {FILE}; fi"
 _FINGERPRINT = f"if [ -e {FILE} ]; then stat -c %a:%u:%g {FILE}; sha256sum <{FILE}; else echo missing; fi; {extended_hook.QUESTION}"
 
 
-class Node(NamedTuple):
+class Node(t.NamedTuple):
     """A node's copy: whether it is there as it should be, and in words what it is otherwise."""
 
     name: str
@@ -42,7 +42,7 @@ class Node(NamedTuple):
     state: str
 
 
-def decode(text: str) -> Dict[str, Any]:
+def decode(text: str) -> t.Dict[str, t.Any]:
     """The parameters of a file; the defaults for what it does not say. Raises GanetiError for a file that is not one."""
     try:
         found = json.loads(text) if text.strip() else {}
@@ -61,18 +61,18 @@ def _damaged() -> GanetiError:
     return GanetiError(f"{FILE} on the master does not hold this collection's extended parameters: repair it, or remove it for the defaults")
 
 
-def encode(values: Mapping[str, Any]) -> bytes:
+def encode(values: t.Mapping[str, t.Any]) -> bytes:
     """The file, the same for the same parameters."""
     return (json.dumps({**DEFAULTS, **values}, indent=2, sort_keys=True) + "\n").encode()
 
 
-def read(master: Runner) -> Dict[str, Any]:
+def read(master: Runner) -> t.Dict[str, t.Any]:
     """The parameters as they are on the master."""
     text = succeed(master, ["sh", "-c", _READ], f"Reading {FILE}")
     return decode(text.decode("utf-8", "replace"))
 
 
-def write(master: Runner, values: Mapping[str, Any]) -> None:
+def write(master: Runner, values: t.Mapping[str, t.Any]) -> None:
     """Write the file on the master."""
     succeed(master, ["sh", "-c", _WRITE], f"Writing {FILE}", encode(values))
 
@@ -86,7 +86,7 @@ def distribute(master: Runner) -> None:
     extended_hook.distribute(master, FILE)
 
 
-def spread(master: Runner, names: Sequence[str], values: Mapping[str, Any]) -> None:
+def spread(master: Runner, names: t.Sequence[str], values: t.Mapping[str, t.Any]) -> None:
     """Write the file and have it on these nodes. Raises GanetiError that names those which it did not reach."""
     write(master, values)
     distribute(master)
@@ -98,20 +98,20 @@ def spread(master: Runner, names: Sequence[str], values: Mapping[str, Any]) -> N
         )
 
 
-def online(cluster: Cluster) -> List[str]:
+def online(cluster: Cluster) -> t.List[str]:
     """The nodes that are to have the file."""
     return [row["name"] for row in cluster.query("node", ["name", "offline"]) if not row["offline"]]
 
 
-def nodes(master: Runner, online: Sequence[str], values: Mapping[str, Any]) -> List[Node]:
+def nodes(master: Runner, online: t.Sequence[str], values: t.Mapping[str, t.Any]) -> t.List[Node]:
     """Every online node's copy, compared with what it should be. Where all are defaults, no file is as good."""
     output = succeed(master, ["gnt-cluster", "command", "-M", _FINGERPRINT], "Asking the nodes for their extended parameters")
     return [judge(name, lines, values) for name, lines in answers(output.decode("utf-8", "replace"), online).items()]
 
 
-def answers(output: str, names: Sequence[str]) -> Dict[str, List[str]]:
+def answers(output: str, names: t.Sequence[str]) -> t.Dict[str, t.List[str]]:
     """What each node said, out of what gnt-cluster command prints with the node's name before every line."""
-    said: Dict[str, List[str]] = {name: [] for name in names}
+    said: t.Dict[str, t.List[str]] = {name: [] for name in names}
     for line in output.splitlines():
         name, separator, rest = line.partition(": ")
         if separator and name in said:
@@ -119,7 +119,7 @@ def answers(output: str, names: Sequence[str]) -> Dict[str, List[str]]:
     return said
 
 
-def judge(name: str, lines: Sequence[str], values: Mapping[str, Any]) -> Node:
+def judge(name: str, lines: t.Sequence[str], values: t.Mapping[str, t.Any]) -> Node:
     """What a node's answer means."""
     mode, digest = _shape(lines)
     if digest is None and "missing" not in lines:
@@ -135,7 +135,7 @@ def judge(name: str, lines: Sequence[str], values: Mapping[str, Any]) -> Node:
     return Node(name, True, "has the file")
 
 
-def _shape(lines: Sequence[str]) -> Sequence[Optional[str]]:
+def _shape(lines: t.Sequence[str]) -> t.Sequence[t.Optional[str]]:
     mode = next((line for line in lines if re.fullmatch(r"[0-7]{3,4}:\d+:\d+", line)), None)
     digest = next((line.split()[0] for line in lines if re.fullmatch(r"[0-9a-f]{64}\s+-", line)), None)
     return mode, digest

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+import typing as t
 
 from .._errors import (
     AuthenticationFailed,
@@ -20,7 +20,7 @@ from .._errors import (
 from .answers import fault
 from .cluster import FINAL_STATUS, PENDING_STATUS, Cluster, JobStatus, LogEntry
 
-OnLog = Callable[[LogEntry], None]
+OnLog = t.Callable[[LogEntry], None]
 
 #: Seconds that one wait takes at most, so that deadlines are looked at in between.
 _SLICE = 10.0
@@ -32,13 +32,13 @@ _CANCEL_GRACE = 60.0
 
 def run(
     cluster: Cluster,
-    opcodes: Sequence[Mapping[str, Any]],
+    opcodes: t.Sequence[t.Mapping[str, t.Any]],
     *,
-    timeout: Optional[float] = None,
-    lock_timeout: Optional[float] = None,
-    on_log: Optional[OnLog] = None,
+    timeout: t.Optional[float] = None,
+    lock_timeout: t.Optional[float] = None,
+    on_log: t.Optional[OnLog] = None,
     label: str = "",
-) -> List[Any]:
+) -> t.List[t.Any]:
     """Submit one job, wait for it, and return its opcodes' results.
 
     ``timeout``: seconds in all; a job that runs longer is left alone, as Ganeti cannot stop one that runs. ``lock_timeout``:
@@ -56,11 +56,11 @@ def results(
     cluster: Cluster,
     job_id: int,
     *,
-    timeout: Optional[float] = None,
-    lock_timeout: Optional[float] = None,
-    on_log: Optional[OnLog] = None,
+    timeout: t.Optional[float] = None,
+    lock_timeout: t.Optional[float] = None,
+    on_log: t.Optional[OnLog] = None,
     label: str = "",
-) -> List[Any]:
+) -> t.List[t.Any]:
     """As `run`, for a job that was submitted before."""
     watch = _Watch(cluster, job_id, label, on_log)
     try:
@@ -72,30 +72,30 @@ def results(
     return _outcome(job, label, watch.log)
 
 
-def _deadline(seconds: Optional[float]) -> Optional[float]:
+def _deadline(seconds: t.Optional[float]) -> t.Optional[float]:
     return None if seconds is None else time.monotonic() + seconds
 
 
-def _passed(deadline: Optional[float]) -> bool:
+def _passed(deadline: t.Optional[float]) -> bool:
     return deadline is not None and time.monotonic() >= deadline
 
 
 class _Watch:
     """Follows one job: its status and log as far as seen."""
 
-    def __init__(self, cluster: Cluster, job_id: int, label: str, on_log: Optional[OnLog]) -> None:
+    def __init__(self, cluster: Cluster, job_id: int, label: str, on_log: t.Optional[OnLog]) -> None:
         self.cluster = cluster
         self.job_id = job_id
         self.what = f"Job {job_id}" + (f" ({label})" if label else "")
         self.on_log = on_log
-        self.status: Optional[str] = None
-        self.log: List[LogEntry] = []
+        self.status: t.Optional[str] = None
+        self.log: t.List[LogEntry] = []
 
     @property
     def pending(self) -> bool:
         return self.status is None or self.status in PENDING_STATUS
 
-    def until_final(self, deadline: Optional[float], lock_deadline: Optional[float]) -> None:
+    def until_final(self, deadline: t.Optional[float], lock_deadline: t.Optional[float]) -> None:
         while self.status not in FINAL_STATUS:
             if self.pending and (_passed(lock_deadline) or _passed(deadline)):
                 self._give_up_waiting()
@@ -161,24 +161,24 @@ class _Watch:
                 pass
 
 
-def _slice(*deadlines: Optional[float]) -> float:
+def _slice(*deadlines: t.Optional[float]) -> float:
     """How long to wait at most before a deadline has to be looked at."""
     now = time.monotonic()
     return max(0.0, min([_SLICE] + [deadline - now for deadline in deadlines if deadline is not None]))
 
 
-def log_lines(log: Sequence[LogEntry]) -> List[str]:
+def log_lines(log: t.Sequence[LogEntry]) -> t.List[str]:
     """The log as lines of text, for results and messages."""
     return [entry.message if isinstance(entry.message, str) else f"{entry.kind}: {entry.message}" for entry in log]
 
 
-def lock_holders(job_id: int, locks: Sequence[Mapping[str, Any]]) -> Dict[str, List[str]]:
+def lock_holders(job_id: int, locks: t.Sequence[t.Mapping[str, t.Any]]) -> t.Dict[str, t.List[str]]:
     """The locks that a job waits for and others hold: the lock's name, and the ids of the jobs that hold it.
 
     ``locks`` are rows of a query for lock: owner is a list of job ids, pending one of [mode, [job id...]], all as strings
     (tried on Ganeti 3.0.2; whoever is no job has another word there).
     """
-    held: Dict[str, List[str]] = {}
+    held: t.Dict[str, t.List[str]] = {}
     for lock in locks:
         pending = [owner for _mode, owners in lock.get("pending") or [] for owner in owners]
         others = [str(owner) for owner in lock.get("owner") or [] if str(owner) != str(job_id)]
@@ -187,7 +187,7 @@ def lock_holders(job_id: int, locks: Sequence[Mapping[str, Any]]) -> Dict[str, L
     return held
 
 
-def _in_words(cluster: Cluster, held: Mapping[str, Sequence[str]]) -> str:
+def _in_words(cluster: Cluster, held: t.Mapping[str, t.Sequence[str]]) -> str:
     """Locks and their holders for a message: nodes and groups by name, jobs with what they do."""
     if not held:
         return "locks"
@@ -200,7 +200,7 @@ def _in_words(cluster: Cluster, held: Mapping[str, Sequence[str]]) -> str:
     return " and ".join(sentences)
 
 
-def _outcome(job: JobStatus, label: str, log: Sequence[LogEntry]) -> List[Any]:
+def _outcome(job: JobStatus, label: str, log: t.Sequence[LogEntry]) -> t.List[t.Any]:
     if job["status"] == "success":
         return job["opresult"]
     index = next((i for i, status in enumerate(job["opstatus"]) if status != "success"), 0)

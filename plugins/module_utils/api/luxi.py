@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol, Sequence, Tuple
+import typing as t
 
 from .._errors import ConnectionFailed, JobFailed, RequestRefused
 from .answers import JOB_FIELDS, existing_job, fault, is_one_item, log_entry, query_rows
@@ -36,12 +36,12 @@ LONGEST_WAIT = 89
 _VIA_JOB = frozenset(("cluster", "extstorage", "os"))
 
 
-def encode_request(method: str, args: Sequence[Any]) -> bytes:
+def encode_request(method: str, args: t.Sequence[t.Any]) -> bytes:
     """A request as it goes over the wire. JSON escapes control characters, so the end byte cannot occur inside."""
     return json.dumps({"method": method, "args": list(args)}).encode("ascii") + END
 
 
-def decode_answer(method: str, message: bytes) -> Any:
+def decode_answer(method: str, message: bytes) -> t.Any:
     """The result out of an answer (without its end byte).
 
     Raises RequestRefused with Ganeti's words where the answer is an error, ConnectionFailed where it is no LUXI.
@@ -65,10 +65,10 @@ class MessageBuffer:
 
     def __init__(self, limit: int = MAX_MESSAGE) -> None:
         self._limit = limit
-        self._parts: List[bytes] = []
+        self._parts: t.List[bytes] = []
         self._size = 0
 
-    def feed(self, data: bytes) -> List[bytes]:
+    def feed(self, data: bytes) -> t.List[bytes]:
         """Take in bytes; return the messages that are complete now, without their end byte.
 
         Raises ConnectionFailed for a message longer than the limit.
@@ -90,14 +90,14 @@ class MessageBuffer:
             self._parts.append(part)
 
 
-class Channel(Protocol):
+class Channel(t.Protocol):
     """What a socket and an SSH channel have in common."""
 
-    def sendall(self, data: bytes, /) -> Any: ...
+    def sendall(self, data: bytes, /) -> t.Any: ...
 
     def recv(self, size: int, /) -> bytes: ...
 
-    def settimeout(self, timeout: Optional[float], /) -> None: ...
+    def settimeout(self, timeout: t.Optional[float], /) -> None: ...
 
     def close(self) -> None: ...
 
@@ -117,31 +117,31 @@ class LuxiCluster(Cluster):
         self,
         transport: str,
         address: str,
-        dial: Callable[[], Channel],
-        explain: Callable[[], Optional[ConnectionFailed]] = lambda: None,
-        release: Callable[[], None] = lambda: None,
+        dial: t.Callable[[], Channel],
+        explain: t.Callable[[], t.Optional[ConnectionFailed]] = lambda: None,
+        release: t.Callable[[], None] = lambda: None,
     ) -> None:
         self.transport = transport
         self.address = address
         self._dial = dial
         self._explain = explain
         self._release = release
-        self._channel: Optional[Channel] = None
+        self._channel: t.Optional[Channel] = None
         self._buffer = MessageBuffer()
 
     @classmethod
-    def local(cls, path: Optional[str] = None) -> LuxiCluster:
+    def local(cls, path: t.Optional[str] = None) -> LuxiCluster:
         """The cluster whose master is this host."""
         where = path or SOCKET
         return cls("luxi", where, lambda: _dial_socket(where))
 
-    def info(self) -> Dict[str, Any]:
+    def info(self) -> t.Dict[str, t.Any]:
         result = self._call("QueryClusterInfo")
         if not isinstance(result, dict):
             raise ConnectionFailed(f"{self.address} described its cluster in a form that is not Ganeti's")
         return result
 
-    def query(self, what: str, fields: Sequence[str], qfilter: Any = None) -> List[Dict[str, Any]]:
+    def query(self, what: str, fields: t.Sequence[str], qfilter: t.Any = None) -> t.List[t.Dict[str, t.Any]]:
         try:
             answer = self._answer(what, fields, qfilter)
         except (RequestRefused, JobFailed) as error:
@@ -150,13 +150,13 @@ class LuxiCluster(Cluster):
             raise
         return query_rows(what, fields, answer)
 
-    def _answer(self, what: str, fields: Sequence[str], qfilter: Any) -> Any:
+    def _answer(self, what: str, fields: t.Sequence[str], qfilter: t.Any) -> t.Any:
         if what in _VIA_JOB:
             op = opcode("OP_QUERY", what=what, fields=list(fields), qfilter=qfilter)
             return run(self, [op], timeout=ANSWER_TIMEOUT, label=f"query of {what}")[0]
         return self._call("Query", what, list(fields), qfilter)
 
-    def submit(self, opcodes: Sequence[Mapping[str, Any]]) -> int:
+    def submit(self, opcodes: t.Sequence[t.Mapping[str, t.Any]]) -> int:
         # Never sent twice, for whether a lost connection had delivered it cannot be told; so over a new one, which cannot
         # have been closed for being idle.
         self._hang_up()
@@ -180,8 +180,8 @@ class LuxiCluster(Cluster):
         return existing_job(job_id, self.address, rows[0] if rows else None)
 
     def wait_for_job_change(
-        self, job_id: int, last_status: Optional[str], last_log_serial: Optional[int], timeout: float
-    ) -> Optional[JobChange]:
+        self, job_id: int, last_status: t.Optional[str], last_log_serial: t.Optional[int], timeout: float
+    ) -> t.Optional[JobChange]:
         seconds = max(0, min(LONGEST_WAIT, int(timeout)))
         previous = None if last_status is None else [last_status]
         try:
@@ -194,7 +194,7 @@ class LuxiCluster(Cluster):
             raise
         return job_change(job_id, answer, last_status)
 
-    def cancel(self, job_id: int) -> Tuple[bool, str]:
+    def cancel(self, job_id: int) -> t.Tuple[bool, str]:
         done, words = self._call("CancelJob", job_id, False)
         return bool(done), str(words)
 
@@ -202,14 +202,14 @@ class LuxiCluster(Cluster):
         self._hang_up()
         self._release()
 
-    def _call(self, method: str, *args: Any, timeout: float = ANSWER_TIMEOUT) -> Any:
+    def _call(self, method: str, *args: t.Any, timeout: float = ANSWER_TIMEOUT) -> t.Any:
         """A call that may be repeated: where the connection had gone stale it is, once, on a new one."""
         try:
             return self._exchange(method, args, timeout)
         except _Lost:
             return self._exchange(method, args, timeout)
 
-    def _exchange(self, method: str, args: Sequence[Any], timeout: float) -> Any:
+    def _exchange(self, method: str, args: t.Sequence[t.Any], timeout: float) -> t.Any:
         request = encode_request(method, args)
         fresh = self._channel is None
         if self._channel is None:
@@ -247,12 +247,12 @@ class LuxiCluster(Cluster):
             channel.close()
 
 
-def _complete(op: Mapping[str, Any]) -> Dict[str, Any]:
+def _complete(op: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """The opcode with a reason trail: the one field that luxid insists on, and shows in gnt-job info."""
     return {"reason": [["ansible:ganeti.cluster", "", time.time_ns()]], **op}
 
 
-def job_change(job_id: int, answer: Any, last_status: Optional[str]) -> Optional[JobChange]:
+def job_change(job_id: int, answer: t.Any, last_status: t.Optional[str]) -> t.Optional[JobChange]:
     """The change out of WaitForJobChange's [[status], [log entry...]], or None where nothing is new."""
     if answer is None or answer == "nochange":
         return None
@@ -268,7 +268,7 @@ def job_change(job_id: int, answer: Any, last_status: Optional[str]) -> Optional
     return JobChange(str(status), log)
 
 
-def not_master(host: str, master: Optional[str], own_names: Sequence[str]) -> ConnectionFailed:
+def not_master(host: str, master: t.Optional[str], own_names: t.Sequence[str]) -> ConnectionFailed:
     """Why luxid is not to be had on a host, from what the host's ssconf says is the master."""
     if not master:
         return ConnectionFailed(f"{host} is no node of a Ganeti cluster: it has no {SSCONF_MASTER}")
@@ -296,7 +296,7 @@ def _dial_socket(path: str) -> socket.socket:
     return channel
 
 
-def _local_master() -> Optional[str]:
+def _local_master() -> t.Optional[str]:
     try:
         with open(SSCONF_MASTER, encoding="ascii") as file:
             return file.read().strip()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from typing import Any, Dict, Mapping, Optional, Protocol, Sequence, Tuple
+import typing as t
 
 from .._errors import ConnectionFailed, GanetiError
 
@@ -39,10 +39,10 @@ json.dump({"config": {key: cluster.get(key) for key in keys}, "constants": found
 """
 
 
-class Runner(Protocol):
+class Runner(t.Protocol):
     """Whatever runs a command on the master: exit status, standard output, standard error."""
 
-    def run(self, argv: Sequence[str], input: Optional[bytes] = None, timeout: float = TIMEOUT) -> Tuple[int, bytes, bytes]: ...
+    def run(self, argv: t.Sequence[str], input: t.Optional[bytes] = None, timeout: float = TIMEOUT) -> t.Tuple[int, bytes, bytes]: ...
 
     def close(self) -> None: ...
 
@@ -50,7 +50,7 @@ class Runner(Protocol):
 class LocalRunner:
     """This host is the master."""
 
-    def run(self, argv: Sequence[str], input: Optional[bytes] = None, timeout: float = TIMEOUT) -> Tuple[int, bytes, bytes]:
+    def run(self, argv: t.Sequence[str], input: t.Optional[bytes] = None, timeout: float = TIMEOUT) -> t.Tuple[int, bytes, bytes]:
         """Run a command to its end. Raises ConnectionFailed where it cannot be run or does not end in time."""
         try:
             done = subprocess.run(  # pylint: disable=ansible-bad-function  # there is no module object in here
@@ -66,7 +66,7 @@ class LocalRunner:
         """Nothing is held open."""
 
 
-def runner(options: Mapping[str, Any]) -> Optional[Runner]:
+def runner(options: t.Mapping[str, t.Any]) -> t.Optional[Runner]:
     """What runs commands on the master that the options of `connect` lead to; None for RAPI, which runs none."""
     if options["transport"] == "rapi":
         return None
@@ -78,7 +78,7 @@ def runner(options: Mapping[str, Any]) -> Optional[Runner]:
     return SshHost(str(options["address"]), options.get("ssh") or {})
 
 
-def succeed(master: Runner, argv: Sequence[str], what: str, input: Optional[bytes] = None) -> bytes:
+def succeed(master: Runner, argv: t.Sequence[str], what: str, input: t.Optional[bytes] = None) -> bytes:
     """The standard output of a command that has to succeed; ``what`` says in messages what it was for."""
     status, output, said = master.run(argv, input)
     if status != 0:
@@ -86,7 +86,7 @@ def succeed(master: Runner, argv: Sequence[str], what: str, input: Optional[byte
     return output
 
 
-def read_configuration(master: Runner, keys: Sequence[str], names: Sequence[str]) -> Tuple[Dict[str, Any], Dict[str, Any]]:
+def read_configuration(master: Runner, keys: t.Sequence[str], names: t.Sequence[str]) -> t.Tuple[t.Dict[str, t.Any], t.Dict[str, t.Any]]:
     """Parts of the cluster's configuration that queries lack, and constants of the Ganeti that is installed."""
     argv = ["/usr/bin/python3", "-c", _READER, json.dumps(list(keys)), json.dumps(list(names))]
     status, output, said = master.run(argv)

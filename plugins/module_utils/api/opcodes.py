@@ -11,8 +11,8 @@ Fields are those of Ganeti 3.0.2 (opcodes.py, generated from src/Ganeti/OpCodes.
 from __future__ import annotations
 
 import re
+import typing as t
 from dataclasses import dataclass, field
-from typing import Any, Dict, FrozenSet, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import urlencode
 
 from .._errors import InvalidInput, RequestRefused
@@ -47,30 +47,30 @@ class Route:
     method: str
     path: str
     body: bool = False
-    query: Mapping[str, str] = field(default_factory=dict)
-    forbidden: FrozenSet[str] = frozenset()
-    never: FrozenSet[str] = frozenset()
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    query: t.Mapping[str, str] = field(default_factory=dict)
+    forbidden: t.FrozenSet[str] = frozenset()
+    never: t.FrozenSet[str] = frozenset()
+    extra: t.Mapping[str, t.Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Opcode:
     """An opcode's fields beside the common ones, those that must be given, and its RAPI route, if it has one."""
 
-    fields: FrozenSet[str]
-    required: FrozenSet[str]
-    route: Optional[Route]
+    fields: t.FrozenSet[str]
+    required: t.FrozenSet[str]
+    route: t.Optional[Route]
 
 
-class RapiRequest(NamedTuple):
+class RapiRequest(t.NamedTuple):
     """An HTTP request that makes RAPI submit one opcode. ``target`` is path and query; the body is for JSON."""
 
     method: str
     target: str
-    body: Optional[Dict[str, Any]]
+    body: t.Optional[t.Dict[str, t.Any]]
 
 
-def _opcode(required: str, optional: str = "", route: Optional[Route] = None) -> Opcode:
+def _opcode(required: str, optional: str = "", route: t.Optional[Route] = None) -> Opcode:
     needed = frozenset(required.split())
     return Opcode(needed | frozenset(optional.split()), needed, route)
 
@@ -88,7 +88,7 @@ _TAG_PATHS = {
 }
 _TAG_QUERY = {"tags": "tag", **_DRY}
 
-OPCODES: Mapping[str, Opcode] = {
+OPCODES: t.Mapping[str, Opcode] = {
     "OP_INSTANCE_CREATE": _opcode(
         "instance_name mode disks nics",
         "force_variant wait_for_sync name_check ignore_ipolicy opportunistic_locking beparams disk_template group_name"
@@ -210,7 +210,7 @@ OPCODES: Mapping[str, Opcode] = {
 }
 
 
-def opcode(op_id: str, **fields: Any) -> Dict[str, Any]:
+def opcode(op_id: str, **fields: t.Any) -> t.Dict[str, t.Any]:
     """An opcode as Ganeti takes it: ``opcode("OP_INSTANCE_STARTUP", instance_name="x")``.
 
     Raises InvalidInput for an opcode or field that Ganeti does not have, and for a required field that is missing.
@@ -220,17 +220,17 @@ def opcode(op_id: str, **fields: Any) -> Dict[str, Any]:
     return result
 
 
-def secret_fields(op_id: str) -> FrozenSet[str]:
+def secret_fields(op_id: str) -> t.FrozenSet[str]:
     """Which of an opcode's fields hold secrets."""
     return _find(op_id).fields & SECRET_FIELDS
 
 
-def masked(op: Mapping[str, Any]) -> Dict[str, Any]:
+def masked(op: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """The opcode with its secrets masked, to be shown or logged."""
     return {name: MASK if name in SECRET_FIELDS and value else value for name, value in op.items()}
 
 
-def scrub(text: str, op: Mapping[str, Any]) -> str:
+def scrub(text: str, op: t.Mapping[str, t.Any]) -> str:
     """The text without the opcode's secrets: an answer may quote what was asked.
 
     A short secret is part of much that has nothing to do with it, so it is masked only where it is a whole word, and one of a few
@@ -243,10 +243,10 @@ def scrub(text: str, op: Mapping[str, Any]) -> str:
     return text
 
 
-def _strings(value: Any) -> Iterator[str]:
+def _strings(value: t.Any) -> t.Iterator[str]:
     if isinstance(value, str):
         yield value
-    elif isinstance(value, Mapping):
+    elif isinstance(value, t.Mapping):
         for item in value.values():
             yield from _strings(item)
     elif isinstance(value, (list, tuple)):
@@ -260,7 +260,7 @@ def _find(op_id: str) -> Opcode:
     return OPCODES[op_id]
 
 
-def _definition(op: Mapping[str, Any]) -> Opcode:
+def _definition(op: t.Mapping[str, t.Any]) -> Opcode:
     """The table's entry for an opcode whose fields are all known and complete."""
     op_id = str(op.get("OP_ID"))
     definition = _find(op_id)
@@ -274,7 +274,7 @@ def _definition(op: Mapping[str, Any]) -> Opcode:
     return definition
 
 
-def rapi_request(op: Mapping[str, Any]) -> RapiRequest:
+def rapi_request(op: t.Mapping[str, t.Any]) -> RapiRequest:
     """The request by which RAPI submits just this opcode.
 
     Raises RequestRefused where RAPI has no route for the opcode, or no way to set one of its fields to the value
@@ -285,8 +285,8 @@ def rapi_request(op: Mapping[str, Any]) -> RapiRequest:
     if route is None:
         raise RequestRefused(f"RAPI has no way to run {op_id}: use transport ssh, or luxi on the master", ecode="wrong_input")
     path, rest = _path(route, op)
-    query: List[Tuple[str, str]] = []
-    body: Dict[str, Any] = dict(route.extra)
+    query: t.List[t.Tuple[str, str]] = []
+    body: t.Dict[str, t.Any] = dict(route.extra)
     for name, value in rest.items():
         if name == "reason" and isinstance(value, (list, tuple)) and len(value) == 1:
             query.append(("reason", str(value[0][1])))
@@ -302,12 +302,12 @@ def rapi_request(op: Mapping[str, Any]) -> RapiRequest:
     return RapiRequest(route.method, target, body if route.body else None)
 
 
-def _is_default(value: Any) -> bool:
+def _is_default(value: t.Any) -> bool:
     """Whether leaving the field out means the same: all fields that some route cannot set are unset, false or empty by default."""
     return value is None or value is False or value in ({}, [], ())
 
 
-def _query(parameter: str, value: Any) -> List[Tuple[str, str]]:
+def _query(parameter: str, value: t.Any) -> t.List[t.Tuple[str, str]]:
     if value is None:
         return []
     if isinstance(value, bool):
@@ -315,7 +315,7 @@ def _query(parameter: str, value: Any) -> List[Tuple[str, str]]:
     return [(parameter, str(item)) for item in (value if isinstance(value, (list, tuple)) else [value])]
 
 
-def _path(route: Route, op: Mapping[str, Any]) -> Tuple[str, Dict[str, Any]]:
+def _path(route: Route, op: t.Mapping[str, t.Any]) -> t.Tuple[str, t.Dict[str, t.Any]]:
     """The request's path, and the opcode's fields that are not said by it."""
     rest = {name: value for name, value in op.items() if name != "OP_ID"}
     template = route.path
@@ -326,13 +326,13 @@ def _path(route: Route, op: Mapping[str, Any]) -> Tuple[str, Dict[str, Any]]:
         template = _TAG_PATHS[kind]
         if kind == "cluster":
             rest.pop("name", None)
-    names: Dict[str, str] = {}
+    names: t.Dict[str, str] = {}
     for name in re.findall(r"{(\w+)}", template):
         names[name] = _path_name(op["OP_ID"], name, rest.pop(name, None))
     return template.format(**names), rest
 
 
-def _path_name(op_id: str, name: str, value: Any) -> str:
+def _path_name(op_id: str, name: str, value: t.Any) -> str:
     if isinstance(value, (list, tuple)):
         if len(value) != 1:
             raise RequestRefused(

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Callable, Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Tuple
+import typing as t
 
 #: What a user writes to get Ganeti's default back.
 DEFAULT = "default"
 
 #: Gives a parameter's default; raises Problem where there is none, or none is known.
-Default = Callable[[], Any]
+Default = t.Callable[[], t.Any]
 
 _UNITS = {"": 1, "m": 1, "mb": 1, "mib": 1, "g": 1024, "gb": 1024, "gib": 1024, "t": 1024**2, "tb": 1024**2, "tib": 1024**2}
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
@@ -33,21 +33,21 @@ class Kind:
     """A single text, and the base of all others."""
 
     #: The option's argument specification.
-    argument: Mapping[str, Any] = {"type": "str"}
+    argument: t.Mapping[str, t.Any] = {"type": "str"}
 
-    def read(self, stored: Any) -> Any:
+    def read(self, stored: t.Any) -> t.Any:
         """Ganeti's stored value in the option's form."""
         return "" if stored is None else str(stored)
 
-    def want(self, given: Any, current: Any, default: Default) -> Any:
+    def want(self, given: t.Any, current: t.Any, default: Default) -> t.Any:
         """The value that the user wants, in full. Raises Problem."""
         return default() if given == DEFAULT else self.parse(given)
 
-    def parse(self, given: Any) -> Any:
+    def parse(self, given: t.Any) -> t.Any:
         """The user's value, checked for its form."""
         return str(given)
 
-    def send(self, current: Any, wanted: Any) -> List[Any]:
+    def send(self, current: t.Any, wanted: t.Any) -> t.List[t.Any]:
         """What the opcode's field takes to get from one to the other; several where it takes several opcodes, in order."""
         return [wanted]
 
@@ -55,7 +55,7 @@ class Kind:
 class Directory(Kind):
     """An absolute path, or nothing."""
 
-    def parse(self, given: Any) -> str:
+    def parse(self, given: t.Any) -> str:
         path = str(given)
         if path and (not path.startswith("/") or "/../" in path + "/" or "\n" in path):
             raise Problem(f"is {path!r}: use an absolute path without dots, or an empty text for none")
@@ -65,7 +65,7 @@ class Directory(Kind):
 class MacPrefix(Kind):
     """The first three octets of hardware addresses."""
 
-    def parse(self, given: Any) -> str:
+    def parse(self, given: t.Any) -> str:
         prefix = str(given).lower()
         if not re.fullmatch(r"[0-9a-f]{2}(:[0-9a-f]{2}){2}", prefix):
             raise Problem(f"is {given!r}: use three octets, as aa:00:00")
@@ -77,10 +77,10 @@ class Flag(Kind):
 
     argument = {"type": "bool"}
 
-    def read(self, stored: Any) -> bool:
+    def read(self, stored: t.Any) -> bool:
         return bool(stored)
 
-    def parse(self, given: Any) -> bool:
+    def parse(self, given: t.Any) -> bool:
         return bool(given)
 
 
@@ -90,10 +90,10 @@ class Number(Kind):
     def __init__(self, largest: int = 2**31 - 1) -> None:
         self._largest = largest
 
-    def read(self, stored: Any) -> Any:
+    def read(self, stored: t.Any) -> t.Any:
         return stored
 
-    def parse(self, given: Any) -> int:
+    def parse(self, given: t.Any) -> int:
         text = str(given).strip()
         if not re.fullmatch(r"[0-9]{1,10}", text) or not 1 <= int(text) <= self._largest:
             raise Problem(f"is {given!r}: use a number from 1 to {self._largest}")
@@ -108,13 +108,13 @@ class Names(Kind):
     def __init__(self, empty: bool = True) -> None:
         self._empty = empty
 
-    def read(self, stored: Any) -> List[str]:
+    def read(self, stored: t.Any) -> t.List[str]:
         return [str(name) for name in stored or ()]
 
-    def want(self, given: Any, current: Any, default: Default) -> Any:
+    def want(self, given: t.Any, current: t.Any, default: Default) -> t.Any:
         return self.read(default()) if list(given) == [DEFAULT] else self.read(self.parse(given))
 
-    def parse(self, given: Any) -> List[str]:
+    def parse(self, given: t.Any) -> t.List[str]:
         names = [str(name) for name in given]
         if DEFAULT in names:
             raise Problem("has default beside other names: it stands alone, for the whole list")
@@ -131,14 +131,14 @@ class Names(Kind):
 class NameSet(Names):
     """A list in which the order does not count."""
 
-    def read(self, stored: Any) -> List[str]:
+    def read(self, stored: t.Any) -> t.List[str]:
         return sorted(super().read(stored))
 
 
 class Tools(NameSet):
     """Compression tools: names that are safe on a command line, gzip always among them."""
 
-    def parse(self, given: Any) -> List[str]:
+    def parse(self, given: t.Any) -> t.List[str]:
         names = super().parse(given)
         unfit = [name for name in names if not re.fullmatch(r"(?!-)[-_a-zA-Z0-9]+", name)]
         if unfit:
@@ -156,7 +156,7 @@ class Tools(NameSet):
 class OsNames(NameSet):
     """Names of operating systems, which Ganeti takes as additions and removals."""
 
-    def send(self, current: Any, wanted: Any) -> List[Any]:
+    def send(self, current: t.Any, wanted: t.Any) -> t.List[t.Any]:
         return [
             [["add", name] for name in wanted if name not in current] + [["remove", name] for name in current if name not in wanted],
         ]
@@ -167,24 +167,24 @@ class Uids(Kind):
 
     argument = {"type": "list", "elements": "str"}
 
-    def read(self, stored: Any) -> List[str]:
+    def read(self, stored: t.Any) -> t.List[str]:
         return [str(low) if low == high else f"{low}-{high}" for low, high in sorted(tuple(pair) for pair in stored or ())]
 
-    def want(self, given: Any, current: Any, default: Default) -> Any:
+    def want(self, given: t.Any, current: t.Any, default: Default) -> t.Any:
         return self.read(default() if list(given) == [DEFAULT] else self.parse(given))
 
-    def parse(self, given: Any) -> List[Tuple[int, int]]:
+    def parse(self, given: t.Any) -> t.List[t.Tuple[int, int]]:
         ranges = sorted(_uids(text) for text in given)
         for (_low, high), (low, _high) in zip(ranges, ranges[1:]):
             if low <= high:
                 raise Problem(f"has {low} in two ranges")
         return ranges
 
-    def send(self, current: Any, wanted: Any) -> List[Any]:
+    def send(self, current: t.Any, wanted: t.Any) -> t.List[t.Any]:
         return [[list(_uids(text)) for text in wanted]]
 
 
-def _uids(text: Any) -> Tuple[int, int]:
+def _uids(text: t.Any) -> t.Tuple[int, int]:
     found = re.fullmatch(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", str(text).strip())
     if not found:
         raise Problem(f"has {text!r}: use ranges of user ids, as 1000 or 1000-1999")
@@ -205,20 +205,20 @@ class Tree(Kind):
     #: Whether there may be any parameters, which then have no defaults: default removes one.
     free = False
 
-    def __init__(self, within: str = "", sizes: Sequence[str] = (), aliases: Optional[Mapping[str, Sequence[str]]] = None) -> None:
+    def __init__(self, within: str = "", sizes: t.Sequence[str] = (), aliases: t.Optional[t.Mapping[str, t.Sequence[str]]] = None) -> None:
         self._within = within
-        self._sizes: FrozenSet[str] = frozenset(sizes)
+        self._sizes: t.FrozenSet[str] = frozenset(sizes)
         self._aliases = aliases or {}
 
-    def read(self, stored: Any) -> Any:
+    def read(self, stored: t.Any) -> t.Any:
         tree = stored or {}
         return _copy(tree.get(self._within) or {}) if self._within else _copy(tree)
 
-    def want(self, given: Any, current: Any, default: Default) -> Any:
+    def want(self, given: t.Any, current: t.Any, default: Default) -> t.Any:
         given = {each: value for key, value in given.items() for each in self._aliases.get(key, (key,))}
         return self._merge(given, current, _Defaults(default), ())
 
-    def _merge(self, given: Mapping[str, Any], current: Mapping[str, Any], defaults: _Defaults, path: Tuple[str, ...]) -> Dict[str, Any]:
+    def _merge(self, given: t.Mapping[str, t.Any], current: t.Mapping[str, t.Any], defaults: _Defaults, path: t.Tuple[str, ...]) -> t.Dict[str, t.Any]:
         result = dict(current)
         for name, value in given.items():
             key = str(name)
@@ -229,7 +229,7 @@ class Tree(Kind):
                 raise Problem(f"has no value for {'.'.join(here)}: give one, or default for Ganeti's own")
             elif value == DEFAULT:
                 result[key] = _copy(defaults.at(here))
-            elif isinstance(value, Mapping):
+            elif isinstance(value, t.Mapping):
                 result[key] = self._merge(value, self._below(current, key, here, defaults), defaults, here)
                 if self.free and not result[key]:
                     del result[key]
@@ -237,27 +237,27 @@ class Tree(Kind):
                 result[key] = self._leaf(value, current.get(key), defaults, here)
         return result
 
-    def _below(self, current: Mapping[str, Any], key: str, path: Tuple[str, ...], defaults: _Defaults) -> Mapping[str, Any]:
+    def _below(self, current: t.Mapping[str, t.Any], key: str, path: t.Tuple[str, ...], defaults: _Defaults) -> t.Mapping[str, t.Any]:
         below = current.get(key)
         if below is None:
             below = {} if self.free else defaults.at(path)
-        if not isinstance(below, Mapping):
+        if not isinstance(below, t.Mapping):
             raise Problem(f"has parameters for {'.'.join(path)}, which takes one value")
         return below
 
-    def _leaf(self, value: Any, stored: Any, defaults: _Defaults, path: Tuple[str, ...]) -> Any:
+    def _leaf(self, value: t.Any, stored: t.Any, defaults: _Defaults, path: t.Tuple[str, ...]) -> t.Any:
         if isinstance(value, (list, tuple)):
             raise Problem(f"has a list for {'.'.join(path)}, which takes one value")
         sample = stored
         if sample is None and not self.free:
             sample = defaults.at(path)
-        if isinstance(sample, Mapping):
+        if isinstance(sample, t.Mapping):
             raise Problem(f"has one value for {'.'.join(path)}, which takes parameters of its own")
         if self.free:
             return value if isinstance(value, str) else _text(value)
         return as_size(value, path) if path[-1] in self._sizes else like(sample, value, path)
 
-    def send(self, current: Any, wanted: Any) -> List[Any]:
+    def send(self, current: t.Any, wanted: t.Any) -> t.List[t.Any]:
         return [delta(current, wanted)]
 
 
@@ -266,7 +266,7 @@ class FreeTree(Tree):
 
     free = True
 
-    def send(self, current: Any, wanted: Any) -> List[Any]:
+    def send(self, current: t.Any, wanted: t.Any) -> t.List[t.Any]:
         """Ganeti takes a parameter out at its word "default"; null does the same, but not for private parameters."""
         return [_named(delta(current, wanted))]
 
@@ -274,25 +274,25 @@ class FreeTree(Tree):
 class WholeTree(FreeTree):
     """Parameters of any name that Ganeti replaces as a whole."""
 
-    def _leaf(self, value: Any, stored: Any, defaults: _Defaults, path: Tuple[str, ...]) -> Any:
+    def _leaf(self, value: t.Any, stored: t.Any, defaults: _Defaults, path: t.Tuple[str, ...]) -> t.Any:
         return value
 
-    def send(self, current: Any, wanted: Any) -> List[Any]:
+    def send(self, current: t.Any, wanted: t.Any) -> t.List[t.Any]:
         return [wanted]
 
 
 class OsHypervisors(FreeTree):
     """Hypervisor parameters of operating systems: Ganeti merges them and takes out a whole hypervisor, never one parameter."""
 
-    def _leaf(self, value: Any, stored: Any, defaults: _Defaults, path: Tuple[str, ...]) -> Any:
+    def _leaf(self, value: t.Any, stored: t.Any, defaults: _Defaults, path: t.Tuple[str, ...]) -> t.Any:
         if len(path) != 3:
             raise Problem(f"has one value for {'.'.join(path)}: use system, hypervisor, parameter and value")
         return like(stored, value, path)
 
-    def send(self, current: Any, wanted: Any) -> List[Any]:
+    def send(self, current: t.Any, wanted: t.Any) -> t.List[t.Any]:
         """Where a parameter goes, its hypervisor is taken out first and comes back with what is left."""
-        out: Dict[str, Any] = {}
-        back: Dict[str, Any] = {}
+        out: t.Dict[str, t.Any] = {}
+        back: t.Dict[str, t.Any] = {}
         for system in sorted(set(current) | set(wanted)):
             before, after = current.get(system, {}), wanted.get(system, {})
             for hypervisor in sorted(set(before) | set(after)):
@@ -308,10 +308,10 @@ class OsHypervisors(FreeTree):
 class Intervals(Tree):
     """Seconds by name, which Ganeti keeps in microseconds."""
 
-    def read(self, stored: Any) -> Any:
+    def read(self, stored: t.Any) -> t.Any:
         return {name: _whole(value / 1e6) for name, value in (stored or {}).items()}
 
-    def _leaf(self, value: Any, stored: Any, defaults: _Defaults, path: Tuple[str, ...]) -> Any:
+    def _leaf(self, value: t.Any, stored: t.Any, defaults: _Defaults, path: t.Tuple[str, ...]) -> t.Any:
         seconds = like(1.0, value, path)
         if stored is None:
             defaults.at(path)
@@ -319,20 +319,20 @@ class Intervals(Tree):
             raise Problem(f"has {value!r} for {path[0]}: use seconds, more than none")
         return _whole(round(seconds, 6))
 
-    def send(self, current: Any, wanted: Any) -> List[Any]:
+    def send(self, current: t.Any, wanted: t.Any) -> t.List[t.Any]:
         return [{name: round(value * 1e6) for name, value in delta(current, wanted).items()}]
 
 
 class Policy(Tree):
     """The instance policy: bounds in pairs, a standard, lists and ratios. Ganeti takes each of these as a whole."""
 
-    def read(self, stored: Any) -> Any:
+    def read(self, stored: t.Any) -> t.Any:
         policy = super().read(stored)
         if "disk-templates" in policy:
             policy["disk-templates"] = sorted(policy["disk-templates"])
         return policy
 
-    def want(self, given: Any, current: Any, default: Default) -> Any:
+    def want(self, given: t.Any, current: t.Any, default: Default) -> t.Any:
         defaults = _Defaults(default)
         lists = {"minmax": self._bounds, "disk-templates": self._templates}
         plain = {key: value for key, value in given.items() if key not in lists or value == DEFAULT}
@@ -342,15 +342,15 @@ class Policy(Tree):
                 wanted[key] = merge(given[key], current.get(key, []), defaults)
         return self.read(wanted)
 
-    def _templates(self, given: Any, current: Any, defaults: _Defaults) -> Any:
+    def _templates(self, given: t.Any, current: t.Any, defaults: _Defaults) -> t.Any:
         if not isinstance(given, (str, list, tuple)):
             raise Problem("has disk-templates that is no list of names")
         return Names(empty=False).parse([given] if isinstance(given, str) else given)
 
-    def _bounds(self, given: Any, current: Any, defaults: _Defaults) -> Any:
+    def _bounds(self, given: t.Any, current: t.Any, defaults: _Defaults) -> t.Any:
         """Each pair is merged into the pair in its place, if there are as many."""
-        pairs = [given] if isinstance(given, Mapping) else given
-        if not isinstance(pairs, (list, tuple)) or not pairs or not all(isinstance(pair, Mapping) for pair in pairs):
+        pairs = [given] if isinstance(given, t.Mapping) else given
+        if not isinstance(pairs, (list, tuple)) or not pairs or not all(isinstance(pair, t.Mapping) for pair in pairs):
             raise Problem("has minmax that is no list of pairs of min and max")
         base = list(current) if len(current) == len(pairs) else [{}] * len(pairs)
         sample = current[0] if current else {}
@@ -360,7 +360,7 @@ class Policy(Tree):
                 raise Problem("has minmax with other keys than min and max")
             result = _copy(stored)
             for bound, values in pair.items():
-                if not isinstance(values, Mapping):
+                if not isinstance(values, t.Mapping):
                     raise Problem(f"has minmax.{bound} that is not specifications and their values")
                 known = sample.get(bound, {})
                 for name, value in values.items():
@@ -370,7 +370,7 @@ class Policy(Tree):
             merged.append(result)
         return merged
 
-    def send(self, current: Any, wanted: Any) -> List[Any]:
+    def send(self, current: t.Any, wanted: t.Any) -> t.List[t.Any]:
         return [{key: value for key, value in wanted.items() if current.get(key) != value}]
 
 
@@ -380,17 +380,17 @@ class _Defaults:
     def __init__(self, default: Default) -> None:
         self._default = default
 
-    def at(self, path: Sequence[str]) -> Any:
+    def at(self, path: t.Sequence[str]) -> t.Any:
         tree = self._default()
         for depth, key in enumerate(path):
-            if not isinstance(tree, Mapping) or key not in tree:
-                known = f": use one of {', '.join(sorted(map(str, tree)))}" if isinstance(tree, Mapping) and tree else ""
+            if not isinstance(tree, t.Mapping) or key not in tree:
+                known = f": use one of {', '.join(sorted(map(str, tree)))}" if isinstance(tree, t.Mapping) and tree else ""
                 raise Problem(f"has {'.'.join(path[: depth + 1])}, which Ganeti does not have{known}")
             tree = tree[key]
         return tree
 
 
-def like(sample: Any, value: Any, path: Sequence[str]) -> Any:
+def like(sample: t.Any, value: t.Any, path: t.Sequence[str]) -> t.Any:
     """The value in the type that the sample has, as Ganeti would store it."""
     where = ".".join(path)
     if isinstance(sample, bool):
@@ -416,7 +416,7 @@ def like(sample: Any, value: Any, path: Sequence[str]) -> Any:
     return _text(value) if isinstance(sample, str) else value
 
 
-def as_size(value: Any, path: Sequence[str]) -> int:
+def as_size(value: t.Any, path: t.Sequence[str]) -> int:
     """A size in MiB, rounded up to a multiple of four as Ganeti does."""
     found = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?) *([a-zA-Z]*)", str(value).strip())
     if isinstance(value, bool) or not found or found[2].lower() not in _UNITS:
@@ -424,13 +424,13 @@ def as_size(value: Any, path: Sequence[str]) -> int:
     return math.ceil(math.ceil(float(found[1]) * _UNITS[found[2].lower()]) / 4) * 4
 
 
-def delta(before: Mapping[str, Any], after: Mapping[str, Any]) -> Dict[str, Any]:
+def delta(before: t.Mapping[str, t.Any], after: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """What differs, as nested parameters; None for those that go."""
-    result: Dict[str, Any] = {}
+    result: t.Dict[str, t.Any] = {}
     for key in list(before) + [key for key in after if key not in before]:
         old, new = before.get(key), after.get(key)
-        if isinstance(old, Mapping) or isinstance(new, Mapping):
-            part = delta(old if isinstance(old, Mapping) else {}, new if isinstance(new, Mapping) else {})
+        if isinstance(old, t.Mapping) or isinstance(new, t.Mapping):
+            part = delta(old if isinstance(old, t.Mapping) else {}, new if isinstance(new, t.Mapping) else {})
             if part:
                 result[key] = part
         elif old != new or (key in before) != (key in after):
@@ -438,28 +438,28 @@ def delta(before: Mapping[str, Any], after: Mapping[str, Any]) -> Dict[str, Any]
     return result
 
 
-def leaves(tree: Any, path: str = "") -> Iterator[Tuple[str, Any]]:
+def leaves(tree: t.Any, path: str = "") -> t.Iterator[t.Tuple[str, t.Any]]:
     """All single values of nested parameters, by their dotted paths."""
-    if isinstance(tree, Mapping):
+    if isinstance(tree, t.Mapping):
         for key, value in tree.items():
             yield from leaves(value, f"{path}.{key}" if path else str(key))
     else:
         yield path, tree
 
 
-def _named(changes: Mapping[str, Any]) -> Dict[str, Any]:
-    return {key: _named(value) if isinstance(value, Mapping) else DEFAULT if value is None else value for key, value in changes.items()}
+def _named(changes: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    return {key: _named(value) if isinstance(value, t.Mapping) else DEFAULT if value is None else value for key, value in changes.items()}
 
 
-def _text(value: Any) -> str:
+def _text(value: t.Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _whole(number: float) -> Any:
+def _whole(number: float) -> t.Any:
     return int(number) if number == int(number) else number
 
 
-def _copy(tree: Any) -> Any:
-    if isinstance(tree, Mapping):
+def _copy(tree: t.Any) -> t.Any:
+    if isinstance(tree, t.Mapping):
         return {key: _copy(value) for key, value in tree.items()}
     return [_copy(item) for item in tree] if isinstance(tree, (list, tuple)) else tree

@@ -11,8 +11,8 @@ Ganeti's own defaults are not repeated here where they are many: they are read f
 from __future__ import annotations
 
 import re
+import typing as t
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
 from .._difference import Difference
 from .._errors import InvalidInput, PreflightFailed
@@ -39,7 +39,7 @@ from .parameter_kinds import (
     leaves,
 )
 
-Constants = Mapping[str, Any]
+Constants = t.Mapping[str, t.Any]
 
 INFO, CONFIG, EXTENDED = "info", "config", "extended"
 EVERYWHERE = frozenset(("luxi", "ssh", "rapi"))
@@ -51,34 +51,34 @@ MODIFY, TAGS, FILE = "OP_CLUSTER_SET_PARAMS", "tags", "file"
 STEPS = frozenset(("force", "add_uids", "remove_uids"))
 
 
-class State(NamedTuple):
+class State(t.NamedTuple):
     """What is known of a cluster. What could not be read is None: ``config`` and ``constants`` by RAPI, ``extended`` too."""
 
-    info: Mapping[str, Any]
-    config: Optional[Mapping[str, Any]] = None
-    constants: Optional[Constants] = None
-    extended: Optional[Mapping[str, Any]] = None
+    info: t.Mapping[str, t.Any]
+    config: t.Optional[t.Mapping[str, t.Any]] = None
+    constants: t.Optional[Constants] = None
+    extended: t.Optional[t.Mapping[str, t.Any]] = None
 
-    def part(self, source: str) -> Optional[Mapping[str, Any]]:
+    def part(self, source: str) -> t.Optional[t.Mapping[str, t.Any]]:
         """One of the places where parameters are read."""
         return {INFO: self.info, CONFIG: self.config, EXTENDED: self.extended}[source]
 
 
-class Constant(NamedTuple):
+class Constant(t.NamedTuple):
     """A default that the installed Ganeti has under a name in its constants."""
 
     name: str
     #: Makes the parameter's default of the constant, of what is stored and of what the user gave.
-    shape: Callable[[Any, Any, Any], Any] = lambda constant, current, given: constant
+    shape: t.Callable[[t.Any, t.Any, t.Any], t.Any] = lambda constant, current, given: constant
 
 
-class Each(NamedTuple):
+class Each(t.NamedTuple):
     """The same default for every name that is stored."""
 
-    value: Any
+    value: t.Any
 
 
-class Never(NamedTuple):
+class Never(t.NamedTuple):
     """No default: why, and what to do."""
 
     why: str
@@ -92,23 +92,23 @@ class Parameter:
     kind: Kind
     #: What the documentation says of it.
     about: str
-    default: Any = ""
+    default: t.Any = ""
     #: Its name where it is read, if that is another.
     key: str = ""
     source: str = INFO
     via: str = MODIFY
-    transports: FrozenSet[str] = EVERYWHERE
+    transports: t.FrozenSet[str] = EVERYWHERE
     secret: bool = False
     #: Says what stands against setting a value (what is stored, what is wanted), or nothing.
-    check: Callable[[Any, Any], Optional[str]] = lambda current, wanted: None
+    check: t.Callable[[t.Any, t.Any], t.Optional[str]] = lambda current, wanted: None
     #: Says what the user should know of a change that is possible.
-    warn: Callable[[Any, Any], Optional[str]] = lambda current, wanted: None
+    warn: t.Callable[[t.Any, t.Any], t.Optional[str]] = lambda current, wanted: None
 
-    def read(self, state: State) -> Any:
+    def read(self, state: State) -> t.Any:
         """The value as the option takes it. Only where the state has the parameter's source."""
         return self.kind.read((state.part(self.source) or {}).get(self.key or self.name))
 
-    def default_for(self, state: State, current: Any, given: Any) -> Any:
+    def default_for(self, state: State, current: t.Any, given: t.Any) -> t.Any:
         """Ganeti's default in the option's form. Raises Problem where there is none, or it is not to be known."""
         if isinstance(self.default, Never):
             raise Problem(f"has no default: {self.default.why}")
@@ -123,7 +123,7 @@ class Parameter:
             )
         return self.default.shape(state.constants[self.default.name], current, given)
 
-    def want(self, given: Any, state: State) -> Any:
+    def want(self, given: t.Any, state: State) -> t.Any:
         """The whole value that the user wants. Raises Problem."""
         current = self.read(state)
         wanted = self.kind.want(given, current, lambda: self.default_for(state, current, given))
@@ -133,15 +133,15 @@ class Parameter:
         return wanted
 
 
-class Change(NamedTuple):
+class Change(t.NamedTuple):
     """A parameter that is not as it should be."""
 
     row: Parameter
-    current: Any
-    wanted: Any
+    current: t.Any
+    wanted: t.Any
 
 
-def _image(current: str, wanted: str) -> Optional[str]:
+def _image(current: str, wanted: str) -> t.Optional[str]:
     """Ganeti looks at a zeroing image only after it has saved the other parameters, and can clear neither image."""
     if not wanted:
         return f"cannot be cleared: Ganeti 3.0 has no way back from {current}; leave it, or give another image"
@@ -150,50 +150,50 @@ def _image(current: str, wanted: str) -> Optional[str]:
     return None
 
 
-def _image_url(current: str, wanted: str) -> Optional[str]:
+def _image_url(current: str, wanted: str) -> t.Optional[str]:
     if wanted.startswith("/"):
         return None
     return "zeroing_image is a URL, which Ganeti 3.0 takes but cannot fetch under Python 3: zeroing will fail; use a path on the nodes"
 
 
-def _gluster(current: str, wanted: str) -> Optional[str]:
+def _gluster(current: str, wanted: str) -> t.Optional[str]:
     return (
         f"is {current!r} and stays so: Ganeti 3.0 takes a new gluster_storage_dir without storing it; "
         "it is set when the cluster is made (gnt-cluster init --gluster-storage-dir)"
     )
 
 
-def _script(current: str, wanted: str) -> Optional[str]:
+def _script(current: str, wanted: str) -> t.Optional[str]:
     return f"is {wanted!r}: use the name of an allocator, without a path" if "/" in wanted else None
 
 
-def _device(current: str, wanted: str) -> Optional[str]:
+def _device(current: str, wanted: str) -> t.Optional[str]:
     if re.fullmatch(r"[^\s/.][^\s/]{0,14}", wanted):
         return None
     return f"is {wanted!r}: use the name of a network device of the master"
 
 
-def _tags(current: Sequence[str], wanted: Sequence[str]) -> Optional[str]:
+def _tags(current: t.Sequence[str], wanted: t.Sequence[str]) -> t.Optional[str]:
     unfit = [tag for tag in wanted if not re.fullmatch(r"[\w.+*/:@-]{1,128}", tag, re.ASCII)]
     return f"has {', '.join(map(repr, unfit))}: a tag has up to 128 letters, digits and . + * / : @ - _" if unfit else None
 
 
-def _pool_shrinks(current: int, wanted: int) -> Optional[str]:
+def _pool_shrinks(current: int, wanted: int) -> t.Optional[str]:
     if wanted >= current:
         return None
     return "candidate_pool_size is smaller now, but Ganeti demotes nobody by itself: use gnt-node modify --master-candidate=no"
 
 
-def _storage(current: str, wanted: str) -> Optional[str]:
+def _storage(current: str, wanted: str) -> t.Optional[str]:
     return f"is {current} on this cluster and is not switched here: use the module backend_storage, which converts what is stored"
 
 
-def _named(given: Any) -> Iterable[str]:
+def _named(given: t.Any) -> t.Iterable[str]:
     """The names in a nested parameter; none where the user gave something else, which is refused where shapes are checked."""
     return given if isinstance(given, dict) else ()
 
 
-TABLE: Sequence[Parameter] = (
+TABLE: t.Sequence[Parameter] = (
     Parameter("enabled_hypervisors", Names(empty=False), "Hypervisors in use. The first is the default for new instances.", Never("name them")),
     Parameter("enabled_disk_templates", Names(empty=False), "Disk templates in use. The first is the default.", ["drbd", "plain"]),
     Parameter("hvparams", Tree(), "Parameters of hypervisors, by hypervisor.", Constant("HVC_DEFAULTS")),
@@ -309,24 +309,24 @@ TABLE: Sequence[Parameter] = (
     ),
 )
 
-BY_NAME: Mapping[str, Parameter] = {row.name: row for row in TABLE}
+BY_NAME: t.Mapping[str, Parameter] = {row.name: row for row in TABLE}
 
 #: What is read of the configuration file and of Ganeti's constants on the master.
 CONFIG_KEYS = tuple(row.key or row.name for row in TABLE if row.source == CONFIG)
 CONSTANT_NAMES = tuple(row.default.name for row in TABLE if isinstance(row.default, Constant))
 
 
-def argument_spec() -> Dict[str, Any]:
+def argument_spec() -> t.Dict[str, t.Any]:
     """The options of all parameters."""
     return {row.name: {**row.kind.argument, **({"no_log": row.secret} if row.secret else {})} for row in TABLE}
 
 
-def given_in(params: Mapping[str, Any]) -> Dict[str, Any]:
+def given_in(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """The parameters that the user gave."""
     return {row.name: params[row.name] for row in TABLE if params.get(row.name) is not None}
 
 
-def check_transport(given: Mapping[str, Any], transport: str) -> None:
+def check_transport(given: t.Mapping[str, t.Any], transport: str) -> None:
     """Raise InvalidInput, before anything is sent, for parameters that the transport must not set or cannot read."""
     refused = [name for name in given if transport not in BY_NAME[name].transports]
     unset = [name for name in refused if BY_NAME[name].source == INFO]
@@ -336,16 +336,16 @@ def check_transport(given: Mapping[str, Any], transport: str) -> None:
         raise InvalidInput(f"{'; '.join(words)}: use transport ssh, or luxi on the master; nothing was sent", parameters=refused)
 
 
-def values(state: State) -> Dict[str, Any]:
+def values(state: State) -> t.Dict[str, t.Any]:
     """All parameters that the state holds, as the options take them; secrets masked."""
     known = {row.name: row.read(state) for row in TABLE if state.part(row.source) is not None}
     return {name: _masked(value) if BY_NAME[name].secret else value for name, value in known.items()}
 
 
-def plan(given: Mapping[str, Any], state: State) -> List[Change]:
+def plan(given: t.Mapping[str, t.Any], state: State) -> t.List[Change]:
     """What has to change. Raises PreflightFailed, naming every problem there is."""
-    changes: List[Change] = []
-    problems: List[str] = []
+    changes: t.List[Change] = []
+    problems: t.List[str] = []
     for name, value in given.items():
         row = BY_NAME[name]
         try:
@@ -360,9 +360,9 @@ def plan(given: Mapping[str, Any], state: State) -> List[Change]:
     return changes
 
 
-def modifications(changes: Sequence[Change]) -> List[Dict[str, Any]]:
+def modifications(changes: t.Sequence[Change]) -> t.List[t.Dict[str, t.Any]]:
     """The fields of OP_CLUSTER_SET_PARAMS, one dict an opcode: one, unless Ganeti needs two steps for some parameter."""
-    stages: List[Dict[str, Any]] = []
+    stages: t.List[t.Dict[str, t.Any]] = []
     for change in changes:
         if change.row.via == MODIFY:
             steps = change.row.kind.send(change.current, change.wanted)
@@ -375,7 +375,7 @@ def modifications(changes: Sequence[Change]) -> List[Dict[str, Any]]:
     return stages
 
 
-def track(changes: Sequence[Change]) -> Difference:
+def track(changes: t.Sequence[Change]) -> Difference:
     """The changes for ``changed`` and ``diff``: of nested parameters only those that differ, of secrets only that they do."""
     difference = Difference()
     for change in changes:
@@ -390,10 +390,10 @@ def track(changes: Sequence[Change]) -> Difference:
     return difference
 
 
-def warnings(changes: Sequence[Change]) -> List[str]:
+def warnings(changes: t.Sequence[Change]) -> t.List[str]:
     """What the user should know of changes."""
     return [text for text in (change.row.warn(change.current, change.wanted) for change in changes) if text]
 
 
-def _masked(value: Any) -> Any:
-    return {key: _masked(item) for key, item in value.items()} if isinstance(value, Mapping) else MASK
+def _masked(value: t.Any) -> t.Any:
+    return {key: _masked(item) for key, item in value.items()} if isinstance(value, t.Mapping) else MASK

@@ -20,7 +20,7 @@ import re
 import socket
 import ssl
 import time
-from typing import Any, Dict, List, Mapping, NamedTuple, NoReturn, Optional, Sequence, Tuple, cast
+import typing as t
 
 from .._errors import AuthenticationFailed, ConnectionFailed, HostKeyUnknown, InvalidInput, RequestRefused
 from .answers import ECODES, GanetiFault, existing_job, is_one_item, no_job, query_rows
@@ -50,21 +50,21 @@ _MEANINGS = {
 }
 
 
-class RapiOptions(NamedTuple):
+class RapiOptions(t.NamedTuple):
     """How to reach RAPI. ``fingerprint``: SHA-256 of the server's certificate in hex; then no CA and no name is looked at."""
 
     port: int = PORT
-    username: Optional[str] = None
-    password: Optional[str] = None
-    ca_path: Optional[str] = None
-    fingerprint: Optional[str] = None
+    username: t.Optional[str] = None
+    password: t.Optional[str] = None
+    ca_path: t.Optional[str] = None
+    fingerprint: t.Optional[str] = None
     timeout: float = ANSWER_TIMEOUT
 
     def __repr__(self) -> str:
         return f"<RapiOptions {self.username}, port {self.port}>"
 
 
-def rapi_options(options: Mapping[str, Any]) -> RapiOptions:
+def rapi_options(options: t.Mapping[str, t.Any]) -> RapiOptions:
     """The options out of a dict; what is None or missing takes its default. Raises InvalidInput."""
     unknown = sorted(set(options) - set(RapiOptions._fields))
     if unknown:
@@ -83,9 +83,9 @@ def rapi_options(options: Mapping[str, Any]) -> RapiOptions:
     return given._replace(fingerprint=pin)
 
 
-class _Response(NamedTuple):
+class _Response(t.NamedTuple):
     status: int
-    body: Any
+    body: t.Any
 
 
 class RapiCluster(Cluster):
@@ -93,18 +93,18 @@ class RapiCluster(Cluster):
 
     transport = "rapi"
 
-    def __init__(self, address: str, options: Mapping[str, Any]) -> None:
+    def __init__(self, address: str, options: t.Mapping[str, t.Any]) -> None:
         self.address = address
         self._options = rapi_options(options)
         self._context = _tls_context(self._options)
 
-    def info(self) -> Dict[str, Any]:
+    def info(self) -> t.Dict[str, t.Any]:
         result = self._read("GET", "/2/info")
         if not isinstance(result, dict):
             raise ConnectionFailed(f"{self.address} described its cluster in a form that is not Ganeti's")
         return result
 
-    def query(self, what: str, fields: Sequence[str], qfilter: Any = None) -> List[Dict[str, Any]]:
+    def query(self, what: str, fields: t.Sequence[str], qfilter: t.Any = None) -> t.List[t.Dict[str, t.Any]]:
         if what == "os":
             return _os_rows(self._read("GET", "/2/os"), fields, qfilter)
         if what not in _KINDS:
@@ -117,7 +117,7 @@ class RapiCluster(Cluster):
             raise
         return query_rows(what, fields, answer)
 
-    def submit(self, opcodes: Sequence[Mapping[str, Any]]) -> int:
+    def submit(self, opcodes: t.Sequence[t.Mapping[str, t.Any]]) -> int:
         if len(opcodes) != 1:
             raise RequestRefused("RAPI takes one opcode a job: submit them one by one, or use transport ssh", ecode="wrong_input")
         request = rapi_request(opcodes[0])
@@ -137,8 +137,8 @@ class RapiCluster(Cluster):
         return existing_job(job_id, self.address, job)
 
     def wait_for_job_change(
-        self, job_id: int, last_status: Optional[str], last_log_serial: Optional[int], timeout: float
-    ) -> Optional[JobChange]:
+        self, job_id: int, last_status: t.Optional[str], last_log_serial: t.Optional[int], timeout: float
+    ) -> t.Optional[JobChange]:
         if timeout < _SERVER_WAIT:
             return self._poll(job_id, last_status, last_log_serial, time.monotonic() + timeout)
         body = {
@@ -154,7 +154,7 @@ class RapiCluster(Cluster):
             raise
         return job_change(job_id, answer and [answer.get("job_info"), answer.get("log_entries")], last_status)
 
-    def _poll(self, job_id: int, last_status: Optional[str], last_log_serial: Optional[int], deadline: float) -> Optional[JobChange]:
+    def _poll(self, job_id: int, last_status: t.Optional[str], last_log_serial: t.Optional[int], deadline: float) -> t.Optional[JobChange]:
         """Waiting for less long than RAPI would."""
         while True:
             job = self.job(job_id)
@@ -166,14 +166,14 @@ class RapiCluster(Cluster):
                 return None
             time.sleep(min(_POLL, left))
 
-    def cancel(self, job_id: int) -> Tuple[bool, str]:
+    def cancel(self, job_id: int) -> t.Tuple[bool, str]:
         done, words = self._read("DELETE", f"/2/jobs/{int(job_id)}")
         return bool(done), str(words)
 
     def close(self) -> None:
         """Nothing is kept open."""
 
-    def _read(self, method: str, target: str, body: Any = None, timeout: Optional[float] = None) -> Any:
+    def _read(self, method: str, target: str, body: t.Any = None, timeout: t.Optional[float] = None) -> t.Any:
         """A request that may be repeated: it is, twice, where the server could not be reached."""
         for delay in _RETRIES:
             try:
@@ -184,7 +184,7 @@ class RapiCluster(Cluster):
                 time.sleep(delay)
         return self._request(method, target, body, timeout)
 
-    def _request(self, method: str, target: str, body: Any = None, timeout: Optional[float] = None) -> Any:
+    def _request(self, method: str, target: str, body: t.Any = None, timeout: t.Optional[float] = None) -> t.Any:
         connection = _PinnedConnection(self.address, self._options, self._context, timeout or self._options.timeout)
         try:
             connection.request(method, target, None if body is None else json.dumps(body), self._headers())
@@ -213,14 +213,14 @@ class RapiCluster(Cluster):
     def _where(self) -> str:
         return f"{self.address}:{self._options.port}"
 
-    def _headers(self) -> Dict[str, str]:
+    def _headers(self) -> t.Dict[str, str]:
         headers = {"Content-Type": "application/json", "Accept": "application/json", "Connection": "close"}
         if self._options.username:
             credentials = f"{self._options.username}:{self._options.password or ''}".encode()
             headers["Authorization"] = "Basic " + base64.b64encode(credentials).decode("ascii")
         return headers
 
-    def _fail(self, method: str, target: str, response: _Response) -> NoReturn:
+    def _fail(self, method: str, target: str, response: _Response) -> t.NoReturn:
         """Raise what a status means here (Ganeti: http/__init__.py; rapi/baserlib.py)."""
         said = _said(response.body)
         words = f" ({said})" if said else ""
@@ -257,7 +257,7 @@ class _PinnedConnection(http.client.HTTPSConnection):
         super().connect()
         if self._pin is None:
             return
-        certificate = cast(ssl.SSLSocket, self.sock).getpeercert(binary_form=True)
+        certificate = t.cast(ssl.SSLSocket, self.sock).getpeercert(binary_form=True)
         actual = hashlib.sha256(certificate or b"").hexdigest()
         if not hmac.compare_digest(actual, self._pin):
             self.close()
@@ -295,13 +295,13 @@ def _parse(response: http.client.HTTPResponse) -> _Response:
         return _Response(response.status, None)
 
 
-def _said(body: Any) -> str:
+def _said(body: t.Any) -> str:
     """RAPI's own words about an error, {"code", "message", "explain"}: the last only explains the status itself."""
     message = body.get("message") if isinstance(body, dict) else None
     return " ".join(html.unescape(str(message or "")).split())
 
 
-def refused_behind(status: int, said: str) -> Optional[GanetiFault]:
+def refused_behind(status: int, said: str) -> t.Optional[GanetiFault]:
     """Ganeti's no to a request, out of the words of RAPI, which wraps it in a status of its own; None where it is none.
 
     Checks fail with 400 or 500 and "('text', 'code')", luxid's refusals with 502 and their text. A 502 that does not come
@@ -315,7 +315,7 @@ def refused_behind(status: int, said: str) -> Optional[GanetiFault]:
     return None
 
 
-def _os_rows(names: Any, fields: Sequence[str], qfilter: Any) -> List[Dict[str, Any]]:
+def _os_rows(names: t.Any, fields: t.Sequence[str], qfilter: t.Any) -> t.List[t.Dict[str, t.Any]]:
     """Operating systems out of RAPI's list of "name" and "name+variant"; it says no more about them."""
     missing = sorted(set(fields) - {"name", "variants"})
     if missing or qfilter is not None:
@@ -323,7 +323,7 @@ def _os_rows(names: Any, fields: Sequence[str], qfilter: Any) -> List[Dict[str, 
             f"RAPI tells only name and variants of an os, {', '.join(missing) or 'without a filter'}: use transport ssh",
             ecode="wrong_input",
         )
-    variants: Dict[str, List[str]] = {}
+    variants: t.Dict[str, t.List[str]] = {}
     for entry in names:
         name, plus, variant = str(entry).partition("+")
         variants.setdefault(name, []).extend([variant] if plus else [])

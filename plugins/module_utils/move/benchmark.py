@@ -10,6 +10,7 @@ import typing as t
 
 from .._errors import InvalidInput
 from ..api import Cluster, connect
+from ..api.cluster_parameters import connection
 from ..api.ssh import SshHost
 from ..compression import choose
 from ..stream.measure import Figures
@@ -27,7 +28,7 @@ Params = t.Mapping[str, t.Any]
 def benchmark(params: Params) -> t.Dict[str, t.Any]:
     """Measure as the module's parameters say; the module's result."""
     _check(params)
-    with connect({**params, "name": params["cluster_name"]}) as cluster:
+    with connect(connection(params)) as cluster:
         disk, node, peer = _subject(cluster, params)
         names = runnable(params["tools"], cluster.info())
     with _host(params, node) as here:
@@ -35,7 +36,7 @@ def benchmark(params: Params) -> t.Dict[str, t.Any]:
         _check_present(here, node, names)
         amount, figures = measure.tools(here, names, disk, count, params["sample_mib"], _TURNS)
         if not amount:
-            raise InvalidInput(f"Disk {params['disk']} of {params['instance']} holds nothing but zeros, which no tool ever gets: choose another disk.")
+            raise InvalidInput(f"Disk {params['disk']} of {params['name']} holds nothing but zeros, which no tool ever gets: choose another disk.")
         way = _line(params, here, peer, count)
     ranked = choose.ranking(figures, *way)
     return {
@@ -80,10 +81,10 @@ def runnable(wanted: t.Optional[t.Sequence[str]], info: t.Mapping[str, t.Any]) -
 
 def _subject(cluster: Cluster, params: Params) -> t.Tuple[str, facts.Node, t.Optional[facts.Node]]:
     """The file of the disk to sample, the node that has it, and the node to measure the network to."""
-    name = naming.expand(naming.normal(params["instance"]), facts.names(cluster, "instance"))
+    name = naming.expand(naming.normal(params["name"]), facts.names(cluster, "instance"))
     instance = facts.instance(cluster, name) if name else None
     if instance is None:
-        raise InvalidInput(f"There is no instance {params['instance']} on {cluster.info()['name']}: give its full name.")
+        raise InvalidInput(f"There is no instance {params['name']} on {cluster.info()['name']}: give its full name.")
     disks, nodes = facts.disks(cluster, instance.name), facts.nodes(cluster)
     if not 0 <= params["disk"] < len(disks):
         raise InvalidInput(f"{instance.name} has {len(disks)} disks and none of the number {params['disk']}: they are counted from 0.")

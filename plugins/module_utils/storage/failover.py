@@ -15,7 +15,7 @@ import time
 import typing as t
 
 from .._difference import Difference
-from .._errors import GanetiError, PreflightFailed
+from .._errors import GanetiError, InvalidInput, PreflightFailed
 from ..api import Cluster, jobs
 from ..api.master import succeed
 from ..api.opcodes import opcode
@@ -56,6 +56,10 @@ class _Failover:
         survey, unreached = self._look_around()
         if survey["name"] != self._params["new_master"]:
             raise GanetiError(f"{self._params['new_master']} is a node that Ganeti knows as {survey['name']}: give it that name.")
+        expected = self._params["cluster_name"]
+        if expected not in (None, survey["cluster_name"]):
+            found = f"{survey['name']} is a node of {survey['cluster_name']}, not of {expected}"
+            raise InvalidInput(f"Wrong cluster: {found}. Correct new_master, or cluster_name.")
         if survey["master"] == survey["name"]:
             return self._is_master(survey, check_mode)
         situation = self._judge(survey, unreached)
@@ -177,10 +181,11 @@ class _Failover:
             self._hosts.program(self._new, "archive")
             succeed(self._new, [_ENSURE, "--full-run"], "Giving archived jobs to their users")
         with self._luxi() as cluster:
+            limits = {"timeout": self._params["job_timeout"], "lock_timeout": self._params["lock_timeout"]}
             for name in [] if promoted else situation.dead:
-                jobs.run(cluster, [opcode("OP_NODE_SET_PARAMS", node_name=name, offline=True, auto_promote=True)], label=f"mark {name} offline")
+                jobs.run(cluster, [opcode("OP_NODE_SET_PARAMS", node_name=name, offline=True, auto_promote=True)], label=f"mark {name} offline", **limits)
             if situation.survey["pool_size"] == 1:
-                pool.shrink(cluster, pool.read(cluster, situation.new))
+                pool.shrink(cluster, pool.read(cluster, situation.new), self._params)
 
     def _ganetis_failover(self, situation: Situation) -> None:
         """Ganeti tells by its exit status of warnings too, as of an old master that does not answer; what counts is who is the master then."""

@@ -10,6 +10,7 @@ import os
 import typing as t
 
 from .._errors import GanetiError
+from .._here import check_cluster
 from ..api import extended
 from ..api.master import LocalRunner
 from . import conflicts, health, replication, settings
@@ -18,8 +19,10 @@ from .disk import DiskStorage
 from .documents import DATABASES, Json
 
 
-def describe(settings_file: str) -> Json:
+def describe(params: t.Mapping[str, t.Any]) -> Json:
     """What there is to tell; on a cluster that stores in files alone that is little. Raises GanetiError."""
+    check_cluster(params["cluster_name"])
+    settings_file = params["settings_file"]
     result: Json = {"storage": extended.read(LocalRunner())["backend_storage"], "servers": {}, "replications": [], "check": None, "healthy": None}
     if not os.path.exists(settings_file):
         return result

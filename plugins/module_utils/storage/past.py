@@ -9,6 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from .._errors import InvalidInput
+from .._here import check_cluster
 from . import history, settings
 from .client import Client, path
 from .documents import CONFIG, Json
@@ -23,9 +24,10 @@ _HIDDEN = "not shown"
 
 
 def tell(params: t.Mapping[str, t.Any]) -> Json:
-    """What the module config_history returns. Raises GanetiError."""
+    """What the module config_history_info returns. Raises GanetiError."""
     if (params["kind"] == "cluster") == (params["name"] is not None):
         raise InvalidInput("name is needed for every kind but cluster, and not allowed there: there is one cluster.")
+    check_cluster(params["cluster_name"])
     identity, found = look_up(settings.read(params["settings_file"]), params["kind"], params["name"])
     result: Json = {"id": identity, "revisions": listing(found), "object": None, "difference": {"before": {}, "after": {}}}
     if params["serial"] is not None:

@@ -12,6 +12,8 @@ from .._difference import Difference
 from ..api import Cluster, jobs
 from ..api.opcodes import opcode
 
+Limits = t.Mapping[str, t.Any]
+"""A module's parameters, of which lock_timeout and job_timeout are used."""
 DEFAULT_SIZE = 10
 """Ganeti: constants.MASTER_POOL_SIZE_DEFAULT."""
 
@@ -45,25 +47,29 @@ def note(pool: Pool, primary: bool, kept: t.Optional[int], change: Difference) -
     return wanted != pool.size or bool(gone)
 
 
-def shrink(cluster: Cluster, pool: Pool) -> None:
+def shrink(cluster: Cluster, pool: Pool, params: Limits) -> None:
     """Leave the master alone in the pool: copies then are CouchDB's business."""
     if pool.size != 1:
-        _resize(cluster, 1)
+        _resize(cluster, 1, params)
     for name in pool.others:
-        _role(cluster, name, False)
+        _role(cluster, name, False, params)
 
 
-def grow(cluster: Cluster, pool: Pool, size: int) -> None:
+def grow(cluster: Cluster, pool: Pool, size: int, params: Limits) -> None:
     """Have as many candidates as before. Ganeti itself promotes nobody because the size has changed (seen with 3.0.2)."""
-    _resize(cluster, size)
+    _resize(cluster, size, params)
     for name in pool.able[: max(0, size - 1 - len(pool.others))]:
-        _role(cluster, name, True)
+        _role(cluster, name, True, params)
 
 
-def _resize(cluster: Cluster, size: int) -> None:
-    jobs.run(cluster, [opcode("OP_CLUSTER_SET_PARAMS", candidate_pool_size=size)], label=f"want {size} master candidates")
+def _resize(cluster: Cluster, size: int, params: Limits) -> None:
+    _run(cluster, opcode("OP_CLUSTER_SET_PARAMS", candidate_pool_size=size), params, f"want {size} master candidates")
 
 
-def _role(cluster: Cluster, name: str, candidate: bool) -> None:
+def _role(cluster: Cluster, name: str, candidate: bool, params: Limits) -> None:
     label = f"make {name} a {'master candidate' if candidate else 'regular node'}"
-    jobs.run(cluster, [opcode("OP_NODE_SET_PARAMS", node_name=name, master_candidate=candidate)], label=label)
+    _run(cluster, opcode("OP_NODE_SET_PARAMS", node_name=name, master_candidate=candidate), params, label)
+
+
+def _run(cluster: Cluster, op: t.Dict[str, t.Any], params: Limits, label: str) -> None:
+    jobs.run(cluster, [op], timeout=params["job_timeout"], lock_timeout=params["lock_timeout"], label=label)

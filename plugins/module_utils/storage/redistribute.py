@@ -116,7 +116,7 @@ def look_at_replications(chosen: settings.Settings, change: bool) -> Replication
 def redistribute(params: t.Mapping[str, t.Any], check_mode: bool) -> Json:
     """Do what the parameters of the module redistribute_config say; its result. Raises GanetiError."""
     runner = LocalRunner()
-    with connect({}) as cluster:
+    with connect({"cluster_name": params["cluster_name"]}) as cluster:
         return Redistribution(cluster, runner, params, check_mode).run()
 
 

@@ -16,6 +16,7 @@ import typing as t
 
 from .._difference import Difference
 from .._errors import GanetiError, InvalidInput, PreflightFailed
+from .._here import check_cluster
 from ..api import Cluster, connect, jobs
 from ..api.master import LocalRunner
 from ..api.opcodes import opcode
@@ -159,6 +160,7 @@ def roll_back(params: t.Mapping[str, t.Any], check_mode: bool) -> Json:
     kind, name, serial = params["kind"], params["name"], params["serial"]
     if (kind == "cluster") == (name is not None):
         raise InvalidInput("name is needed for every kind but cluster, and not allowed there: there is one cluster.")
+    check_cluster(params["cluster_name"])
     chosen = settings.read(params["settings_file"])
     identity, revisions = past.look_up(chosen, kind, name)
     then = past.at(revisions, serial)

@@ -32,6 +32,7 @@ def survey(name: str, server: Server, others: t.Mapping[str, Server], prefix: st
     nodes = {node["name"]: _node(uuid, node) for uuid, node in configuration["nodes"].items()}
     return {
         "name": name,
+        "cluster_name": configuration["cluster"]["cluster_name"],
         "serial": configuration["serial_no"],
         "contents": contents,
         "serials": _serials(others, prefix),

@@ -23,12 +23,14 @@ from .couchdb import CouchStorage
 from .program import program
 
 Result = t.Dict[str, t.Any]
+_SERVER = ("url", "username", "password", "ca_path")
+"""What a server is told by, beside its node."""
 
 
 def switch(params: t.Mapping[str, t.Any], check_mode: bool) -> Result:
     """Do what the module's parameters say; the module's result. Raises GanetiError."""
     runner = LocalRunner()
-    with connect({}) as cluster:
+    with connect({"cluster_name": params["cluster_name"]}) as cluster:
         change = Difference()
         _parameter(cluster, runner, params["storage"], change, True)
         act = _to_couchdb if params["storage"] == "couchdb" else _to_disk
@@ -69,21 +71,21 @@ def _to_couchdb(params: t.Mapping[str, t.Any], cluster: Cluster, runner: Runner,
     if check_mode:
         return {"warnings": warnings}
     if resize and not primary:  # first the old copies, then the new ones go
-        pool.grow(cluster, before, pool.size_to_keep(before, kept))
+        pool.grow(cluster, before, pool.size_to_keep(before, kept), params)
     for server in servers.values():
         with Client(server) as client:
             CouchStorage(client).prepare()
     placement.carry_out(runner, todo, wanted)
     check = _wait(params["timeout"])
     if resize and primary:
-        pool.shrink(cluster, before)
+        pool.shrink(cluster, before, params)
         check = _wait(params["timeout"])
     return {"check": check, "warnings": warnings}
 
 
 def _servers(params: t.Mapping[str, t.Any], master: str, nodes: t.Collection[str]) -> t.Dict[str, Server]:
     """The servers by the names of their nodes, the master's among them."""
-    servers = {each["node"]: Server(each["url"], each["username"], each["password"], each["ca_path"]) for each in params["servers"]}
+    servers = {each["node"]: Server(**{key: each[key] for key in _SERVER}) for each in params["servers"]}
     if len(servers) != len(params["servers"]):
         raise InvalidInput("servers names the same node twice.")
     if master not in servers:
@@ -118,8 +120,7 @@ def _stale(server: Server) -> t.List[str]:
 
 
 def _settings(params: t.Mapping[str, t.Any], names: t.Collection[str], pool_size: t.Optional[int]) -> bytes:
-    keys = ("url", "username", "password", "ca_path")
-    described = {each["node"]: {key: each[key] for key in keys} for each in params["servers"] if each["node"] in names}
+    described = {each["node"]: {key: each[key] for key in _SERVER} for each in params["servers"] if each["node"] in names}
     content = {"servers": described, "status": settings.STATUS, "lag": params["lag"], "mode": params["couchdb_mode"], "pool_size": pool_size}
     return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
 
@@ -141,7 +142,7 @@ def _to_disk(params: t.Mapping[str, t.Any], cluster: Cluster, runner: Runner, ch
     if check_mode:
         return {}
     if resize:
-        pool.grow(cluster, before, pool.size_to_keep(before, kept))
+        pool.grow(cluster, before, pool.size_to_keep(before, kept), params)
     placement.carry_out(runner, todo, wanted)
     return {"warnings": _stop_replications(present) if present else []}
 

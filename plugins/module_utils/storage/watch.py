@@ -2,7 +2,7 @@
 # Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Waiting for jobs with a database alone, by its feed of changes: neither the master nor its sockets are asked.
+"""Jobs, and waiting for them, with a database alone, by its feed of changes: neither the master nor its sockets are asked.
 
 The successor of the thesis's _CouchDBJobFileChangesWaiter (chapter 4, listing 4.14): a long poll of ``_changes``, limited to the jobs' documents
 by the built-in filter ``_doc_ids`` instead of a filter function. A job's input is never shown, as it may hold private OS parameters, and neither
@@ -24,11 +24,12 @@ from .documents import ARCHIVE, QUEUE, Documents, Json
 
 QUEUED, WAITING, RUNNING, CANCELING = "queued", "waiting", "running", "canceling"
 ENDED = "ended"
+_SEEN = "seen"
 STATES = (WAITING, RUNNING, ENDED)
 """What can be waited for. A job that has gone further has reached it too."""
 
 _RANK = {QUEUED: 0, WAITING: 1, CANCELING: 1, RUNNING: 2, **dict.fromkeys(FINAL_STATUS, 3)}
-_NEEDED = {WAITING: 1, RUNNING: 2, ENDED: 3}
+_NEEDED = {_SEEN: 0, WAITING: 1, RUNNING: 2, ENDED: 3}
 _POLL = 20.0
 """Seconds that a long poll takes at most. A connection through which nothing comes any more is noticed after these and the next."""
 _SLACK = 5.0
@@ -217,8 +218,8 @@ class JobWatcher:
         return JobTimeout(words, jobs=list(self.told().values()))
 
 
-def wait(params: t.Mapping[str, t.Any]) -> Json:
-    """Do what the parameters of the module job_wait say; its result. Raises GanetiError."""
+def tell(params: t.Mapping[str, t.Any]) -> Json:
+    """Do what the parameters of the module job_info say; its result. Raises GanetiError."""
     numbers = list(dict.fromkeys(params["jobs"]))
     wrong = [number for number in numbers if number < 1]
     if wrong or not numbers:
@@ -227,16 +228,29 @@ def wait(params: t.Mapping[str, t.Any]) -> Json:
         raise InvalidInput(f"timeout is {params['timeout']}: give the seconds to wait at most.")
     given = params["server"]
     if given is not None:
-        server, prefix = Server(given["url"], given["username"], given["password"], given["ca_path"]), ""
+        server, prefix = Server(**given), ""
     else:
         chosen = settings.read(params["settings_file"])
         server, prefix = chosen.server, chosen.prefix
+    # A job that was just submitted, and a server that is away for a moment, are waited for even where nothing else is.
+    wanted, seconds = (params["until"], params["timeout"]) if params["wait"] else (_SEEN, _ARRIVAL)
     with Client(server, attempts=1) as client:
-        jobs = JobWatcher(client, numbers, prefix).wait(params["state"], params["timeout"])
+        jobs = JobWatcher(client, numbers, prefix).wait(wanted, seconds)
+        _check_cluster(client, prefix, params["cluster_name"])
     result = {"jobs": [jobs[number] for number in numbers], "server": server.url}
-    if params["fail"]:
+    if params["wait"] if params["fail"] is None else params["fail"]:
         check(result)
     return result
+
+
+def _check_cluster(client: Client, prefix: str, expected: t.Optional[str]) -> None:
+    """Raise InvalidInput where the databases are of another cluster than the one that is *expected*, if one is."""
+    if expected is None:
+        return
+    head = client.get(path(prefix + documents.CONFIG, documents.CONFIG), missing=True)
+    found = head["info"]["cluster"]["cluster_name"] if head else "no cluster"
+    if found != expected:
+        raise InvalidInput(f"Wrong cluster: the databases at {client.server.url} are of {found}, not of {expected}. Correct the server, or cluster_name.")
 
 
 def check(result: Json) -> None:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import typing as t
 
 import pytest
 
@@ -32,7 +32,7 @@ def test_an_unknown_field_is_refused_even_without_items() -> None:
 @pytest.mark.parametrize(
     "answer", [None, [], {}, {"fields": [], "data": [[1]]}, {"fields": _FIELDS, "data": [[[0, 1]]]}, {"fields": [1], "data": []}]
 )
-def test_another_shape_is_a_failed_connection(answer: Any) -> None:
+def test_another_shape_is_a_failed_connection(answer: t.Any) -> None:
     with pytest.raises(ConnectionFailed, match="not Ganeti's"):
         query_rows("node", ["name", "mfree"], answer)
 
@@ -48,7 +48,7 @@ def test_another_shape_is_a_failed_connection(answer: Any) -> None:
         ("Job canceled by request", "Job canceled by request", None),
     ],
 )
-def test_errors_are_decoded(encoded: Any, message: str, ecode: str | None) -> None:
+def test_errors_are_decoded(encoded: t.Any, message: str, ecode: str | None) -> None:
     problem = fault(encoded)
     assert (problem.message, problem.ecode) == (message, ecode)
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+import typing as t
 
 import pytest
 from hypothesis import given
@@ -71,5 +71,5 @@ def test_the_nodes_answers_are_told_apart() -> None:
         (["ssh: connect to host a1 port 22: No route to host"], ALLOWED, False, "did not answer"),
     ],
 )
-def test_a_nodes_copy(lines: list[str], values: dict[str, Any], current: bool, state: str) -> None:
+def test_a_nodes_copy(lines: list[str], values: dict[str, t.Any], current: bool, state: str) -> None:
     assert judge("a1.example", lines, values) == ("a1.example", current, state)

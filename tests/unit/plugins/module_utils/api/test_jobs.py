@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
+import typing as t
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pytest
 
@@ -25,16 +25,16 @@ class Script(Cluster):
     transport = "script"
     address = "nowhere"
 
-    def __init__(self, clock: Clock, changes: list[Any], result: Any = None, cancels: bool = True) -> None:
+    def __init__(self, clock: Clock, changes: list[t.Any], result: t.Any = None, cancels: bool = True) -> None:
         self.clock, self.changes, self.result, self.cancels = clock, changes, result, cancels
         self.status = "queued"
         self.cancelled = 0
 
-    def info(self) -> dict[str, Any]:
+    def info(self) -> dict[str, t.Any]:
         return {}
 
-    def query(self, what: str, fields: Sequence[str], qfilter: Any = None) -> list[dict[str, Any]]:
-        rows: dict[str, list[dict[str, Any]]] = {
+    def query(self, what: str, fields: Sequence[str], qfilter: t.Any = None) -> list[dict[str, t.Any]]:
+        rows: dict[str, list[dict[str, t.Any]]] = {
             "lock": [
                 {"name": "cluster/BGL", "owner": ["5", "9"], "pending": []},
                 {"name": "node/u-1", "owner": ["5", "other"], "pending": [["exclusive", ["9"]]]},
@@ -46,7 +46,7 @@ class Script(Cluster):
         }
         return rows[what]
 
-    def submit(self, opcodes: Sequence[Mapping[str, Any]]) -> int:
+    def submit(self, opcodes: Sequence[Mapping[str, t.Any]]) -> int:
         return 9
 
     def job(self, job_id: int) -> JobStatus:
@@ -157,7 +157,7 @@ def test_a_connection_may_be_gone_for_a_moment_but_not_for_ever(clock: Clock) ->
 
 
 def test_lock_holders_are_found_by_job() -> None:
-    locks: list[dict[str, Any]] = [
+    locks: list[dict[str, t.Any]] = [
         {"name": "node/a", "owner": None, "pending": [["shared", ["19"]]]},
         {"name": "cluster/BGL", "owner": ["3"], "pending": [["shared", ["12", "9"]]]},
         {"name": "node/b", "owner": ["9"], "pending": None},

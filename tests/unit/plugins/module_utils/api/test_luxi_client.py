@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import typing as t
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,7 +19,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils._errors import Conn
 from ansible_collections.ganeti.cluster.plugins.module_utils.api import connect, luxi
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.opcodes import opcode
 
-Answer = Callable[[str, list[Any]], Any]
+Answer = Callable[[str, list[t.Any]], t.Any]
 
 
 class Server:
@@ -27,7 +27,7 @@ class Server:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.calls: list[tuple[str, list[Any]]] = []
+        self.calls: list[tuple[str, list[t.Any]]] = []
         self.connections = 0
         self.answer: Answer = lambda method, args: {"name": "cluster-a.example"}
         self._socket = socket.socket(socket.AF_UNIX)
@@ -75,14 +75,14 @@ def fixture_server(tmp_path: Path) -> Iterator[Server]:
 
 
 def test_the_cluster_says_who_it_is(server: Server) -> None:
-    with connect({"transport": "luxi", "address": str(server.path), "name": "cluster-a.example"}) as cluster:
+    with connect({"transport": "luxi", "address": str(server.path), "cluster_name": "cluster-a.example"}) as cluster:
         assert cluster.info() == {"name": "cluster-a.example"}
     assert server.connections == 1
 
 
 def test_another_cluster_is_refused(server: Server) -> None:
     with pytest.raises(InvalidInput, match="Wrong cluster: .* is the master of cluster-a.example, not of cluster-b.example"):
-        connect({"address": str(server.path), "name": "cluster-b.example"})
+        connect({"address": str(server.path), "cluster_name": "cluster-b.example"})
 
 
 def test_a_stale_connection_is_opened_anew_for_a_read(server: Server) -> None:

@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
+import typing as t
 from collections.abc import Sequence
-from typing import Optional
 
 import pytest
 
@@ -19,7 +19,7 @@ class Says:
     def __init__(self, status: int, output: bytes, said: bytes = b"") -> None:
         self.answer = status, output, said
 
-    def run(self, argv: Sequence[str], input: Optional[bytes] = None, timeout: float = 1) -> tuple[int, bytes, bytes]:
+    def run(self, argv: Sequence[str], input: t.Optional[bytes] = None, timeout: float = 1) -> tuple[int, bytes, bytes]:
         return self.answer
 
     def close(self) -> None:

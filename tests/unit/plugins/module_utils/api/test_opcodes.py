@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import typing as t
 
 import pytest
 from hypothesis import given
@@ -41,7 +41,7 @@ def test_an_opcode_keeps_its_fields() -> None:
         ("OP_INSTANCE_STARTUP", {}, "needs instance_name"),
     ],
 )
-def test_what_ganeti_does_not_have_is_refused(op_id: str, fields: dict[str, Any], message: str) -> None:
+def test_what_ganeti_does_not_have_is_refused(op_id: str, fields: dict[str, t.Any], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         opcode(op_id, **fields)
 
@@ -93,7 +93,7 @@ def test_what_ganeti_does_not_have_is_refused(op_id: str, fields: dict[str, Any]
         ),
     ],
 )
-def test_an_opcode_becomes_a_rapi_request(op: dict[str, Any], request_: RapiRequest) -> None:
+def test_an_opcode_becomes_a_rapi_request(op: dict[str, t.Any], request_: RapiRequest) -> None:
     assert rapi_request(op) == request_
 
 
@@ -110,7 +110,7 @@ def test_an_opcode_becomes_a_rapi_request(op: dict[str, Any], request_: RapiRequ
         (opcode("OP_OS_DIAGNOSE", output_fields=["name"]), "OP_OS_DIAGNOSE"),
     ],
 )
-def test_what_rapi_cannot_say_is_refused_with_a_way_out(op: dict[str, Any], words: str) -> None:
+def test_what_rapi_cannot_say_is_refused_with_a_way_out(op: dict[str, t.Any], words: str) -> None:
     with pytest.raises(RequestRefused) as refused:
         rapi_request(op)
     assert words in refused.value.message

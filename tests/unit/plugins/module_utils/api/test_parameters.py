@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import copy
 import re
+import typing as t
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -53,7 +53,7 @@ CONSTANTS = {
     "DS_DEFAULTS": {"disk_total": 0, "disk_reserved": 0},
     "DEFAULT_FILE_STORAGE_DIR": "/srv/ganeti/file-storage",
 }
-INFO: dict[str, Any] = {
+INFO: dict[str, t.Any] = {
     "enabled_hypervisors": ["fake"],
     "hvparams": {"kvm": {**HYPERVISOR, "acpi": False}, "fake": {"migration_mode": "live"}},
     "os_hvp": {"debian": {"kvm": {"acpi": True, "cpu_type": "host"}}},
@@ -89,12 +89,12 @@ STATE = State(INFO, CONFIG, CONSTANTS, {"allow_cipher_bypassing": False, "backen
 BY_RAPI = State(INFO)
 
 
-def fields(**wanted: Any) -> list[dict[str, Any]]:
+def fields(**wanted: t.Any) -> list[dict[str, t.Any]]:
     """What the opcodes would hold."""
     return modifications(plan(wanted, STATE))
 
 
-def problem(state: State = STATE, **wanted: Any) -> str:
+def problem(state: State = STATE, **wanted: t.Any) -> str:
     """The one thing that stands against it."""
     with pytest.raises(PreflightFailed) as caught:
         plan(wanted, state)
@@ -194,7 +194,7 @@ def test_what_was_not_given_is_left_alone() -> None:
         ("file_storage_dir", "default", "/srv/ganeti/file-storage"),
     ],
 )
-def test_what_is_sent(name: str, wanted: Any, sent: Any) -> None:
+def test_what_is_sent(name: str, wanted: t.Any, sent: t.Any) -> None:
     before = copy.deepcopy(STATE)
     assert fields(**{name: wanted}) == [{name: sent}]
     opcode(MODIFY, **fields(**{name: wanted})[0])
@@ -226,7 +226,7 @@ def test_what_is_sent(name: str, wanted: Any, sent: Any) -> None:
         ("hv_state", {}),
     ],
 )
-def test_what_is_already_so_is_no_change(name: str, wanted: Any) -> None:
+def test_what_is_already_so_is_no_change(name: str, wanted: t.Any) -> None:
     assert plan({name: wanted}, STATE) == []
 
 
@@ -298,7 +298,7 @@ def test_a_parameter_that_ganeti_cannot_take_out_alone_goes_in_two_steps() -> No
         ("backend_storage", "couchdb", "use the module backend_storage"),
     ],
 )
-def test_what_cannot_be_is_refused_in_words(name: str, wanted: Any, words: str) -> None:
+def test_what_cannot_be_is_refused_in_words(name: str, wanted: t.Any, words: str) -> None:
     assert re.search(words, problem(**{name: wanted}))
 
 
@@ -367,7 +367,7 @@ def test_no_list_of_tools_gets_through_that_could_do_harm(names: list[str]) -> N
 
 @given(st.sampled_from([row.name for row in TABLE if row.kind.argument["type"] == "dict"]), st.dictionaries(NAMES | KEYS, ANYTHING, max_size=3))
 @example("disk_state", {"plain": True})
-def test_nested_input_of_any_shape_is_planned_or_refused_in_words(name: str, wanted: dict[str, Any]) -> None:
+def test_nested_input_of_any_shape_is_planned_or_refused_in_words(name: str, wanted: dict[str, t.Any]) -> None:
     try:
         changes = plan({name: wanted}, STATE)
     except PreflightFailed as error:
@@ -390,7 +390,7 @@ TREES = st.dictionaries(st.text("xyz", min_size=1, max_size=2), st.dictionaries(
 
 
 @given(TREES, TREES)
-def test_a_delta_holds_what_differs_and_nothing_else(before: dict[str, Any], after: dict[str, Any]) -> None:
+def test_a_delta_holds_what_differs_and_nothing_else(before: dict[str, t.Any], after: dict[str, t.Any]) -> None:
     old, new = dict(leaves(before)), dict(leaves(after))
     expected = {path: new.get(path) for path in {**old, **new} if (path in old, old.get(path)) != (path in new, new.get(path))}
     assert dict(leaves(delta(before, after))) == expected
@@ -410,7 +410,7 @@ def test_uid_ranges_are_read_back_as_they_were_sent(pairs: list[tuple[int, int]]
 
 
 @given(st.dictionaries(st.sampled_from(["maxmem", "minmem"]), st.integers(0, 10**7) | st.integers(1, 999).map(lambda n: f"{n}G")))
-def test_sizes_are_what_ganeti_makes_of_them(wanted: dict[str, Any]) -> None:
+def test_sizes_are_what_ganeti_makes_of_them(wanted: dict[str, t.Any]) -> None:
     changes = plan({"beparams": wanted}, STATE)
     sent = modifications(changes)[0]["beparams"] if changes else {}
     assert all(size % 4 == 0 for size in sent.values())

@@ -14,9 +14,9 @@ import ipaddress
 import json
 import ssl
 import threading
+import typing as t
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography import x509
@@ -61,8 +61,8 @@ class Server:
     """``answer(method, target, body)`` gives (status, JSON)."""
 
     def __init__(self, certificate: Path) -> None:
-        self.requests: list[tuple[str, str, Any]] = []
-        self.answer: Callable[[str, str, Any], tuple[int, Any]] = lambda method, target, body: (200, {"name": "cluster-a"})
+        self.requests: list[tuple[str, str, t.Any]] = []
+        self.answer: Callable[[str, str, t.Any], tuple[int, t.Any]] = lambda method, target, body: (200, {"name": "cluster-a"})
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -71,7 +71,7 @@ class Server:
                 expected = "Basic " + base64.b64encode(f"ansible:{PASSWORD}".encode()).decode()
                 if self.headers.get("Authorization") != expected:
                     status: int = 401
-                    result: Any = {"code": 401, "message": "Unauthorized", "explain": ""}
+                    result: t.Any = {"code": 401, "message": "Unauthorized", "explain": ""}
                 else:
                     body = json.loads(raw) if raw else None
                     outer.requests.append((self.command, self.path, body))
@@ -84,11 +84,11 @@ class Server:
 
             do_GET = do_PUT = do_POST = do_DELETE = handle_any  # noqa: N815
 
-            def log_message(self, *args: Any) -> None:
+            def log_message(self, *args: t.Any) -> None:
                 return
 
         class Quiet(http.server.ThreadingHTTPServer):
-            def handle_error(self, request: Any, client_address: Any) -> None:
+            def handle_error(self, request: t.Any, client_address: t.Any) -> None:
                 """Clients that hang up on purpose are part of the tests."""
 
         self._server = Quiet(("127.0.0.1", 0), Handler)
@@ -119,23 +119,23 @@ def fixture_server(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 
 @pytest.fixture(name="options")
-def fixture_options(server: Server, certificate: Path) -> dict[str, Any]:
+def fixture_options(server: Server, certificate: Path) -> dict[str, t.Any]:
     return {"port": server.port, "username": "ansible", "password": PASSWORD, "ca_path": str(certificate), "timeout": 10}
 
 
-def test_a_trusted_server_is_asked(options: dict[str, Any]) -> None:
+def test_a_trusted_server_is_asked(options: dict[str, t.Any]) -> None:
     with RapiCluster("127.0.0.1", options) as cluster:
         assert cluster.info() == {"name": "cluster-a"}
         assert PASSWORD not in repr(cluster) + repr(cluster._options)
 
 
-def test_the_password_is_wrong(options: dict[str, Any]) -> None:
+def test_the_password_is_wrong(options: dict[str, t.Any]) -> None:
     with pytest.raises(AuthenticationFailed, match="does not let ansible in") as failed:
         RapiCluster("127.0.0.1", {**options, "password": "wrong horse"}).info()
     assert "wrong horse" not in failed.value.message + str(failed.value.details)
 
 
-def test_the_ca_is_wrong(server: Server, options: dict[str, Any], tmp_path: Path) -> None:
+def test_the_ca_is_wrong(server: Server, options: dict[str, t.Any], tmp_path: Path) -> None:
     _certificate(tmp_path / "other.pem", "127.0.0.1")
     for ca_path in (str(tmp_path / "other.pem"), None):
         with pytest.raises(HostKeyUnknown, match="is not trusted"):
@@ -143,12 +143,12 @@ def test_the_ca_is_wrong(server: Server, options: dict[str, Any], tmp_path: Path
     assert server.requests == []
 
 
-def test_the_name_is_wrong(options: dict[str, Any]) -> None:
+def test_the_name_is_wrong(options: dict[str, t.Any]) -> None:
     with pytest.raises(HostKeyUnknown, match="is not trusted"):
         RapiCluster("localhost", options).info()
 
 
-def test_a_pin_replaces_ca_and_name(server: Server, options: dict[str, Any], certificate: Path) -> None:
+def test_a_pin_replaces_ca_and_name(server: Server, options: dict[str, t.Any], certificate: Path) -> None:
     pin = certificate.with_name("fingerprint").read_text()
     colons = ":".join(pin[i : i + 2] for i in range(0, 64, 2)).upper()
     assert RapiCluster("localhost", {**options, "ca_path": None, "fingerprint": colons}).info() == {"name": "cluster-a"}
@@ -188,7 +188,7 @@ def test_options_that_make_no_sense(tmp_path: Path) -> None:
     ],
 )
 def test_statuses(
-    server: Server, options: dict[str, Any], status: int, explain: str | None, error: type[Exception], message: str, ecode: str | None
+    server: Server, options: dict[str, t.Any], status: int, explain: str | None, error: type[Exception], message: str, ecode: str | None
 ) -> None:
     server.answer = lambda *_: (status, {"code": status, "message": explain, "explain": "general"})
     with pytest.raises(error, match=message) as raised:
@@ -196,7 +196,7 @@ def test_statuses(
     assert raised.value.ecode == ecode  # type: ignore[attr-defined]
 
 
-def test_what_is_no_rapi(server: Server, options: dict[str, Any]) -> None:
+def test_what_is_no_rapi(server: Server, options: dict[str, t.Any]) -> None:
     server.answer = lambda *_: (200, b"<html>")
     with pytest.raises(ConnectionFailed, match="not JSON"):
         RapiCluster("127.0.0.1", options).info()
@@ -205,7 +205,7 @@ def test_what_is_no_rapi(server: Server, options: dict[str, Any]) -> None:
         RapiCluster("127.0.0.1", options).info()
 
 
-def test_nobody_there(options: dict[str, Any], server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_there(options: dict[str, t.Any], server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     server.close()
     with pytest.raises(ConnectionFailed, match="RAPI_ARGS"):
         RapiCluster("127.0.0.1", options).info()
@@ -213,7 +213,7 @@ def test_nobody_there(options: dict[str, Any], server: Server, monkeypatch: pyte
         RapiCluster("a1.invalid", options).info()
 
 
-def test_a_job_is_submitted_once_and_as_one_opcode(server: Server, options: dict[str, Any]) -> None:
+def test_a_job_is_submitted_once_and_as_one_opcode(server: Server, options: dict[str, t.Any]) -> None:
     server.answer = lambda *_: (200, "12")
     cluster = RapiCluster("127.0.0.1", options)
     op = opcode("OP_TAGS_SET", kind="instance", name="x", tags=["a"], dry_run=True)
@@ -229,7 +229,7 @@ def test_a_job_is_submitted_once_and_as_one_opcode(server: Server, options: dict
     assert len(server.requests) == 2
 
 
-def test_a_refused_job_shows_no_secret(server: Server, options: dict[str, Any]) -> None:
+def test_a_refused_job_shows_no_secret(server: Server, options: dict[str, t.Any]) -> None:
     server.answer = lambda method, target, body: (400, {"message": f"Invalid body parameters: {body}"})
     op = opcode("OP_INSTANCE_CREATE", instance_name="x", mode="create", disks=[], nics=[], osparams_private={"root": "hunter2"})
     with pytest.raises(RequestRefused, match="Invalid body parameters") as refused:
@@ -237,7 +237,7 @@ def test_a_refused_job_shows_no_secret(server: Server, options: dict[str, Any]) 
     assert "hunter2" not in refused.value.message
 
 
-def test_waiting_for_a_job(server: Server, options: dict[str, Any]) -> None:
+def test_waiting_for_a_job(server: Server, options: dict[str, t.Any]) -> None:
     cluster = RapiCluster("127.0.0.1", options)
     server.answer = lambda *_: (200, {"job_info": ["running"], "log_entries": [[1, [5, 0], "message", "hello"]]})
     change = cluster.wait_for_job_change(7, "waiting", None, 15)
@@ -256,7 +256,7 @@ def test_waiting_for_a_job(server: Server, options: dict[str, Any]) -> None:
         assert refused.value.ecode == "unknown_entity"
 
 
-def test_a_short_wait_is_no_longer_than_asked_for(server: Server, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_wait_is_no_longer_than_asked_for(server: Server, options: dict[str, t.Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rapi, "_POLL", 0.01)
     job = {
         "id": 7, "status": "running", "summary": ["TEST"], "opstatus": ["running"], "opresult": [None],
@@ -271,7 +271,7 @@ def test_a_short_wait_is_no_longer_than_asked_for(server: Server, options: dict[
     assert change is not None and [entry.message for entry in change.log] == ["two"]
 
 
-def test_an_item_that_does_not_exist_is_no_row(server: Server, options: dict[str, Any]) -> None:
+def test_an_item_that_does_not_exist_is_no_row(server: Server, options: dict[str, t.Any]) -> None:
     server.answer = lambda *_: (500, {"message": "('Instance name x not found', 'unknown_entity')"})
     cluster = RapiCluster("127.0.0.1", options)
     assert cluster.query("instance", ["name"], ["=", "name", "x"]) == []
@@ -279,7 +279,7 @@ def test_an_item_that_does_not_exist_is_no_row(server: Server, options: dict[str
         cluster.query("instance", ["name"], ["|", ["=", "name", "x"], ["=", "name", "y"]])
 
 
-def test_operating_systems(server: Server, options: dict[str, Any]) -> None:
+def test_operating_systems(server: Server, options: dict[str, t.Any]) -> None:
     server.answer = lambda *_: (200, ["noop", "debian+default", "debian+minimal"])
     cluster = RapiCluster("127.0.0.1", options)
     assert cluster.query("os", ["name", "variants"]) == [

@@ -12,9 +12,9 @@ import subprocess
 import sys
 import textwrap
 import time
+import typing as t
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -33,7 +33,7 @@ HOST = "127.0.0.1"
 
 
 @pytest.fixture(name="options")
-def fixture_options(sshd: Sshd, user_key: Path, tmp_path: Path) -> dict[str, Any]:
+def fixture_options(sshd: Sshd, user_key: Path, tmp_path: Path) -> dict[str, t.Any]:
     (tmp_path / "config").write_text("")
     (tmp_path / "known_hosts").write_text(sshd.known_as(HOST))
     return {
@@ -61,27 +61,27 @@ def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.05)
 
 
-def test_a_command_with_words_of_any_kind(options: dict[str, Any]) -> None:
+def test_a_command_with_words_of_any_kind(options: dict[str, t.Any]) -> None:
     with SshHost(HOST, options) as host:
         assert host.run(["printf", "%s|", "a b", "$HOME", "it's", "*", "", "-n", "~", "a\nb"]) == (0, b"a b|$HOME|it's|*||-n|~|a\nb|", b"")
         status, output, error = host.run(["sh", "-c", "echo out; echo err >&2; exit 3"])
         assert (status, output, error) == (3, b"out\n", b"err\n")
 
 
-def test_megabytes_both_ways(options: dict[str, Any]) -> None:
+def test_megabytes_both_ways(options: dict[str, t.Any]) -> None:
     data = os.urandom(5 * 1024 * 1024)
     with SshHost(HOST, options) as host:
         assert host.run(["cat"], input=data) == (0, data, b"")
         assert host.run(["true"], input=data)[0] == 0
 
 
-def test_a_command_may_end_as_ssh_does_when_it_fails(options: dict[str, Any]) -> None:
+def test_a_command_may_end_as_ssh_does_when_it_fails(options: dict[str, t.Any]) -> None:
     with SshHost(HOST, options) as host:
         assert host.run(["sh", "-c", "echo no >&2; exit 255"]) == (255, b"", b"no\n")
         assert host.run(["no-such-command-here"])[0] == 127
 
 
-def test_a_process_is_read_and_written_at_once(options: dict[str, Any]) -> None:
+def test_a_process_is_read_and_written_at_once(options: dict[str, t.Any]) -> None:
     with SshHost(HOST, options) as host:
         process = host.popen(["cat"])
         lines = iter(process)
@@ -94,7 +94,7 @@ def test_a_process_is_read_and_written_at_once(options: dict[str, Any]) -> None:
         assert process.wait(60) == 0
 
 
-def test_a_killed_process_ends_at_both_ends(options: dict[str, Any], tmp_path: Path) -> None:
+def test_a_killed_process_ends_at_both_ends(options: dict[str, t.Any], tmp_path: Path) -> None:
     with SshHost(HOST, options) as host:
         process = host.popen(["sh", "-c", f"echo $$; cat; touch {tmp_path}/ended"])
         assert next(iter(process)).isdigit()
@@ -109,7 +109,7 @@ def test_a_killed_process_ends_at_both_ends(options: dict[str, Any], tmp_path: P
         assert host.run(["true"])[0] == 0
 
 
-def test_output_and_lines_are_bounded(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_and_lines_are_bounded(options: dict[str, t.Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ssh_module, "MAX_OUTPUT", 100_000)
     monkeypatch.setattr(ssh_module, "MAX_LINE", 1000)
     with SshHost(HOST, options) as host:
@@ -121,7 +121,7 @@ def test_output_and_lines_are_bounded(options: dict[str, Any], monkeypatch: pyte
             list(host.popen(["head", "-c", "1001", "/dev/zero"]))
 
 
-def test_a_lost_connection_is_told_and_made_anew(sshd: Sshd, options: dict[str, Any]) -> None:
+def test_a_lost_connection_is_told_and_made_anew(sshd: Sshd, options: dict[str, t.Any]) -> None:
     with SshHost(HOST, options) as host:
         reader = host.popen(["cat"])
         with pytest.raises(ConnectionFailed, match=f"sh on {HOST} was lost"):
@@ -133,7 +133,7 @@ def test_a_lost_connection_is_told_and_made_anew(sshd: Sshd, options: dict[str, 
         assert host.run(["true"])[0] == 0
 
 
-def test_a_session_that_is_refused_makes_no_connection_of_its_own(tmp_path: Path, options: dict[str, Any], sshd: Sshd) -> None:
+def test_a_session_that_is_refused_makes_no_connection_of_its_own(tmp_path: Path, options: dict[str, t.Any], sshd: Sshd) -> None:
     sshd.stop()
     sshd.start("MaxSessions 1")
     Path(options["known_hosts_file"]).write_text(sshd.known_as(HOST))
@@ -148,7 +148,7 @@ def test_a_session_that_is_refused_makes_no_connection_of_its_own(tmp_path: Path
     assert (sshd.directory / "log").read_text().count("Accepted publickey") == 1
 
 
-def test_an_unknown_host_key_is_refused_with_the_way_to_add_it(sshd: Sshd, options: dict[str, Any], tmp_path: Path) -> None:
+def test_an_unknown_host_key_is_refused_with_the_way_to_add_it(sshd: Sshd, options: dict[str, t.Any], tmp_path: Path) -> None:
     known = tmp_path / "known hosts"
     known.write_text("")
     with pytest.raises(HostKeyUnknown) as unknown, SshHost(HOST, {**options, "known_hosts_file": str(known)}) as host:
@@ -162,7 +162,7 @@ def test_an_unknown_host_key_is_refused_with_the_way_to_add_it(sshd: Sshd, optio
 
 
 @pytest.mark.parametrize("way", ["no", "accept-new", "off", "ask"])
-def test_no_configuration_makes_an_unknown_key_known(options: dict[str, Any], tmp_path: Path, way: str) -> None:
+def test_no_configuration_makes_an_unknown_key_known(options: dict[str, t.Any], tmp_path: Path, way: str) -> None:
     known = tmp_path / "known"
     del options["known_hosts_file"]
     weak = f"StrictHostKeyChecking {way}\nNoHostAuthenticationForLocalhost yes\nUpdateHostKeys yes\nVerifyHostKeyDNS yes\n"
@@ -175,7 +175,7 @@ def test_no_configuration_makes_an_unknown_key_known(options: dict[str, Any], tm
         host.connect()
 
 
-def test_a_changed_host_key_is_refused_with_the_way_to_remove_it(sshd: Sshd, options: dict[str, Any], tmp_path: Path) -> None:
+def test_a_changed_host_key_is_refused_with_the_way_to_remove_it(sshd: Sshd, options: dict[str, t.Any], tmp_path: Path) -> None:
     file = Path(options["known_hosts_file"])
     file.write_text(f"# a comment\n[{HOST}]:{sshd.port} {public(make_key(tmp_path / 'other'))}\n")
     with pytest.raises(HostKeyUnknown) as changed, SshHost(HOST, options) as host:
@@ -187,14 +187,14 @@ def test_a_changed_host_key_is_refused_with_the_way_to_remove_it(sshd: Sshd, opt
     assert f":{sshd.port}" not in file.read_text()
 
 
-def test_a_revoked_host_key_is_refused(sshd: Sshd, options: dict[str, Any]) -> None:
+def test_a_revoked_host_key_is_refused(sshd: Sshd, options: dict[str, t.Any]) -> None:
     file = Path(options["known_hosts_file"])
     file.write_text(f"@revoked * {public(sshd.host_key)}\n{file.read_text()}")
     with pytest.raises(HostKeyUnknown, match="marked as revoked: do not trust"), SshHost(HOST, options) as host:
         host.connect()
 
 
-def test_a_host_that_its_authority_vouches_for(sshd: Sshd, options: dict[str, Any], tmp_path: Path) -> None:
+def test_a_host_that_its_authority_vouches_for(sshd: Sshd, options: dict[str, t.Any], tmp_path: Path) -> None:
     authority = make_key(tmp_path / "authority")
     certificate = sign(authority, sshd.host_key, "a1.example.net", "-h")
     sshd.stop()
@@ -215,7 +215,7 @@ def test_a_host_that_its_authority_vouches_for(sshd: Sshd, options: dict[str, An
         host.connect()
 
 
-def test_a_user_with_a_certificate(sshd: Sshd, options: dict[str, Any], tmp_path: Path) -> None:
+def test_a_user_with_a_certificate(sshd: Sshd, options: dict[str, t.Any], tmp_path: Path) -> None:
     authority, key = make_key(tmp_path / "authority"), make_key(tmp_path / "certified")
     sshd.stop()
     sshd.authorized.write_text("")
@@ -229,7 +229,7 @@ def test_a_user_with_a_certificate(sshd: Sshd, options: dict[str, Any], tmp_path
         assert host.run(["echo", "welcome"])[1] == b"welcome\n"
 
 
-def test_keys_that_do_not_do_are_named(options: dict[str, Any], sshd: Sshd, tmp_path: Path) -> None:
+def test_keys_that_do_not_do_are_named(options: dict[str, t.Any], sshd: Sshd, tmp_path: Path) -> None:
     other, locked, open_to_all = make_key(tmp_path / "other"), make_key(tmp_path / "locked", "secret"), make_key(tmp_path / "open")
     open_to_all.chmod(0o644)
     sshd.authorized.write_text(Path(f"{locked}.pub").read_text() + Path(f"{open_to_all}.pub").read_text())
@@ -244,7 +244,7 @@ def test_keys_that_do_not_do_are_named(options: dict[str, Any], sshd: Sshd, tmp_
         host.connect()
 
 
-def test_through_a_jump_host(sshd: Sshd, jump: Sshd, options: dict[str, Any], user_key: Path) -> None:
+def test_through_a_jump_host(sshd: Sshd, jump: Sshd, options: dict[str, t.Any], user_key: Path) -> None:
     config, known = Path(options["config_file"]), Path(options["known_hosts_file"])
     config.write_text(f"Host far\n HostName {HOST}\n ProxyJump {USER}@near\nHost near\n HostName {HOST}\n Port {jump.port}\n IdentityFile {user_key}\n")
     known.write_text(sshd.known_as(HOST) + jump.known_as(HOST))
@@ -253,7 +253,7 @@ def test_through_a_jump_host(sshd: Sshd, jump: Sshd, options: dict[str, Any], us
     assert "Accepted publickey" in (jump.directory / "log").read_text()
 
 
-def test_a_jump_host_is_checked_as_strictly(sshd: Sshd, jump: Sshd, options: dict[str, Any], user_key: Path) -> None:
+def test_a_jump_host_is_checked_as_strictly(sshd: Sshd, jump: Sshd, options: dict[str, t.Any], user_key: Path) -> None:
     config, known = Path(options["config_file"]), Path(options["known_hosts_file"])
     weak = "StrictHostKeyChecking no\nNoHostAuthenticationForLocalhost yes\n"
     config.write_text(f"{weak}Host far\n HostName {HOST}\n ProxyJump {USER}@near\nHost near\n HostName {HOST}\n Port {jump.port}\n")
@@ -265,7 +265,7 @@ def test_a_jump_host_is_checked_as_strictly(sshd: Sshd, jump: Sshd, options: dic
     assert "Accepted" not in (jump.directory / "log").read_text()
 
 
-def test_what_is_behind_a_jump_host_and_what_is_not(sshd: Sshd, jump: Sshd, options: dict[str, Any], user_key: Path) -> None:
+def test_what_is_behind_a_jump_host_and_what_is_not(sshd: Sshd, jump: Sshd, options: dict[str, t.Any], user_key: Path) -> None:
     config, known = Path(options["config_file"]), Path(options["known_hosts_file"])
     config.write_text(
         f"Host far.invalid\n ProxyJump {USER}@near\nHost none\n HostName {HOST}\n ProxyJump {USER}@near\n"
@@ -284,7 +284,7 @@ def test_what_is_behind_a_jump_host_and_what_is_not(sshd: Sshd, jump: Sshd, opti
     assert unknown.value.message.endswith(f"add it with: ssh {USER}@near ssh-keyscan -p {sshd.port} {HOST} >> {known}")
 
 
-def test_a_proxy_command_has_a_shell(sshd: Sshd, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_command_has_a_shell(sshd: Sshd, options: dict[str, t.Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     relay = tmp_path / "relay.py"
     relay.write_text(
         "import socket,sys,threading,os; s=socket.create_connection((sys.argv[1],int(sys.argv[2])))\n"
@@ -301,7 +301,7 @@ def test_a_proxy_command_has_a_shell(sshd: Sshd, options: dict[str, Any], tmp_pa
         host.connect()
 
 
-def test_a_name_that_does_not_resolve_falls_back_but_keeps_its_key(sshd: Sshd, options: dict[str, Any]) -> None:
+def test_a_name_that_does_not_resolve_falls_back_but_keeps_its_key(sshd: Sshd, options: dict[str, t.Any]) -> None:
     with pytest.raises(ConnectionFailed, match="The name a1.invalid does not resolve"), SshHost("a1.invalid", options) as host:
         host.connect()
     with pytest.raises(HostKeyUnknown), SshHost("a1.invalid", options, fallback_address=HOST) as host:
@@ -311,7 +311,7 @@ def test_a_name_that_does_not_resolve_falls_back_but_keeps_its_key(sshd: Sshd, o
         assert host.run(["true"])[0] == 0
 
 
-def test_nobody_there(sshd: Sshd, options: dict[str, Any]) -> None:
+def test_nobody_there(sshd: Sshd, options: dict[str, t.Any]) -> None:
     sshd.stop()
     with (
         pytest.raises(ConnectionFailed, match=f"{HOST} cannot be reached by SSH on {HOST} port {sshd.port}: Connection refused"),
@@ -321,7 +321,7 @@ def test_nobody_there(sshd: Sshd, options: dict[str, Any]) -> None:
     sshd.start()
 
 
-def test_somebody_who_speaks_no_ssh(options: dict[str, Any]) -> None:
+def test_somebody_who_speaks_no_ssh(options: dict[str, t.Any]) -> None:
     program = (
         "import socket; s=socket.create_server(('127.0.0.1',0)); print(s.getsockname()[1],flush=True)\n"
         "c,_=s.accept(); c.sendall(b'220 smtp\\r\\n'*999); c.recv(9)"
@@ -334,7 +334,7 @@ def test_somebody_who_speaks_no_ssh(options: dict[str, Any]) -> None:
         server.kill()
 
 
-def test_a_silent_host_does_not_hold_us(options: dict[str, Any]) -> None:
+def test_a_silent_host_does_not_hold_us(options: dict[str, t.Any]) -> None:
     program = "import socket,sys; s=socket.create_server(('127.0.0.1',0)); print(s.getsockname()[1],flush=True); c,_=s.accept(); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout
@@ -347,7 +347,7 @@ def test_a_silent_host_does_not_hold_us(options: dict[str, Any]) -> None:
         server.kill()
 
 
-def test_somebody_elses_master_is_not_used(sshd: Sshd, options: dict[str, Any], tmp_path: Path) -> None:
+def test_somebody_elses_master_is_not_used(sshd: Sshd, options: dict[str, t.Any], tmp_path: Path) -> None:
     """A connection that was made without looking at the host's key must not carry ours."""
     path = tmp_path / "m"
     argv = ["ssh", "-F", "/dev/null", "-M", "-N", "-S", str(path), "-i", options["private_key_file"], "-p", str(sshd.port)]
@@ -401,7 +401,7 @@ CONTROLLER = """
 
 
 @pytest.fixture(name="controller")
-def fixture_controller(sshd: Sshd, jump: Sshd, options: dict[str, Any], user_key: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def fixture_controller(sshd: Sshd, jump: Sshd, options: dict[str, t.Any], user_key: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A controller in a process group of its own, with a session through a jump host."""
     Path(options["config_file"]).write_text(
         f"Host far\n HostName {HOST}\n ProxyJump {USER}@near\nHost near\n HostName {HOST}\n Port {jump.port}\n IdentityFile {user_key}\n"
@@ -437,7 +437,7 @@ def test_ctrl_c_reaches_the_controller_and_not_its_connections(controller: subpr
     assert not _about(directory) and not os.path.exists(directory)
 
 
-def test_a_closed_host_leaves_nothing_and_can_be_used_again(options: dict[str, Any]) -> None:
+def test_a_closed_host_leaves_nothing_and_can_be_used_again(options: dict[str, t.Any]) -> None:
     host = SshHost(HOST, options)
     host.connect()
     directory = host._carrier._place.directory  # type: ignore[union-attr]
@@ -450,7 +450,7 @@ def test_a_closed_host_leaves_nothing_and_can_be_used_again(options: dict[str, A
     host.close()
 
 
-def test_a_refused_connection_leaves_nothing(options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_connection_leaves_nothing(options: dict[str, t.Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import tempfile
 
     place = tmp_path / "t"
@@ -472,7 +472,7 @@ def _in(place: Path) -> Callable[..., str]:
 
 
 @pytest.fixture(name="socat")
-def fixture_socat(sshd: Sshd, options: dict[str, Any], tmp_path: Path) -> Path:
+def fixture_socat(sshd: Sshd, options: dict[str, t.Any], tmp_path: Path) -> Path:
     """A program that is run as socat on the host; to be written."""
     programs = tmp_path / "bin"
     programs.mkdir()
@@ -488,7 +488,7 @@ def _script(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
-def test_luxi_through_ssh(options: dict[str, Any], socat: Path) -> None:
+def test_luxi_through_ssh(options: dict[str, t.Any], socat: Path) -> None:
     answer = '{"success": true, "result": {"name": "a"}}\x03'
     _script(socat, f"#!{sys.executable}\nimport os\nwhile os.read(0, 4096): os.write(1, {answer!r}.encode())\n")
     with luxi_over_ssh(SshHost(HOST, options)) as cluster:
@@ -506,7 +506,7 @@ def test_luxi_through_ssh(options: dict[str, Any], socat: Path) -> None:
     ],
 )
 def test_luxi_through_ssh_that_does_not_answer(
-    options: dict[str, Any], socat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, master: str, message: str
+    options: dict[str, t.Any], socat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, master: str, message: str
 ) -> None:
     _script(socat, f"#!/bin/sh\n{script}\n")
     monkeypatch.setattr(ssh_module, "SSCONF_MASTER", str(tmp_path / "ssconf"))

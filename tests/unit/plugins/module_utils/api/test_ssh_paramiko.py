@@ -12,9 +12,9 @@ import shlex
 import socket
 import subprocess
 import threading
+import typing as t
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import paramiko
 import paramiko.common
@@ -44,11 +44,11 @@ USER_KEY = paramiko.RSAKey.generate(2048)
 class _Transport(paramiko.Transport):
     """Tells which channels' requests were answered."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, *arguments: t.Any, **options: t.Any) -> None:
         self.begun: dict[int, threading.Event] = collections.defaultdict(threading.Event)
         super().__init__(*arguments, **options)
 
-    def _send_user_message(self, data: Any) -> None:
+    def _send_user_message(self, data: t.Any) -> None:
         super()._send_user_message(data)
         message = paramiko.Message(data.asbytes())
         if message.get_byte() == paramiko.common.cMSG_CHANNEL_SUCCESS:
@@ -65,7 +65,7 @@ class Server(paramiko.ServerInterface):
     def get_allowed_auths(self, username: str) -> str:
         return "publickey,password"
 
-    def check_auth_publickey(self, username: str, key: Any) -> int:
+    def check_auth_publickey(self, username: str, key: t.Any) -> int:
         good = key == USER_KEY
         return int(paramiko.common.AUTH_SUCCESSFUL if good else paramiko.common.AUTH_FAILED)
 
@@ -75,16 +75,16 @@ class Server(paramiko.ServerInterface):
     def check_channel_request(self, kind: str, chanid: int) -> int:
         return int(paramiko.common.OPEN_SUCCEEDED)
 
-    def check_channel_direct_tcpip_request(self, chanid: int, origin: Any, destination: tuple[str, int]) -> int:
+    def check_channel_direct_tcpip_request(self, chanid: int, origin: t.Any, destination: tuple[str, int]) -> int:
         self.forward[chanid] = destination
         return int(paramiko.common.OPEN_SUCCEEDED)
 
-    def check_channel_exec_request(self, channel: Any, command: bytes) -> bool:
+    def check_channel_exec_request(self, channel: t.Any, command: bytes) -> bool:
         argv = shlex.split(command.decode())
         threading.Thread(target=self._run, args=(channel, self.replaced.get(argv[0], argv)), daemon=True).start()
         return True
 
-    def _run(self, channel: Any, argv: list[str]) -> None:
+    def _run(self, channel: t.Any, argv: list[str]) -> None:
         # A command that ends before the client was told that it began would close the channel under the answer.
         channel.get_transport().begun[channel.remote_chanid].wait(20)
         try:
@@ -108,7 +108,7 @@ class Server(paramiko.ServerInterface):
         channel.close()
 
 
-def _pump(read: Any, write: Any, close: Any) -> None:
+def _pump(read: t.Any, write: t.Any, close: t.Any) -> None:
     try:
         while data := read(65536):
             write(data)
@@ -128,7 +128,7 @@ class Loopback:
 
     def __init__(self) -> None:
         self.replaced: dict[str, list[str]] = {}
-        self.transports: list[Any] = []
+        self.transports: list[t.Any] = []
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
         threading.Thread(target=self._serve, daemon=True).start()
@@ -172,7 +172,7 @@ def fixture_server() -> Iterator[Loopback]:
 
 
 @pytest.fixture(name="options")
-def fixture_options(server: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def fixture_options(server: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, t.Any]:
     monkeypatch.setattr(ssh_module.shutil, "which", lambda _name: None)
     USER_KEY.write_private_key_file(str(tmp_path / "id"))
     (tmp_path / "known_hosts").write_text(f"[127.0.0.1]:{server.port} {HOST_KEY.get_name()} {HOST_KEY.get_base64()}\n")
@@ -184,7 +184,7 @@ def fixture_options(server: Loopback, tmp_path: Path, monkeypatch: pytest.Monkey
     }
 
 
-def test_a_command_with_words_of_any_kind(options: dict[str, Any]) -> None:
+def test_a_command_with_words_of_any_kind(options: dict[str, t.Any]) -> None:
     with SshHost("127.0.0.1", options) as host:
         assert host.run(["printf", "%s|", "a b", "$HOME", "it's", "*"]) == (0, b"a b|$HOME|it's|*|", b"")
         assert host.run(["cat"], input=b"x" * 500_000)[1] == b"x" * 500_000
@@ -192,7 +192,7 @@ def test_a_command_with_words_of_any_kind(options: dict[str, Any]) -> None:
         assert (status, output, error) == (3, b"out\n", b"err\n")
 
 
-def test_a_process_is_read_and_written_at_once(options: dict[str, Any]) -> None:
+def test_a_process_is_read_and_written_at_once(options: dict[str, t.Any]) -> None:
     with SshHost("127.0.0.1", options) as host:
         process = host.popen(["cat"])
         lines = iter(process)
@@ -205,7 +205,7 @@ def test_a_process_is_read_and_written_at_once(options: dict[str, Any]) -> None:
         assert process.wait(10) == 0
 
 
-def test_a_killed_process_has_no_status(options: dict[str, Any]) -> None:
+def test_a_killed_process_has_no_status(options: dict[str, t.Any]) -> None:
     with SshHost("127.0.0.1", options) as host:
         process = host.popen(["cat"])
         process.kill()
@@ -217,7 +217,7 @@ def test_a_killed_process_has_no_status(options: dict[str, Any]) -> None:
             host.run(["sleep", "20"], timeout=0.2)
 
 
-def test_a_lost_connection_is_made_anew(server: Loopback, options: dict[str, Any]) -> None:
+def test_a_lost_connection_is_made_anew(server: Loopback, options: dict[str, t.Any]) -> None:
     with SshHost("127.0.0.1", options) as host:
         host.run(["true"])
         for transport in server.transports:
@@ -227,7 +227,7 @@ def test_a_lost_connection_is_made_anew(server: Loopback, options: dict[str, Any
         assert len(server.transports) == 2
 
 
-def test_an_unknown_host_key_is_shown_with_the_way_to_add_it(server: Loopback, options: dict[str, Any]) -> None:
+def test_an_unknown_host_key_is_shown_with_the_way_to_add_it(server: Loopback, options: dict[str, t.Any]) -> None:
     Path(options["known_hosts_file"]).write_text("")
     with pytest.raises(HostKeyUnknown) as unknown, SshHost("127.0.0.1", options) as host:
         host.connect()
@@ -236,7 +236,7 @@ def test_an_unknown_host_key_is_shown_with_the_way_to_add_it(server: Loopback, o
 
 
 @pytest.mark.parametrize("revoked", [False, True])
-def test_another_host_key_is_refused(server: Loopback, options: dict[str, Any], revoked: bool) -> None:
+def test_another_host_key_is_refused(server: Loopback, options: dict[str, t.Any], revoked: bool) -> None:
     file = Path(options["known_hosts_file"])
     line = f"[127.0.0.1]:{server.port} {OTHER_KEY.get_name()} {OTHER_KEY.get_base64()}\n"
     file.write_text(f"@revoked * {HOST_KEY.get_name()} {HOST_KEY.get_base64()}\n{file.read_text()}" if revoked else line)
@@ -244,14 +244,14 @@ def test_another_host_key_is_refused(server: Loopback, options: dict[str, Any], 
         host.connect()
 
 
-def test_a_second_key_of_the_same_type_is_as_good(options: dict[str, Any], server: Loopback) -> None:
+def test_a_second_key_of_the_same_type_is_as_good(options: dict[str, t.Any], server: Loopback) -> None:
     file = Path(options["known_hosts_file"])
     file.write_text(f"[127.0.0.1]:{server.port} {OTHER_KEY.get_name()} {OTHER_KEY.get_base64()}\n{file.read_text()}")
     with SshHost("127.0.0.1", options) as host:
         host.connect()
 
 
-def test_the_password_works_and_is_never_shown(options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_password_works_and_is_never_shown(options: dict[str, t.Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     del options["private_key_file"]
     with SshHost("127.0.0.1", {**options, "password": PASSWORD}) as host:
@@ -263,7 +263,7 @@ def test_the_password_works_and_is_never_shown(options: dict[str, Any], tmp_path
     assert "wrong horse" not in str(failed.value.details) + failed.value.message
 
 
-def test_a_wrong_key_is_named(options: dict[str, Any], tmp_path: Path) -> None:
+def test_a_wrong_key_is_named(options: dict[str, t.Any], tmp_path: Path) -> None:
     OTHER_KEY.write_private_key_file(str(tmp_path / "other"))
     with (
         pytest.raises(AuthenticationFailed, match=f"the key {tmp_path}/other"),
@@ -287,7 +287,7 @@ def _known_as(name: str, port: int) -> str:
     return f"[{name}]:{port} {HOST_KEY.get_name()} {HOST_KEY.get_base64()}\n"
 
 
-def test_a_name_that_does_not_resolve_falls_back_but_keeps_its_key(server: Loopback, options: dict[str, Any]) -> None:
+def test_a_name_that_does_not_resolve_falls_back_but_keeps_its_key(server: Loopback, options: dict[str, t.Any]) -> None:
     with pytest.raises(ConnectionFailed, match="a1.invalid does not resolve"), SshHost("a1.invalid", options) as host:
         host.connect()
     with pytest.raises(HostKeyUnknown), SshHost("a1.invalid", options, fallback_address="127.0.0.1") as host:
@@ -297,7 +297,7 @@ def test_a_name_that_does_not_resolve_falls_back_but_keeps_its_key(server: Loopb
         assert host.run(["true"])[0] == 0
 
 
-def test_nobody_there(options: dict[str, Any]) -> None:
+def test_nobody_there(options: dict[str, t.Any]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     with (
@@ -307,7 +307,7 @@ def test_nobody_there(options: dict[str, Any]) -> None:
         host.connect()
 
 
-def test_luxi_through_ssh(server: Loopback, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_luxi_through_ssh(server: Loopback, options: dict[str, t.Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = '{"success": true, "result": {"name": "a"}}\x03'
     server.replaced["socat"] = [
         "python3",
@@ -328,7 +328,7 @@ def test_luxi_through_ssh(server: Loopback, options: dict[str, Any], tmp_path: P
     ],
 )
 def test_luxi_through_ssh_that_does_not_answer(
-    server: Loopback, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, socat: list[str], master: str, message: str
+    server: Loopback, options: dict[str, t.Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, socat: list[str], master: str, message: str
 ) -> None:
     server.replaced["socat"] = socat
     monkeypatch.setattr(ssh_module, "SSCONF_MASTER", str(tmp_path / "ssconf"))
@@ -338,7 +338,7 @@ def test_luxi_through_ssh_that_does_not_answer(
         cluster.info()
 
 
-def test_a_configuration_needs_openssh(options: dict[str, Any], tmp_path: Path) -> None:
+def test_a_configuration_needs_openssh(options: dict[str, t.Any], tmp_path: Path) -> None:
     (tmp_path / "config").write_text("")
     with (
         pytest.raises(InvalidInput, match="needs OpenSSH, which is missing"),
@@ -347,7 +347,7 @@ def test_a_configuration_needs_openssh(options: dict[str, Any], tmp_path: Path) 
         host.connect()
 
 
-def test_without_either_library_it_says_which_is_needed(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_either_library_it_says_which_is_needed(options: dict[str, t.Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ssh_paramiko, "HAS_PARAMIKO", False)
     with pytest.raises(GanetiError, match="there is no OpenSSH here, .* pip install paramiko"), SshHost("127.0.0.1", options) as host:
         host.connect()

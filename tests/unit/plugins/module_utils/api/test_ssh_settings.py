@@ -11,8 +11,8 @@ import os
 import shutil
 import subprocess
 import tempfile
+import typing as t
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -25,7 +25,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh_settings im
 SSH = shutil.which("ssh") or "ssh"
 
 
-def answer(config: Path, name: str = "a1", **options: Any) -> Answer:
+def answer(config: Path, name: str = "a1", **options: t.Any) -> Answer:
     chosen = parse(name, {"config_file": str(config), **options})
     place = Place(name, chosen)
     try:
@@ -45,7 +45,7 @@ def plain(config: Path, name: str, *more: str) -> dict[str, list[str]]:
 
 
 #: A file, and what it must make of the host a1.
-ODD: dict[str, tuple[str, dict[str, Any]]] = {
+ODD: dict[str, tuple[str, dict[str, t.Any]]] = {
     "a comment behind a port": ("Host a1\n Port 2200 # x\n", {"port": 2200}),
     "a comment behind a name": ("Host a1\n HostName 192.0.2.1 # the rack's\n", {"hostname": "192.0.2.1"}),
     "a comment with an apostrophe": ("# the rack's server\nHost a1\n Port 2201\n", {"port": 2201}),

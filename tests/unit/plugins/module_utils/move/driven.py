@@ -11,7 +11,7 @@ is lost, another run comes in between, a node falls silent.
 from __future__ import annotations
 
 import itertools
-from typing import NamedTuple
+import typing as t
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, PreflightFailed, RequestRefused, StreamFailed
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.cluster import Cluster, JobChange
@@ -30,7 +30,7 @@ class Killed(BaseException):
     """The controller is gone, without a word."""
 
 
-class Event(NamedTuple):
+class Event(t.NamedTuple):
     """What a run is doing: the kind of call, the cluster, the opcodes of a submission."""
 
     kind: str

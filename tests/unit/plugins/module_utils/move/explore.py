@@ -10,7 +10,7 @@ for each job check the lease and submit it; wait; learn. What it decides is the 
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional, Tuple
+import typing as t
 
 from ansible_collections.ganeti.cluster.plugins.module_utils.move import changes, guards, look, planner, tags, within
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.planner import End, Failed, Goal, Memory, Step
@@ -27,7 +27,7 @@ OPCODES = []
 """Jobs' opcodes, each kept once; a job is its number here."""
 
 
-class Task(NamedTuple):
+class Task(t.NamedTuple):
     """What somebody wants of the instance."""
 
     to: str = "beta"
@@ -42,7 +42,7 @@ class Task(NamedTuple):
         return Case("web", "web", "alpha", self.to, f"uuid-{self.to}", inside, self.start, self.source_after, NODES[self.to] if inside else None)
 
 
-class Item(NamedTuple):
+class Item(t.NamedTuple):
     """Something to do for a step: submit opcodes, or wait for what was submitted; ``chain`` tells which job of the step it is for."""
 
     submit: bool
@@ -51,7 +51,7 @@ class Item(NamedTuple):
     opcodes: int = -1
 
 
-class Job(NamedTuple):
+class Job(t.NamedTuple):
     """A job in a cluster's queue, or on its way there. ``at`` counts the opcodes that are done; ``ended`` is what came of it."""
 
     owner: int
@@ -63,30 +63,30 @@ class Job(NamedTuple):
     ended: str = ""
 
 
-class Run(NamedTuple):
+class Run(t.NamedTuple):
     """A run: ``at`` is where it is in its turn."""
 
     task: Task
     memory: Memory
     at: str = "begin"
-    view: Optional[View] = None
-    before: Optional[View] = None
+    view: t.Optional[View] = None
+    before: t.Optional[View] = None
     """What was seen before jobs were waited for."""
-    step: Optional[Step] = None
-    script: Tuple[Item, ...] = ()
+    step: t.Optional[Step] = None
+    script: t.Tuple[Item, ...] = ()
     submitted: bool = False
-    failed: Optional[Failed] = None
+    failed: t.Optional[Failed] = None
     reading: int = 0
     """What the disks of the source hold that this run reads."""
-    end: Optional[End] = None
+    end: t.Optional[End] = None
 
 
-class Here(NamedTuple):
+class Here(t.NamedTuple):
     """All that there is at one moment. ``faults`` is how many more of them may come."""
 
     world: fakes.World
-    runs: Tuple[Run, ...]
-    jobs: Tuple[Job, ...] = ()
+    runs: t.Tuple[Run, ...]
+    jobs: t.Tuple[Job, ...] = ()
     faults: int = 0
     hands: int = 0
     """How often an administrator may still take a hand."""

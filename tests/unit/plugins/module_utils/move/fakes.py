@@ -12,7 +12,7 @@ asks a silent node fails.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional, Tuple
+import typing as t
 
 from ansible_collections.ganeti.cluster.plugins.module_utils.move import facts
 
@@ -25,7 +25,7 @@ class Broken(AssertionError):
     """What must never happen has happened."""
 
 
-class Machine(NamedTuple):
+class Machine(t.NamedTuple):
     """An instance in the fake world. ``version`` counts what its disks hold: each start may write something new."""
 
     name: str
@@ -35,18 +35,18 @@ class Machine(NamedTuple):
     admin: str
     runs: bool
     tags: frozenset
-    nics: Tuple[Tuple[str, Optional[str]], ...]
+    nics: t.Tuple[t.Tuple[str, t.Optional[str]], ...]
     version: int
     complete: bool
     disks: int = 1
 
 
-class World(NamedTuple):
+class World(t.NamedTuple):
     """Everything outside of the runs. ``holder`` is the run that has the lease."""
 
-    machines: Tuple[Machine, ...]
+    machines: t.Tuple[Machine, ...]
     silent: frozenset = frozenset()
-    holder: Optional[int] = None
+    holder: t.Optional[int] = None
     made: int = 0
     starts_fail: bool = False
     tampered: bool = False

@@ -70,7 +70,7 @@ def settings_file(tmp_path, servers, couch):
 def test_an_objects_history_out_of_a_database(settings_file, couch):
     for serial, size in ((20, 10), (21, 20)):
         couch.write_configuration(configuration(serial, disks={DISK: {"uuid": DISK, "size": size, "secret": "drbd"}}))
-    options = {"kind": "instance", "name": "inst1.lab.example", "serial": None, "since": None, "settings_file": settings_file}
+    options = {"kind": "instance", "name": "inst1.lab.example", "serial": None, "since": None, "settings_file": settings_file, "cluster_name": None}
     assert past.tell(options)["id"] == INSTANCE == past.tell({**options, "name": INSTANCE})["id"]
     told = past.tell({**options, "kind": "disk", "name": DISK, "serial": 20, "since": 20})
     assert told["object"] == {"uuid": DISK, "size": 10, "secret": "not shown"} and told["difference"]["after"] == {}
@@ -82,7 +82,7 @@ def test_an_objects_history_out_of_a_database(settings_file, couch):
 
 def test_two_of_one_name_are_told_apart_by_their_uuid(settings_file, couch):
     couch.write_configuration(configuration(20, networks={"n1": {"name": "lan"}, "n2": {"name": "lan"}}))
-    options = {"kind": "network", "serial": None, "since": None, "settings_file": settings_file}
+    options = {"kind": "network", "serial": None, "since": None, "settings_file": settings_file, "cluster_name": None}
     with pytest.raises(InvalidInput, match="There are 2 objects named lan"):
         past.tell({**options, "name": "lan"})
     assert past.tell({**options, "name": "n2"})["id"] == "n2"

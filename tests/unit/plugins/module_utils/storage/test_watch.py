@@ -28,6 +28,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage import watc
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.client import Client, path
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.couchdb import CouchStorage
 
+from .samples import configuration
 from .servers import of_url
 
 STATUSES = ["queued", "waiting", "canceling", "running", "canceled", "success", "error"]
@@ -238,7 +239,8 @@ def test_a_server_that_is_away_for_a_while_is_waited_for(tmp_path):
 def options(servers, **changes):
     """The module's parameters."""
     server = {"url": servers[0].url, "username": servers[0].username, "password": servers[0].password, "ca_path": None}
-    return {"jobs": [7], "state": "ended", "timeout": 5, "fail": True, "server": server, "settings_file": "/nowhere", **changes}
+    asked = {"jobs": [7], "wait": True, "until": "ended", "timeout": 5, "fail": None}
+    return {**asked, "server": server, "settings_file": "/nowhere", "cluster_name": None, **changes}
 
 
 def test_a_failed_job_fails_the_task_unless_told_otherwise(servers):
@@ -249,13 +251,32 @@ def test_a_failed_job_fails_the_task_unless_told_otherwise(servers):
     assert [each["id"] for each in caught.value.details["jobs"]] == [7, 8, 9]
 
 
+def test_without_waiting_a_failed_job_is_told(couch, servers, tmp_path):
+    file = tmp_path / "couchdb.json"
+    described = {"a1": options(servers)["server"]}
+    file.write_text(json.dumps({"name": "a1", "servers": described, "prefix": couch.database("")}))
+    file.chmod(0o600)
+    couch.write_configuration(configuration())
+    couch.write_jobs({7: job(7, "error"), 8: job(8, "running"), 9: job(9, "queued")})
+    asked = options(servers, server=None, settings_file=str(file), jobs=[9, 7, 8], wait=False)
+    assert [each["status"] for each in watch.tell(asked)["jobs"]] == ["queued", "error", "running"]
+    assert watch.tell({**asked, "cluster_name": "alpha.lab.example"})["server"] == servers[0].url
+    with pytest.raises(JobFailed, match="Job 7"):
+        watch.tell({**asked, "fail": True})
+    with pytest.raises(JobFailed, match="Job 7"):
+        watch.tell({**asked, "jobs": [7], "wait": True})
+    assert watch.tell({**asked, "jobs": [7], "wait": True, "fail": False})["jobs"][0]["status"] == "error"
+    with pytest.raises(InvalidInput, match=r"are of alpha\.lab\.example, not of beta\.lab\.example"):
+        watch.tell({**asked, "cluster_name": "beta.lab.example"})
+
+
 def test_what_makes_no_sense_is_refused(servers):
     for changes, words in (({"jobs": []}, "Nothing is no job's id"), ({"jobs": [7, 0, -1]}, "0, -1 is no job's id"), ({"timeout": -1}, "timeout is -1")):
         with pytest.raises(InvalidInput, match=words):
-            watch.wait(options(servers, **changes))
+            watch.tell(options(servers, **changes))
     with pytest.raises(InvalidInput, match="/nowhere is not there"):
-        watch.wait(options(servers, server=None))
+        watch.tell(options(servers, server=None))
     wrong = {**options(servers)["server"], "password": "wr0ng"}
     with pytest.raises(AuthenticationFailed) as caught:
-        watch.wait(options(servers, server=wrong))
+        watch.tell(options(servers, server=wrong))
     assert "wr0ng" not in caught.value.message

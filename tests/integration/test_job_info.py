@@ -23,7 +23,7 @@ def wait(site, followed):
     standby = {key: value for key, value in followed.servers()[1].items() if key != "node"}
 
     def run(*jobs, **arguments):
-        return site.module("job_wait", {"jobs": list(jobs), "server": standby, "timeout": 60, **arguments})
+        return site.module("job_info", {"jobs": list(jobs), "wait": True, "server": standby, "timeout": 60, **arguments})
 
     return run
 
@@ -37,8 +37,10 @@ def submit(site, *argv):
 def test_jobs_that_run_succeed_and_fail(site, wait):
     slow = site.ganeti.hold()
     try:
-        running = wait(slow, state="running")
+        running = wait(slow, until="running")
         assert not running["failed"] and not running["changed"] and running["jobs"][0]["status"] == "running", running
+        looked = wait(slow, wait=False)
+        assert not looked["failed"] and looked["jobs"][0]["status"] == "running", looked
         early = wait(slow, timeout=1)
         assert early["failed"] and f"Not all jobs are ended after 1 s: {slow} is running" in early["msg"], early
     finally:
@@ -51,12 +53,14 @@ def test_jobs_that_run_succeed_and_fail(site, wait):
     failed = wait(slow, bad)
     assert failed["failed"] and re.search(rf"Job {bad} \(NETWORK_REMOVE\(no-such-network\)\) failed: .*not found", failed["msg"]), failed
     assert [each["status"] for each in failed["jobs"]] == ["success", "error"]
-    assert not wait(slow, bad, fail=False)["failed"]
+    assert not wait(slow, bad, fail=False)["failed"] and not wait(slow, bad, wait=False)["failed"]
+    strange = wait(slow, wait=False, cluster_name="alpha.lab.example")
+    assert strange["failed"] and f"are of {site.full}, not of alpha.lab.example" in strange["msg"], strange
 
 
 def test_a_job_that_is_archived_while_the_database_is_away(site, followed, wait):
     job = site.ganeti.hold()
-    assert wait(job, state="running")["jobs"][0]["status"] == "running"
+    assert wait(job, until="running")["jobs"][0]["status"] == "running"
 
     def disturb():
         followed.stop(PORTS[1])
@@ -84,7 +88,7 @@ def test_what_is_refused(site, followed, wait):
     assert unknown["failed"] and re.search(r"There is no job 999999 .*it never was, or was removed; the last id given out is \d+", unknown["msg"]), unknown
     senseless = wait(0)
     assert senseless["failed"] and "0 is no job's id" in senseless["msg"]
-    bare = site.module("job_wait", {"jobs": [1]}, on=2)
+    bare = site.module("job_info", {"jobs": [1]}, on=2)
     assert bare["failed"] and "/etc/ganeti/couchdb.json is not there" in bare["msg"], bare
-    own = site.module("job_wait", {"jobs": [999999], "timeout": 1}, ["--check"])
+    own = site.module("job_info", {"jobs": [999999], "wait": True, "timeout": 1}, ["--check"])
     assert own["failed"] and f":{PORTS[0]}" in own["msg"] and followed.password not in own["shown"], own

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: config_history
+module: config_history_info
 short_description: Show the history of an object of a Ganeti cluster's configuration
 version_added: 0.2.0
 author:
@@ -22,7 +22,9 @@ description:
 extends_documentation_fragment:
   - ganeti.cluster.attributes
   - ganeti.cluster.attributes.info_module
+  - ganeti.cluster.connection.local
   - ganeti.cluster.storage
+  - ganeti.cluster.timeouts.unused
 options:
   kind:
     description:
@@ -49,13 +51,13 @@ seealso:
 
 EXAMPLES = r"""
 - name: List what happened to web1 (on the master)
-  ganeti.cluster.config_history:
+  ganeti.cluster.config_history_info:
     kind: instance
     name: web1.example.com
   register: web1
 
 - name: See how it was then, and what is different today
-  ganeti.cluster.config_history:
+  ganeti.cluster.config_history_info:
     kind: instance
     name: web1.example.com
     since: "{{ web1.revisions[-1].serial }}"
@@ -106,15 +108,20 @@ from ansible_collections.ganeti.cluster.plugins.module_utils._errors import Gane
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.past import KINDS, tell
 
 
-def main() -> t.NoReturn:
-    """Run the module."""
+def argument_spec() -> _argspec.ArgumentSpec:
+    """The options."""
     options = dict(
         kind=dict(type="str", choices=list(KINDS), required=True),
         name=dict(type="str"),
         serial=dict(type="int"),
         since=dict(type="int"),
     )
-    module = _argspec.ArgumentSpec(options).merge(_argspec.storage_settings()).create_module()
+    return _argspec.ArgumentSpec(options).merge(_argspec.storage_settings(), _argspec.local(), _argspec.timeouts())
+
+
+def main() -> t.NoReturn:
+    """Run the module."""
+    module = argument_spec().create_module()
     try:
         result = tell(module.params)
     except GanetiError as error:

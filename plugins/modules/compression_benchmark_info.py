@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: compression_benchmark
+module: compression_benchmark_info
 short_description: Find the compression tool that makes moves of an instance fastest
 version_added: 0.2.0
 author:
@@ -23,15 +23,17 @@ description:
   - M(ganeti.cluster.instance_move) does the same by itself with C(compress=auto).
 extends_documentation_fragment:
   - ganeti.cluster.attributes
-  - ganeti.cluster.attributes.actiongroup_ganeti
   - ganeti.cluster.attributes.info_module
   - ganeti.cluster.connection
-  - ganeti.cluster.ssh
+  - ganeti.cluster.timeouts.unused
+attributes:
+  platform:
+    platforms: posix
 requirements:
   - OpenSSH or paramiko, and cryptography >= 3.3, on the host that the task runs on
   - SSH access as root from there to the nodes, which O(ssh) tells about
 options:
-  instance:
+  name:
     description:
       - Name of the instance, in full.
     type: str
@@ -76,10 +78,10 @@ seealso:
 
 EXAMPLES = r"""
 - name: Find the best tool for moves of web1 to the other cluster, over a line of 1 Gbit/s
-  ganeti.cluster.compression_benchmark:
+  ganeti.cluster.compression_benchmark_info:
     transport: ssh
     address: alpha.example.com
-    instance: web1.example.com
+    name: web1.example.com
     network_rate: 112
   delegate_to: localhost
   register: benchmark
@@ -89,10 +91,10 @@ EXAMPLES = r"""
     var: benchmark.explanation
 
 - name: Compare two tools for moves to another node of the cluster
-  ganeti.cluster.compression_benchmark:
+  ganeti.cluster.compression_benchmark_info:
     transport: ssh
     address: alpha.example.com
-    instance: web1.example.com
+    name: web1.example.com
     tools: [lzop, zstd-fast]
     peer: node2.example.com
     data_network: secondary
@@ -171,10 +173,10 @@ from ansible_collections.ganeti.cluster.plugins.module_utils._errors import Gane
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.benchmark import benchmark
 
 
-def main() -> t.NoReturn:
-    """Run the module."""
+def argument_spec() -> _argspec.ArgumentSpec:
+    """The options."""
     options = dict(
-        instance=dict(type="str", required=True),
+        name=dict(type="str", required=True),
         disk=dict(type="int", default=0),
         tools=dict(type="list", elements="str"),
         peer=dict(type="str"),
@@ -183,7 +185,12 @@ def main() -> t.NoReturn:
         lanes=dict(type="int"),
         sample_mib=dict(type="int", default=32),
     )
-    module = _argspec.ArgumentSpec(options).merge(_argspec.cluster_connection()).create_module()
+    return _argspec.ArgumentSpec(options).merge(_argspec.cluster_connection(), _argspec.timeouts())
+
+
+def main() -> t.NoReturn:
+    """Run the module."""
+    module = argument_spec().create_module()
     try:
         result = benchmark(module.params)
     except GanetiError as error:

@@ -3,18 +3,18 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Wait for jobs with the database alone."""
+"""Tell of jobs, or wait for them, with the database alone."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: job_wait
-short_description: Wait for jobs of a Ganeti cluster with its CouchDB database alone
+module: job_info
+short_description: Tell of jobs of a Ganeti cluster, or wait for them, with its CouchDB database alone
 version_added: 0.2.0
 author:
   - the ganeti.cluster authors (!UNKNOWN)
 description:
-  - Waits until jobs have ended, or have got as far as is asked for, and tells how they are.
+  - Tells how jobs are. With O(wait=true), waits until they have ended, or have got as far as is asked for.
   - Reads the database of the node that it runs on, be it the master's or a standby's. So waiting, also for many jobs in many tasks,
     loads neither the master's daemons nor its sockets, and works from another site.
   - A server that is away for a while is waited for. A job that is archived meanwhile is found in the archive.
@@ -22,7 +22,13 @@ description:
 extends_documentation_fragment:
   - ganeti.cluster.attributes
   - ganeti.cluster.attributes.info_module
+  - ganeti.cluster.connection.local
   - ganeti.cluster.storage
+  - ganeti.cluster.storage.server
+  - ganeti.cluster.timeouts.unused
+attributes:
+  platform:
+    platforms: posix
 options:
   jobs:
     description:
@@ -30,60 +36,41 @@ options:
     type: list
     elements: int
     required: true
-  state:
+  wait:
     description:
-      - How far the jobs have to get. V(waiting) is for locks. A job that has got further, or has ended, is waited for no longer.
+      - Whether to wait for the jobs, and not only to look once.
+    type: bool
+    default: false
+  until:
+    description:
+      - How far the jobs have to get, with O(wait=true). V(waiting) is for locks. A job that has got further, or has ended, is waited for no longer.
     type: str
     choices: [waiting, running, ended]
     default: ended
   timeout:
     description:
-      - How long, in seconds, to wait at most. V(0) looks once.
+      - How long, in seconds, to wait for what is asked for, with O(wait=true). After that the task fails, and the jobs go on.
     type: int
     default: 3600
   fail:
     description:
-      - Whether the task fails where a job has failed or was cancelled.
+      - Whether the task fails where a job has failed or was cancelled. It does with O(wait=true) if this is not set, and does not else.
     type: bool
-    default: true
-  server:
-    description:
-      - The server to ask, instead of that of O(settings_file). For hosts without that file, as standbys have no need of it.
-    type: dict
-    suboptions:
-      url:
-        description:
-          - The server's address, as V(https://node2.example.com:6984). Without encryption only on the loopback interface.
-        type: str
-        required: true
-      username:
-        description:
-          - A user who can read the databases.
-        type: str
-        required: true
-      password:
-        description:
-          - The user's password.
-        type: str
-        required: true
-      ca_path:
-        description:
-          - A file with the certificates that the server's certificate is verified with. The system's store if it is not set.
-        type: path
 seealso:
   - module: ganeti.cluster.backend_storage
+  - module: ganeti.cluster.backend_storage_info
 """
 
 EXAMPLES = r"""
-- name: Start a job (on the master)
-  ansible.builtin.command:
-    argv: [gnt-instance, reboot, --submit, --print-jobid, web1.example.com]
-  register: reboot
-  changed_when: true
+- name: See how a job is (on the master)
+  ganeti.cluster.job_info:
+    jobs: [4711]
+  register: found
 
-- name: Wait for it, on a standby
-  ganeti.cluster.job_wait:
-    jobs: ["{{ reboot.stdout }}"]
+- name: Wait until two jobs have ended, on a standby
+  ganeti.cluster.job_info:
+    jobs: [4711, 4712]
+    wait: true
     timeout: 300
     server:
       url: https://node2.example.com:6984
@@ -146,27 +133,26 @@ import typing as t
 
 from ansible_collections.ganeti.cluster.plugins.module_utils import _argspec
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.watch import ENDED, STATES, wait
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.watch import ENDED, STATES, tell
+
+
+def argument_spec() -> _argspec.ArgumentSpec:
+    """The options."""
+    options = dict(
+        jobs=dict(type="list", elements="int", required=True),
+        wait=dict(type="bool", default=False),
+        until=dict(type="str", choices=list(STATES), default=ENDED),
+        timeout=dict(type="int", default=3600),
+        fail=dict(type="bool"),
+    )
+    return _argspec.ArgumentSpec(options).merge(_argspec.server(), _argspec.storage_settings(), _argspec.local(), _argspec.timeouts())
 
 
 def main() -> t.NoReturn:
     """Run the module."""
-    server = dict(
-        url=dict(type="str", required=True),
-        username=dict(type="str", required=True),
-        password=dict(type="str", required=True, no_log=True),
-        ca_path=dict(type="path"),
-    )
-    options = dict(
-        jobs=dict(type="list", elements="int", required=True),
-        state=dict(type="str", choices=list(STATES), default=ENDED),
-        timeout=dict(type="int", default=3600),
-        fail=dict(type="bool", default=True),
-        server=dict(type="dict", options=server),
-    )
-    module = _argspec.ArgumentSpec(options).merge(_argspec.storage_settings()).create_module()
+    module = argument_spec().create_module()
     try:
-        result = wait(module.params)
+        result = tell(module.params)
     except GanetiError as error:
         module.fail_json(msg=error.message, **error.details)
     module.exit_json(changed=False, **result)
