@@ -36,6 +36,7 @@ ANSIBLE = "https://docs.ansible.com/ansible/latest"
 """Where Ansible's own documentation is, which the reference speaks of. Its index is not fetched, as a build needs no network."""
 PAGES = {
     "action_plugins": "plugins/action.html",
+    "ansible_collections.ansible.builtin.env_lookup": "collections/ansible/builtin/env_lookup.html",
     "ansible_configuration_settings": "reference_appendices/config.html",
     "common_return_values": "reference_appendices/common_return_values.html",
 }

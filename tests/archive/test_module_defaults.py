@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[4]
+ROOT = Path(__file__).resolve().parents[2]
 MEANT = "alpha.example.com"
 DEFAULTS = {
     "transport": "luxi", "address": MEANT, "cluster_name": MEANT, "ssh": {"user": "root", "password": "opensesame"},
