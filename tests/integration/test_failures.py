@@ -60,6 +60,21 @@ def test_an_endpoint_that_is_killed(lab, instance, move, crawling, untouched, wa
 
 
 @WIRES
+@pytest.mark.parametrize("cluster", ["alpha", "beta"])
+def test_a_disk_that_somebody_adds_under_way_is_not_lost(lab, instance, move, crawling, way, cluster):
+    """To the source, which is fenced, or to the copy: Ganeti lets an administrator do it. The source is not removed, and the copy is not used."""
+    name = instance()
+    running = move(shown=True, source_after="removed", **way.node)
+    running.wait_for(" %, ")
+    lab.master(cluster, "gnt-instance", "modify", "--disk", "add:size=64m,name=added", name)
+    crawling()
+    result = running.result()
+    assert result["failed"] and f"{name} " in result["msg"] and "was changed while it was" in result["msg"], result
+    assert lab.fields("alpha", name, "status", "tags", "disk.count") == ["running", "", "2" if cluster == "alpha" else "1"]
+    assert lab.fields("beta", name, "status") is None
+
+
+@WIRES
 def test_ctrl_c(lab, instance, move, crawling, untouched, way):
     name = instance()
     running = move(command=True, **way.node)

@@ -45,6 +45,7 @@ def begin(scene: Scene, work: Work) -> t.List[Job]:
     noted = [
         tags.source(work.move_id, source.admin_state),
         tags.to(work.move_id, work.case.destination_uuid),
+        tags.disks(work.move_id, source.disks),
         tags.ready(work.move_id),
         tags.restorable(work.move_id),
     ]
@@ -113,7 +114,7 @@ def tidy(scene: Scene, work: Work) -> t.List[Job]:
     if source is None:
         return jobs
     if work.options.source_after == "removed":
-        if guards.is_stopped(source):
+        if guards.is_removable(scene):
             jobs.append(Job(True, (_offline(source), _of(source, "OP_INSTANCE_REMOVE", shutdown_timeout=0)), f"remove {source.name}"))
         return jobs
     left = [tag for tag in tags.own(source.tags) if not any("moved-to" in marks for marks in tags.marks([tag]).values())]

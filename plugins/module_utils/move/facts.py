@@ -16,6 +16,7 @@ _INSTANCE_FIELDS = (
     "name", "uuid", "pnode", "snodes", "os", "hypervisor", "disk_template", "admin_state", "oper_state", "status", "tags",
     "beparams", "custom_beparams", "hvparams", "custom_hvparams", "custom_osparams",
     "nic.macs", "nic.ips", "nic.names", "nic.modes", "nic.links", "nic.vlans", "nic.networks.names", "custom_nicparams",
+    "disk.uuids", "disk.sizes",
 )  # fmt: skip
 _NODE_FIELDS = ("name", "uuid", "pip", "sip", "offline", "drained", "vm_capable", "mfree", "dfree")
 
@@ -91,6 +92,8 @@ class Instance(t.NamedTuple):
     custom_os: t.Mapping[str, t.Any]
     nics: t.Tuple[Nic, ...]
     secondaries: t.Tuple[str, ...] = ()
+    disks: t.Tuple[str, ...] = ()
+    """The disks as one look tells them apart: UUID and size in MiB of each, in order."""
 
     @property
     def node_given_up(self) -> bool:
@@ -140,6 +143,7 @@ def instance(cluster: Cluster, name: str) -> t.Optional[Instance]:
         custom_os=row["custom_osparams"] or {},
         nics=_nics(row),
         secondaries=tuple(row["snodes"] or ()),
+        disks=tuple(f"{uuid}:{size}" for uuid, size in zip(row["disk.uuids"] or (), row["disk.sizes"] or ())),
     )
 
 

@@ -73,10 +73,17 @@ def source_answers(scene: Scene, case: Case) -> str:
 
 
 def source_removable(scene: Scene, case: Case) -> str:
-    """What is to be removed is known not to run."""
+    """What is to be removed is known not to run, and has no other disks than those that were copied."""
     source = scene.source
-    if source is None or case.source_after != "removed" or tags.of_copies(t.cast(Instance, scene.copy).tags) or is_stopped(source):
+    if source is None or case.source_after != "removed" or tags.of_copies(t.cast(Instance, scene.copy).tags):
         return ""
+    if is_removable(scene):
+        return ""
+    if is_stopped(source):
+        return (
+            f"{_at_copy(scene, case)} is moved and in use, but {_at_source(scene, case)} is not removed, as its disks are not those any more that were "
+            "copied: look at them, and run the same task again with source_after: fenced to keep it."
+        )
     return (
         f"{_at_copy(scene, case)} is moved and in use, but {_at_source(scene, case)} is not removed, as it {source.running.value} and is marked "
         f"{source.admin_state}: look at it, and run the same task again, or with source_after: fenced to keep it."
@@ -142,6 +149,12 @@ def is_stopped(source: Instance) -> bool:
     return source.admin_state == "offline" and source.running is Running.NO
 
 
+def is_removable(scene: Scene) -> bool:
+    """Whether the source of a move that is committed is stopped, and has the disks that were copied and no others."""
+    source = _source(scene)
+    return is_stopped(source) and scene.marks.get("disks") in (None, tags.fingerprint(source.disks))
+
+
 def unfinished(jobs: t.Sequence[str]) -> str:
     """The sentence for jobs that do not end."""
     return (
@@ -152,7 +165,8 @@ def unfinished(jobs: t.Sequence[str]) -> str:
 
 def moved(scene: Scene, case: Case) -> str:
     """The sentence for an undo that comes too late."""
-    return f"{case.name} is moved to {case.final} on {case.destination_cluster} for good, so there is nothing to undo: to have it back, move it back."
+    where = _at_copy(scene, case) if scene.copy else f"{case.final} on {case.destination_cluster}"
+    return f"{case.name} is moved to {where} for good, so there is nothing to undo: to have it back, move it back."
 
 
 def nowhere(case: Case) -> str:

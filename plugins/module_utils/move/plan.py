@@ -48,6 +48,7 @@ _WATCHED: t.Mapping[str, t.Callable[[Source], t.Any]] = {
     "backend parameters": lambda source: source.instance.custom_be,
     "hypervisor parameters": lambda source: source.instance.custom_hv,
     "OS parameters": lambda source: source.instance.custom_os,
+    "list of disks": lambda source: source.instance.disks,
     "tags": lambda source: tags.foreign(source.instance.tags),
 }
 

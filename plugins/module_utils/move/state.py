@@ -131,8 +131,9 @@ def _replaced(view: View, case: Case, claims: Claims, move_id: str) -> Scene:
     if copy is None:
         return Scene(
             State.STRANGE,
-            why=f"{source.name} on {case.source_cluster} was moved to another instance ({uuid}) and is fenced; there is no such instance on "
-            f"{case.destination_cluster}. {_use_again(source, case)}",
+            why=f"{source.name} on {case.source_cluster} was moved to another instance ({uuid}) and is fenced. That one is not on "
+            f"{case.destination_cluster}: it may run in another cluster, so look for it there first. Only if it is nowhere any more: "
+            f"{_use_again(source, case)}",
         )
     stray = next((each for each in view.copies if each.uuid != uuid and _made_by(each)[0]), None)
     if stray is not None:

@@ -72,6 +72,7 @@ class Steps:
         self._session, self.options, self._case, self._lease, self._journal, self._progress = context
         self._id = move_id
         self._estimate = estimate
+        self._made: t.Optional[facts.Instance] = None
         self._paths: t.Dict[bool, t.List[str]] = {}
         self._transfer: t.Optional[Transfer] = None
         self._lanes = 0
@@ -134,6 +135,15 @@ class Steps:
         if found:
             raise GanetiError(" ".join(found))
 
+    def _compare_copy(self, copy: facts.Instance) -> None:
+        """Raise GanetiError where the copy's disks are not those that the data went to."""
+        made = self._made
+        if made is not None and (made.uuid, made.node, made.disks) != (copy.uuid, copy.node, copy.disks):
+            raise GanetiError(
+                f"{copy.name} on {self._session.destination.name} was changed while it was made: the data went to the disks {', '.join(made.disks)} "
+                f"on {made.node}, and it has {', '.join(copy.disks) or 'none'} on {copy.node} now."
+            )
+
     def _hidden(self, before: plan.Source, instance: facts.Instance) -> t.Dict[str, t.Any]:
         """What only the configuration tells, read again; nothing where it could not be read the first time, or the user gave it."""
         hidden = self._session.hidden(instance)
@@ -157,8 +167,10 @@ class Steps:
 
     def _jobs(self, step: Step, scene: Scene) -> t.List[Ran]:
         """Run the jobs of a step, those of both clusters at the same time; them, each with its opcodes' results."""
-        if step is Step.BEGIN:
+        if step in (Step.BEGIN, Step.RELEASE):
             self._compare_source(scene)
+        if step is Step.RELEASE:
+            self._compare_copy(t.cast(facts.Instance, scene.copy))
         if step is Step.STOP and self._transfer is not None:
             self._transfer.check()
         jobs = JOBS[step](scene, self._work(step))
@@ -225,6 +237,7 @@ class Steps:
             problems = check_nodes(self._session, self.options, found.source, found.source_node, node)
             if problems:
                 raise GanetiError(" ".join(problems))
+        self._made = made
         if not found.source.disks:
             return
         sides: t.Tuple[Side, Side] = (self._session.source, self._session.destination)

@@ -10,6 +10,7 @@ tag                                       on           meaning
 ``ganeti-move:ID:source:up`` (``down``)   source       takes part in move ID; its state before
 ``ganeti-move:ID:to:UUID``                source       the cluster where the copy is
 ``ganeti-move:ID:nic:INDEX:MAC/IP``       source       within a cluster: what interface INDEX had before the move
+``ganeti-move:ID:disks:DIGEST``           source       the disks that are moved: who has others is not removed
 ``ganeti-move:ID:ready``                  source       ticket: whoever takes it may stop the source
 ``ganeti-move:ID:restorable``             source       ticket: whoever takes it may bring the source back, or commit
 ``ganeti-move:ID:moved-to:UUID``          source       move ID is committed; UUID is the destination
@@ -25,12 +26,13 @@ it arrives and whoever has sent it: a controller that slept, or a connection tha
 
 from __future__ import annotations
 
+import hashlib
 import re
 import typing as t
 
 PREFIX = "ganeti-move:"
 
-_KINDS = "source|to|nic|ready|restorable|moved-to|destination|unused|released"
+_KINDS = "source|to|nic|disks|ready|restorable|moved-to|destination|unused|released"
 _TAG = re.compile(rf"ganeti-move:([0-9a-f]{{16}}):({_KINDS})(?::([-0-9A-Za-z:./]+))?\Z")
 _ADDRESS = re.compile(r"ganeti-move:([0-9a-f]{16}):nic:(\d{1,4}):([0-9A-Fa-f:]+)/([0-9A-Fa-f:.]*)\Z")
 
@@ -47,6 +49,16 @@ def source(move_id: str, state: str) -> str:
 def to(move_id: str, cluster: str) -> str:
     """The tag that says in which cluster, by its UUID, the copy is."""
     return f"{PREFIX}{move_id}:to:{cluster}"
+
+
+def disks(move_id: str, described: t.Sequence[str]) -> str:
+    """The tag that remembers which disks a source had."""
+    return f"{PREFIX}{move_id}:disks:{fingerprint(described)}"
+
+
+def fingerprint(described: t.Sequence[str]) -> str:
+    """What a tag remembers disks by, as `facts.Instance` describes them."""
+    return hashlib.sha256("\n".join(described).encode("utf-8")).hexdigest()[:16]
 
 
 def ready(move_id: str) -> str:

@@ -99,3 +99,15 @@ def write_at(descriptor: int, view: memoryview, offset: int) -> None:
     while view:
         count = os.pwrite(descriptor, view, offset)
         view, offset = view[count:], offset + count
+
+
+def check_in_place(path: str, descriptor: int) -> None:
+    """Raise EndpointError where *path* does not lead to the file or device any more that *descriptor* has open: what was written is nobody's then."""
+    opened = os.fstat(descriptor)
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        raise EndpointError(f"The disk {path} was taken away while it was written: {error.strerror}.") from error
+    same = opened.st_rdev == found.st_rdev if stat.S_ISBLK(opened.st_mode) else os.path.samestat(opened, found)
+    if not same or stat.S_IFMT(opened.st_mode) != stat.S_IFMT(found.st_mode):
+        raise EndpointError(f"The disk {path} was replaced while it was written.")

@@ -16,7 +16,7 @@ from .clearing import clear
 from .connection import Connection, Gate, Lane, close_all
 from .control import Controller
 from .digest import CHECKSUMS, DiskDigest
-from .disks import Disk, open_disk, start_writeback, write_at
+from .disks import Disk, check_in_place, open_disk, start_writeback, write_at
 from .durable import make_durable
 from .errors import EndpointError
 from .extents import BLOCK, runs
@@ -59,6 +59,8 @@ def receive(plan: ReceivePlan, controller: Controller) -> t.Dict[str, t.Any]:
     work = functools.partial(_work, plan, connections)
     results = run_lanes(controller, plan.lanes, work, "receive", forked=functools.partial(close_all, connections))
     _on_disks(plan, controller, "sync", lengths, lambda index, tell: make_durable(plan.disks[index].path, descriptors[index], lengths[index], tell))
+    for disk, descriptor in zip(plan.disks, descriptors):
+        check_in_place(disk.path, descriptor)
     outcome = totals(results, len(plan.disks))
     if plan.readback:
         outcome["digests"] = read_back(plan.disks, plan.checksum, plan.lanes, controller)

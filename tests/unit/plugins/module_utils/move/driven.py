@@ -134,6 +134,7 @@ def _row(world, machine):
         "nic.macs": [mac for mac, _ip in machine.nics], "nic.ips": [ip for _mac, ip in machine.nics], "nic.names": [None] * count,
         "nic.modes": ["bridged"] * count, "nic.links": ["br0"] * count, "nic.vlans": [""] * count, "nic.networks.names": [None] * count,
         "custom_nicparams": [{"link": "br0"}] * count,
+        "disk.uuids": ["disk"] * machine.disks, "disk.sizes": [1024] * machine.disks,
     }  # fmt: skip
 
 

@@ -274,5 +274,6 @@ def described(seen, machine):
         running, status = (facts.Running.YES, "running") if machine.runs else (facts.Running.NO, f"ADMIN_{machine.admin}")
     nics = tuple(facts.Nic(mac, ip, None, "bridged", "br0", "", "lan", ()) for mac, ip in machine.nics)
     return facts.Instance(
-        machine.name, machine.uuid, machine.node, "noop", "fake", "file", machine.admin, running, status, tuple(sorted(machine.tags)), (), (), (), (), (), nics
-    )
+        machine.name, machine.uuid, machine.node, "noop", "fake", "file", machine.admin, running, status, tuple(sorted(machine.tags)), (), (), (), (), (), nics,
+        disks=("disk:1024",) * machine.disks,
+    )  # fmt: skip

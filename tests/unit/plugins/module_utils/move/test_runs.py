@@ -232,6 +232,41 @@ def test_a_run_that_slept_changes_nothing_that_another_has_done(monkeypatch, kin
         moved(stage.world, {**kind, "start": "no"} if down else kind)
 
 
+@pytest.mark.parametrize("cluster", ["alpha", "beta"])
+def test_a_disk_that_somebody_adds_is_not_lost(monkeypatch, cluster):
+    """It is added to the source, or to the copy, at each call. Unless nothing was read in between, the one is not removed, and the other is not used."""
+    kind, stopped = {"source_after": "removed"}, 0
+    for at in range(length(kind, monkeypatch)):
+        stage = Stage(fakes.world())
+        act = play(stage, monkeypatch)
+
+        def add(does, stage=stage):
+            found = stage.world.find(cluster, "web")
+            stage.world = stage.world.replace(found, disks=2) if found is not None else stage.world
+            return does()
+
+        stage.at, stage.happens = at, add
+        try:
+            act(**kind)
+        except GanetiError as error:
+            # The fake copies one disk, whatever was planned.
+            assert any(words in error.message for words in ("was changed while it was", "source_after: fenced", "on the number of disks")), error
+            stopped += 1
+        source, copy = stage.world.by_uuid("u-web"), stage.world.find("beta", "web")
+        if cluster == "alpha" and source is None:
+            assert copy.disks == 2 or not looked_between(stage, at, "alpha", "OP_INSTANCE_REMOVE")
+        prepared = "prepare" in [event.kind for event in stage.seen[:at]]  # before that no data has gone to a disk of the copy
+        if cluster == "beta" and prepared and copy is not None and copy.disks == 2 and copy.admin != "offline":
+            assert not looked_between(stage, at, "beta", "OP_INSTANCE_STARTUP")
+    assert stopped > 5
+
+
+def looked_between(stage, at, cluster, op_id):
+    """Whether a cluster's instances were read between a call and the job with an opcode."""
+    last = next(number for number, event in enumerate(stage.seen) if event.kind == "submit" and event.where == cluster and op_id in event.opcodes)
+    return any(event.kind == "query" and event.where == cluster for event in stage.seen[at:last])
+
+
 def at_source(world):
     return frozenset(("a2",))
 

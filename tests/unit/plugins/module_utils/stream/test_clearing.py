@@ -110,3 +110,16 @@ def test_an_fsync_that_takes_long_shows_that_storage_works(target, monkeypatch):
     with open(target, "r+b") as stream:
         durable.make_durable(str(target), stream.fileno(), 0, lambda _done, work: seen.append(work))
     assert seen[:3] == [1, 2, 3]
+
+
+def test_a_disk_that_is_not_in_its_place_any_more_is_noticed(target):
+    descriptor = disks.open_disk(Disk(str(target), 1024), write=True)
+    disks.check_in_place(str(target), descriptor)
+    moved = target.rename(target.parent / "moved")
+    with pytest.raises(EndpointError, match="was taken away while it was written"):
+        disks.check_in_place(str(target), descriptor)
+    target.write_bytes(b"another's")
+    with pytest.raises(EndpointError, match="was replaced while it was written"):
+        disks.check_in_place(str(target), descriptor)
+    disks.check_in_place(str(moved), descriptor)
+    os.close(descriptor)
