@@ -75,7 +75,7 @@ class Lab:
 
     def master(self, node: str) -> SshHost:
         """The same, to run commands on."""
-        return self.host(self.address(node).split(".")[0])
+        return self.host(self.address(node).partition(".")[0])
 
     def side(self, node: str) -> dict[str, t.Any]:
         """A node's cluster as the module takes it."""
@@ -98,7 +98,7 @@ class Lab:
     def watched(self, *nodes: str) -> t.Iterator[dict[str, list[str]]]:
         """What the nodes say of the instance meanwhile; complete when this ends."""
         watchers = {node: self.host(node).popen([*on_node("watch_running"), NAME]) for node in nodes}
-        said: dict[str, list[str]] = {node: [next(iter(watcher)).decode()] for node, watcher in watchers.items()}
+        said: dict[str, list[str]] = {node: [next(iter(watcher), b"").decode()] for node, watcher in watchers.items()}
         try:
             yield said
         finally:
