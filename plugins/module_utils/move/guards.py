@@ -165,8 +165,7 @@ def unfinished(jobs: t.Sequence[str]) -> str:
 
 def moved(scene: Scene, case: Case) -> str:
     """The sentence for an undo that comes too late."""
-    where = _at_copy(scene, case) if scene.copy else f"{case.final} on {case.destination_cluster}"
-    return f"{case.name} is moved to {where} for good, so there is nothing to undo: to have it back, move it back."
+    return f"{case.name} is moved to {_arrived(scene, case)} for good, so there is nothing to undo: to have it back, move it back."
 
 
 def nowhere(case: Case) -> str:
@@ -216,7 +215,9 @@ def vanished(case: Case) -> str:
 
 def overtaken(failure: str, scene: Scene, case: Case) -> str:
     """The sentence for a run that finds its work done by another one."""
-    said = f"Another run has moved {case.name} to {case.final} on {case.destination_cluster} meanwhile (move {scene.move_id}); this one changed nothing more."
+    said = f"Another run has moved {case.name} to {_arrived(scene, case)} meanwhile (move {scene.move_id}); this one changed nothing more."
+    if not scene.move_id:  # the source, which would tell, is gone
+        said = f"{case.name} is not on {case.source_cluster} any more, and {_arrived(scene, case)} is there: another run seems to have moved it meanwhile."
     return f"{failure} {said}" if failure else said
 
 
@@ -268,6 +269,11 @@ def _source(scene: Scene) -> Instance:
 
 def _copy(scene: Scene) -> Instance:
     return t.cast(Instance, scene.copy)
+
+
+def _arrived(scene: Scene, case: Case) -> str:
+    """Where an instance is that was moved, by the name that it has there; by the wanted one where the copy is not known."""
+    return _at_copy(scene, case) if scene.copy else f"{case.final} on {case.destination_cluster}"
 
 
 def _at_source(scene: Scene, case: Case) -> str:

@@ -209,15 +209,15 @@ def _without_move(scene: Scene, memory: Memory, case: Case) -> t.Union[Step, End
     """Nothing of a move is there, or it is all done."""
     if memory.goal is Goal.FORWARD and (scene.state is State.MOVED or memory.action in ("move", "finish")):
         return End(True)
-    if memory.failure:
+    if memory.failure and scene.state is State.PLAIN:
         undone = " The move was undone: the source is as it was, and nothing is left at the destination." if memory.begun else ""
         return End(False, memory.failure + undone)
     if scene.state is State.MOVED and memory.goal is Goal.BACK:
         return End(False, guards.moved(scene, case))
     if scene.state is State.NOWHERE:
-        return End(False, guards.nowhere(case))
+        return _refuse(memory, guards.nowhere(case))
     if scene.state is State.BEREFT:
-        return End(False, guards.bereft(scene, case))
+        return _refuse(memory, guards.bereft(scene, case))
     if scene.state is State.GONE or memory.goal is Goal.BACK:
         return End(True)
     if memory.begun:

@@ -200,7 +200,7 @@ class _Run:
     def _unchanged(self, scene: Scene, move_id: t.Optional[str]) -> Result:
         found = scene.copy or scene.source
         said = [plan.elsewhere(found, self._steps.options)] if found is not None and self._memory.goal is Goal.FORWARD else []
-        if self._memory.begun:
+        if self._memory.begun or self._memory.failure:
             said.append(guards.overtaken(self._memory.failure, scene, self._case))
             self._journal.add("ended", message=said[-1])
         node = {"node": found.node} if found is not None else {}

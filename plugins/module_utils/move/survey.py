@@ -107,7 +107,8 @@ def survey(session: Session, options: Options, instance: facts.Instance, name_ta
     )
     problems = preflight.of_clusters(seen, options)
     source_node = facts.nodes(session.source.cluster)[instance.node]
-    node, looked = _ask(session, options, source, source_node, seen, move_id, problems)
+    node, looked = _ask(session, options, source, source_node, seen, None if problems else move_id)
+    problems += looked.problems
     if problems:
         raise PreflightFailed(problems)
     target = seen.destination_nodes[node] if node else None
@@ -124,31 +125,29 @@ def _ask(
     source: Source,
     source_node: facts.Node,
     seen: preflight.Clusters,
-    move_id: str,
-    problems: t.List[str],
+    move_id: t.Optional[str],
 ) -> t.Tuple[t.Optional[str], Examined]:
-    """Rehearse the creation, unless there are *problems* already, and examine both nodes; adds to the problems.
+    """The node that the destination would get, and what stands against that: the creation is rehearsed, if there is a *move_id*, and both nodes are examined.
 
     Both at the same time where the node is known before the rehearsal.
     """
 
     def rehearse() -> t.Tuple[t.Optional[str], t.List[str]]:
-        return _rehearse(session, options, source, move_id, seen.destination_nodes.values())
+        return _rehearse(session, options, source, t.cast(str, move_id), seen.destination_nodes.values())
 
     def look(name: t.Optional[str]) -> Examined:
         return examine(session, options, source, source_node, seen.destination_nodes[name]) if name is not None else Examined()
 
     node = options.primary_node if options.primary_node in seen.destination_nodes else None
     refusal: t.List[str] = []
-    if problems:
+    if move_id is None:
         looked = look(node)
     elif node is None:
         node, refusal = rehearse()
         looked = look(node)
     else:
         (node, refusal), looked = abreast(rehearse, lambda: look(node))
-    problems += [*refusal, *looked.problems]
-    return node, looked
+    return node, looked._replace(problems=[*refusal, *looked.problems])
 
 
 def _speed(session: Session, options: Options, source_node: facts.Node, node: facts.Node) -> t.Optional[float]:
@@ -181,7 +180,7 @@ def _rehearse(
     return next((node.name for node in nodes if node.uuid == answer[0]), options.primary_node), []
 
 
-def check_nodes(session: Session, options: Options, source: Source, source_node: facts.Node, node: facts.Node) -> t.List[str]:
+def check_nodes(session: Session, options: Options, source: Source, source_node: facts.Node, node: facts.Node) -> t.Sequence[str]:
     """What stands against a copy from *source_node* to *node*."""
     return examine(session, options, source, source_node, node).problems
 
@@ -189,7 +188,7 @@ def check_nodes(session: Session, options: Options, source: Source, source_node:
 class Examined(t.NamedTuple):
     """What stands against a copy between two nodes, how many bytes it will take (None where a node did not answer), and the nodes' cores by name."""
 
-    problems: t.List[str] = []
+    problems: t.Sequence[str] = ()
     data: t.Optional[int] = None
     cores: t.Mapping[str, int] = MappingProxyType({})
 

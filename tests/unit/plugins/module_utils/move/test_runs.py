@@ -232,6 +232,60 @@ def test_a_run_that_slept_changes_nothing_that_another_has_done(monkeypatch, kin
         moved(stage.world, {**kind, "start": "no"} if down else kind)
 
 
+@pytest.mark.parametrize(
+    ("source_after", "name", "words"),
+    [
+        ("fenced", "web2", "Another run has moved web to web2 on beta"),
+        ("removed", "web2", "There is no instance web on alpha"),
+        ("removed", "web", "another run seems to have moved it"),
+    ],
+)
+def test_what_a_run_says_that_slept_is_true(monkeypatch, source_after, name, words):
+    """Another one moves the instance meanwhile; the source, and the name that it had, may be gone when the first wakes up."""
+    kind, told = {"source_after": source_after}, 0
+    for at in range(length(kind, monkeypatch)):
+        stage = Stage(fakes.world())
+        act = play(stage, monkeypatch)
+
+        def sleep(does, stage=stage, act=act):
+            stage.holder = None
+            with contextlib.suppress(GanetiError):
+                act(**kind, destination_name=name)
+            return does()
+
+        stage.at, stage.happens = at, sleep
+        try:
+            said = " ".join(act(**kind).get("warnings", ()))
+        except GanetiError as error:
+            said, source = error.message, stage.world.by_uuid("u-web")
+            assert "The move was undone" not in said or (source is not None and source.runs), f"{at}: {said}"
+        told += words in said
+    assert told > 5
+
+
+def test_a_disk_that_is_added_between_two_runs_is_not_lost(monkeypatch):
+    """The first dies at each of its calls; the one that finishes its move was not there when the disks were read."""
+    kind, kept = {"source_after": "removed"}, 0
+    for at in deaths(kind, monkeypatch):
+        stage = Stage(fakes.world())
+        stage.at, stage.happens = at, killed_after
+        act = play(stage, monkeypatch)
+        with pytest.raises(Killed):
+            act(**kind)
+        stage.holder = None
+        source, copy = stage.world.by_uuid("u-web"), stage.world.find("beta", "web")
+        if source is None or copy is None or copy.admin == "offline":
+            continue  # gone with the disks that it had, or undone and begun anew
+        stage.world = stage.world.replace(source, disks=2)
+        with pytest.raises(GanetiError, match="its disks are not those any more that were copied.*source_after: fenced"):
+            act(**kind)
+            act(**kind)  # the first may have had the copy's tags to take away
+        assert stage.world.by_uuid("u-web").disks == 2
+        assert not act(source_after="fenced")["changed"] or stage.world.by_uuid("u-web") is not None
+        kept += 1
+    assert kept > 5
+
+
 @pytest.mark.parametrize("cluster", ["alpha", "beta"])
 def test_a_disk_that_somebody_adds_is_not_lost(monkeypatch, cluster):
     """It is added to the source, or to the copy, at each call. Unless nothing was read in between, the one is not removed, and the other is not used."""
