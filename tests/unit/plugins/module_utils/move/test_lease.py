@@ -45,8 +45,10 @@ class Local:
         pass
 
     def __iter__(self):
-        for line in self.process.stdout:
-            yield line.rstrip(b"\n")
+        # Closed by who reads it: another thread could close it just before it is read once more, and the next test's process have its number by then.
+        with self.process.stdout as lines:
+            for line in lines:
+                yield line.rstrip(b"\n")
 
     def kill(self):
         self.process.stdin.close()
@@ -79,7 +81,7 @@ def master(tmp_path, monkeypatch):
     for each in made.started:
         each.process.kill()
         each.process.wait()
-        for pipe in (each.process.stdin, each.process.stdout, each.process.stderr):
+        for pipe in (each.process.stdin, each.process.stderr):
             pipe.close()
 
 
