@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 
 import pytest
@@ -43,3 +45,23 @@ def test_of_two_errors_the_first_one_is_told():
 
     with pytest.raises(ValueError, match="first"):
         abreast(first, second)
+
+
+def test_an_interruption_does_not_wait_for_answers():
+    """Ctrl-C comes while neither has answered."""
+
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(number, frame):
+        raise Interrupted
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    answer = threading.Event()
+    try:
+        with pytest.raises(Interrupted):
+            abreast(lambda: os.kill(os.getpid(), signal.SIGUSR1), lambda: answer.wait(60))
+        assert not answer.is_set()
+    finally:
+        answer.set()
+        signal.signal(signal.SIGUSR1, before)
