@@ -20,6 +20,7 @@ import pytest
 
 from .moves import Way
 
+SHARED = ("alpha", "beta")
 WIRES = "wires"
 WAYS = {WIRES: Way("a3", "b2", "a2")}
 USUAL = Way("a2", "b1", "a3")

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +25,13 @@ def test_scenario(lab, scenario):
     command = [str(Path(sys.executable).parent / "molecule"), "test", "--destroy=never", "--scenario-name", scenario]
     environment = {**os.environ, "NO_COLOR": "1", "PY_COLORS": "0", "ANSIBLE_FORCE_COLOR": "0"}
     done = subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=1800)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, f"{failures(done.stdout)}\nThe whole of it:\n{done.stdout}{done.stderr}"
+
+
+def failures(output):
+    """Of what Ansible printed, the tasks that failed, each as it ends: whoever reads a cut report sees the reason."""
+    tasks = re.split(r"(?m)^(?=TASK \[)", output.replace("  TASK [", "TASK ["))
+    return "\n".join(task[-3000:] for task in tasks if re.search(r"(?m)^\s*(fatal|failed): ", task))
 
 
 def test_none_is_forgotten():
