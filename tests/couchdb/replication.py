@@ -38,7 +38,16 @@ def timestamp() -> str:
 class Replication(threading.Thread):
     """Runs until it is stopped, or until all is copied if it is not continuous."""
 
-    def __init__(self, name: str, revision: str, body: dict[str, t.Any], completed: t.Callable[[Replication], None], trust: t.Optional[ssl.SSLContext]) -> None:
+    def __init__(
+        self,
+        name: str,
+        revision: str,
+        body: dict[str, t.Any],
+        completed: t.Callable[[Replication], None],
+        trust: t.Optional[ssl.SSLContext],
+        late: t.Iterable[float] = (),
+    ) -> None:
+        """*late* is for how many seconds each time it does nothing before it copies what it was told of."""
         super().__init__(name=f"replication {name}", daemon=True)
         self.document = name
         self.revision = revision
@@ -52,6 +61,7 @@ class Replication(threading.Thread):
         self._doc_ids: t.Optional[list[str]] = body.get("doc_ids")
         self._create_target = bool(body.get("create_target"))
         self._completed = completed
+        self._late = iter(late)
         self._stopped = threading.Event()
         self._checkpoint: dict[str, t.Any] = {"session_id": uuid.uuid4().hex, "source_last_seq": "0"}
         key = dumps([self.source.url, self.target.url, self.continuous, self._doc_ids])
@@ -136,7 +146,7 @@ class Replication(threading.Thread):
         """Copy the next changes; returns up to where, and how many are left."""
         found = self._changes(since)
         revisions = {row["id"]: [change["rev"] for change in row["changes"]] for row in found["results"]}
-        if self._stopped.is_set():
+        if self._stopped.wait(next(self._late, 0.0) if revisions else 0.0):
             return since, 0
         if revisions:
             missing = self._ask(self.target, "POST", "/_revs_diff", revisions)[1]

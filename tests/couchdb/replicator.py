@@ -11,6 +11,7 @@ import threading
 import typing as t
 
 from .database import Database
+from .disorder import pauses
 from .documents import Edit
 from .endpoint import Endpoint
 from .errors import NotFound
@@ -22,10 +23,12 @@ from .revisions import parse
 class Replicator(threading.Thread):
     """Follows the database from the beginning, so that replications go on after a restart."""
 
-    def __init__(self, database: Database, trust: t.Optional[ssl.SSLContext] = None) -> None:
+    def __init__(self, database: Database, trust: t.Optional[ssl.SSLContext] = None, disorder: t.Optional[str] = None) -> None:
+        """*disorder* is the seed of replications that dawdle; without it they are as quick as they can."""
         super().__init__(name="replicator", daemon=True)
         self._database = database
         self._trust = trust
+        self._disorder = disorder
         self._jobs: dict[str, Replication] = {}
         self._ending: list[Replication] = []  # told to stop, and perhaps not there yet
         self._lock = threading.Lock()
@@ -53,7 +56,8 @@ class Replicator(threading.Thread):
                     self._ending.append(self._jobs.pop(name))
             for name, body in wanted.items():
                 if name not in self._jobs and body.get("_replication_state") not in ENDED:
-                    self._jobs[name] = Replication(name, body["_rev"], body, self._completed, self._trust)
+                    late = () if self._disorder is None else pauses(self._disorder, name)
+                    self._jobs[name] = Replication(name, body["_rev"], body, self._completed, self._trust, late)
                     self._jobs[name].start()
 
     def _completed(self, job: Replication) -> None:

@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--address", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 for any that is free")
     parser.add_argument("--admin-file", type=Path, required=True, help="holds user:password of the administrator")
+    parser.add_argument("--disorder", metavar="SEED", help="let replications dawdle, each database for itself, as this seed says")
     arguments = parser.parse_args()
 
     ended = threading.Event()
@@ -43,7 +44,7 @@ def main() -> None:
     store = Store(arguments.directory)
     name, _colon, password = arguments.admin_file.read_text().strip().partition(":")
     secret = Accounts.secret(arguments.directory / "secret")
-    replicator = Replicator(store.get("_replicator"))
+    replicator = Replicator(store.get("_replicator"), disorder=arguments.disorder)
     accounts = Accounts({name: password}, store.get("_users"), secret)
     server = Server(store, accounts, replicator, hashlib.md5(secret).hexdigest())
     with Listener((arguments.address, arguments.port), server) as listener:

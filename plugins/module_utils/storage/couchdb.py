@@ -13,10 +13,10 @@ from __future__ import annotations
 import typing as t
 
 from .._errors import AuthenticationFailed, StorageConflict, StorageFailed
-from . import conflicts, documents, history
+from . import conflicts, documents, recent, whole
 from .base import Queue, Storage
 from .client import Client, Server, path
-from .documents import ARCHIVE, CONFIG, CONTAINERS, DATABASES, QUEUE, SERIAL, SSCONF, Documents, Json
+from .documents import ARCHIVE, CONFIG, CONTAINERS, DATABASES, QUEUE, SERIAL, SSCONF, Json
 
 _SYSTEM = ("_users", "_replicator")
 """What CouchDB itself needs, and makes only where it is configured as a single node."""
@@ -41,6 +41,7 @@ class CouchStorage(Storage):
         self._prefix = prefix
         self._known: t.Dict[str, t.Dict[str, Written]] = {}
         self._last: t.Optional[documents.Parts] = None
+        self._recent: t.Optional[t.List[recent.Write]] = None
 
     def database(self, name: str) -> str:
         """The name of a database on the server."""
@@ -81,18 +82,16 @@ class CouchStorage(Storage):
 
     def forget(self) -> None:
         self._known.clear()
-        self._last = None
+        self._last = self._recent = None
 
     def configuration(self) -> Json:
-        head = self._head()
-        if head is None:
-            return documents.join({})
-        found: t.Dict[str, Documents] = {CONFIG: {CONFIG: head}}
-        for container in CONTAINERS:
-            found[container] = {each["_id"]: each for each in self._all(container)}
-        for container in documents.mismatches(head, found):  # objects that are newer than the head, whose own write was cut off
-            found[container] = history.as_of(self._client, self.database(container), head["serial"])
-        return documents.join(found)
+        """The newest that is whole, which after a cut, on a standby above all, may be older than the newest of all: see `newest_whole`."""
+        return self.newest_whole().configuration
+
+    def newest_whole(self) -> whole.Whole:
+        """The newest configuration that is whole, and how far it is behind; raise StorageIncomplete where there is none."""
+        found = whole.newest(self._client, self._prefix)
+        return whole.Whole(documents.join({}), 0) if found is None else found
 
     def write_configuration(self, configuration: Json) -> None:
         wanted = documents.split(configuration, self._last)
@@ -105,8 +104,25 @@ class CouchStorage(Storage):
         self._last = wanted
 
     def _write(self, wanted: documents.Parts) -> None:
-        for database in (*CONTAINERS, CONFIG):  # the head last: it says that all of them are there
-            self._update(database, wanted)
+        serial, left = wanted.configuration["serial_no"], self._left_over()
+        for container in CONTAINERS:
+            changed = self._update(container, wanted)
+            if changed:
+                left.setdefault(container, {}).update(changed)
+        if left:
+            self._recent = recent.added(self._recent or [], serial, left)
+        wanted.documents[CONFIG][CONFIG]["recent"] = recent.telling(self._recent or [])
+        self._update(CONFIG, wanted)  # last: it says that all of them are there
+
+    def _left_over(self) -> recent.Objects:
+        """What was written while its ``config_data`` was not, as far as that is not known yet: the next one is to tell of it as well."""
+        head = self._head() if self._recent is None else None
+        if head is None:
+            self._recent = self._recent or []
+            return {}
+        self._recent = recent.told(head)
+        found = {container: {each["_id"]: each["info"] for each in self._look(container) if each["serial"] > head["serial"]} for container in CONTAINERS}
+        return {container: newer for container, newer in found.items() if newer}
 
     def queue(self) -> Queue:
         serial = self._client.get(path(self.database(QUEUE), SERIAL), missing=True)
@@ -153,8 +169,8 @@ class CouchStorage(Storage):
 
     # --- Objects, by what is known of them ---------------------------------------------------------------------------
 
-    def _update(self, database: str, wanted: documents.Parts) -> None:
-        """Make a database hold these objects and no others."""
+    def _update(self, database: str, wanted: documents.Parts) -> t.Dict[str, t.Optional[Json]]:
+        """Make a database hold these objects and no others; those that were written, and None for each that was removed."""
         known, numbers = self._state(database), wanted.fingerprints[database]
         written, gone = documents.changes({name: each.fingerprint for name, each in known.items()}, numbers)
         serial = wanted.configuration["serial_no"]
@@ -165,12 +181,18 @@ class CouchStorage(Storage):
         for name in gone:
             del known[name]
         known.update({name: Written(made[name], numbers[name]) for name in written})
+        return {**{name: wanted.documents[database][name]["info"] for name in written}, **dict.fromkeys(gone)}
 
     def _state(self, database: str) -> t.Dict[str, Written]:
         if database not in self._known:
-            found = self._all(database)
-            self._known[database] = {each["_id"]: Written(each["_rev"], documents.fingerprint(each)) for each in found}
+            self._look(database)
         return self._known[database]
+
+    def _look(self, database: str) -> t.List[Json]:
+        """What a database holds, which is known then."""
+        found = self._all(database)
+        self._known[database] = {each["_id"]: Written(each["_rev"], documents.fingerprint(each)) for each in found}
+        return found
 
     # --- Documents ---------------------------------------------------------------------------------------------------
 

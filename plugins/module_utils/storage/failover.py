@@ -107,6 +107,9 @@ class _Failover:
         found = problems(situation, self._params["fenced"], self._params["accept_loss"])
         if found:
             raise PreflightFailed(found, unreached=unreached)
+        if survey["behind"]:
+            found_there = f"{survey['name']} has serial number {survey['serial']} as a whole, and of {survey['serial'] + survey['behind']} parts alone"
+            self._warnings.append(f"{found_there}: the changes in between are lost if no other server has them")
         self._warnings += [
             f"{name} could not be told of the new master ({unreached[name]}): when it is back, add it again (gnt-node add --readd)" for name in situation.away
         ]

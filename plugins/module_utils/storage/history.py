@@ -2,15 +2,19 @@
 # Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Revisions of an object that a database still has, and all objects as they were at a serial number."""
+"""Revisions of objects that a database has: of those in between that were compacted away, or never carried to it, it knows the names alone."""
 
 from __future__ import annotations
 
 import typing as t
 
-from .._errors import StorageIncomplete
 from .client import Client, path
-from .documents import Documents, Json
+from .documents import Json
+
+_BATCH = 50
+"""Revisions in one answer: most are not asked for, as what is looked for is among the newest."""
+_ROWS = 2000
+"""Documents in one answer."""
 
 
 class Revision(t.NamedTuple):
@@ -22,17 +26,21 @@ class Revision(t.NamedTuple):
 
 
 def revisions(client: Client, database: str, name: str) -> t.Iterator[Revision]:
-    """The revisions of an object, the newest first, as far back as the database has them."""
+    """The revisions of an object that the database has, the newest first. What settling removed is there, its removal is not."""
     row = client.post(path(database, "_all_docs"), {"keys": [name]})["rows"][0]  # tells of documents that were deleted, too
     if not row.get("value"):
         return
-    newest = client.get(path(database, name, rev=row["value"]["rev"], revs=True))
-    generations = newest["_revisions"]
-    for back, identity in enumerate(generations["ids"]):
-        rev = f"{generations['start'] - back}-{identity}"
-        found = client.get(path(database, name, rev=rev), missing=True)
-        if found is not None:  # or it was compacted away
-            yield revision(found)
+    generations = client.get(path(database, name, rev=row["value"]["rev"], revs=True))["_revisions"]
+    revs = [f"{generations['start'] - back}-{identity}" for back, identity in enumerate(generations["ids"])]
+    for start in range(0, len(revs), _BATCH):
+        found = _bodies(client, database, name, revs[start : start + _BATCH])
+        yield from (revision(found[rev]) for rev in revs[start : start + _BATCH] if rev in found and "serial" in found[rev])
+
+
+def _bodies(client: Client, database: str, name: str, revs: t.Sequence[str]) -> t.Dict[str, Json]:
+    """Those of the revisions that the database has."""
+    results = client.post(path(database, "_bulk_get"), {"docs": [{"id": name, "rev": rev} for rev in revs]})["results"]
+    return {row["ok"]["_rev"]: row["ok"] for result in results for row in result["docs"] if "ok" in row}
 
 
 def revision(document: Json) -> Revision:
@@ -40,27 +48,12 @@ def revision(document: Json) -> Revision:
     return Revision(document["_rev"], document["serial"], None if document.get("_deleted") else document["info"])
 
 
-def as_of(client: Client, database: str, serial: int) -> Documents:
-    """The objects as they were when the configuration had this serial number; raise StorageIncomplete where that is no longer known."""
-    result: Documents = {}
-    for row in client.get(path(database, "_changes", include_docs=True))["results"]:
-        document = row["doc"]
-        if row["id"].startswith("_design/"):
-            continue
-        if document["serial"] > serial:
-            document = _older(client, database, row["id"], serial)
-        if document is not None and not document.get("_deleted"):
-            result[row["id"]] = document
-    return result
-
-
-def _older(client: Client, database: str, name: str, serial: int) -> t.Optional[Json]:
-    """The newest revision that is not newer than *serial*; None where the object is younger."""
-    oldest = None
-    for found in revisions(client, database, name):
-        if found.serial <= serial:
-            return {"_id": name, "serial": found.serial, "info": found.info, "_deleted": found.info is None}
-        oldest = found
-    if oldest is None or not oldest.rev.startswith("1-"):
-        raise StorageIncomplete(f"{database} no longer has {name} as it was at serial number {serial}: its older revisions were compacted away.")
-    return None
+def newest(client: Client, database: str) -> t.Iterator[Json]:
+    """The newest revisions of all documents but those of the design; deletions are some too."""
+    since = "0"
+    while True:
+        answer = client.get(path(database, "_changes", include_docs=True, limit=_ROWS, since=since))
+        yield from (row["doc"] for row in answer["results"] if not row["id"].startswith("_design/"))
+        if len(answer["results"]) < _ROWS:
+            return
+        since = answer["last_seq"]

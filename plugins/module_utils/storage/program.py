@@ -27,18 +27,20 @@ from . import (
     history,
     inotify,
     promote,
+    recent,
     replication,
     service,
     settings,
     snapshot,
     standbys,
     survey,
+    whole,
 )
 
 _PACKAGE = "ganeti_couchdb"
 _STORAGE: t.Tuple[types.ModuleType, ...] = (
-    base, claims, client, conflicts, couchdb, disk, documents, files, follow, health, history, inotify, promote, replication, service, settings,
-    snapshot, standbys, survey,
+    base, claims, client, conflicts, couchdb, disk, documents, files, follow, health, history, inotify, promote, recent, replication, service,
+    settings, snapshot, standbys, survey, whole,
 )  # fmt: skip
 _MAIN = f"from {_PACKAGE}.storage.service import main\nraise SystemExit(main())\n"
 _TIME = (2020, 1, 1, 0, 0, 0)

@@ -14,7 +14,7 @@ import sys
 import typing as t
 
 from .._errors import GanetiError
-from . import replication
+from . import whole
 from .client import Client, Server, path
 from .couchdb import CouchStorage
 from .disk import DiskStorage
@@ -27,13 +27,14 @@ _LIBRARIES = ("/usr/share/ganeti/default", "/etc/ganeti/share")
 def survey(name: str, server: Server, others: t.Mapping[str, Server], prefix: str, directory: str) -> Json:
     """All that a failover is decided by; raise GanetiError where the database holds no whole configuration."""
     with Client(server) as client:
-        configuration = CouchStorage(client, prefix).configuration()
+        configuration, behind = CouchStorage(client, prefix).newest_whole()
         contents = {database: _content(client, prefix + database) for database in DATABASES if database != ARCHIVE}
     nodes = {node["name"]: _node(uuid, node) for uuid, node in configuration["nodes"].items()}
     return {
         "name": name,
         "cluster_name": configuration["cluster"]["cluster_name"],
         "serial": configuration["serial_no"],
+        "behind": behind,
         "contents": contents,
         "serials": _serials(others, prefix),
         "nodes": nodes,
@@ -57,11 +58,11 @@ def _node(uuid: str, node: Json) -> Json:
 
 
 def _serials(servers: t.Mapping[str, Server], prefix: str) -> Json:
-    """The serial numbers on all servers, asked at once: some may be away, and take their time."""
+    """The serial numbers of what is whole on all servers, asked at once: some may be away, and take their time."""
     if not servers:
         return {}
     with concurrent.futures.ThreadPoolExecutor(len(servers)) as executor:
-        return dict(zip(servers, executor.map(lambda server: replication.glance(server, prefix), servers.values())))
+        return dict(zip(servers, executor.map(lambda server: whole.glance(server, prefix), servers.values())))
 
 
 def _installed() -> t.Optional[int]:

@@ -16,7 +16,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils._errors import (
     StorageFailed,
     StorageIncomplete,
 )  # fmt: skip
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage import documents, history
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage import documents, history, recent
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.base import convert
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.client import Answer, Client, Server, path
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.couchdb import CouchStorage
@@ -77,7 +77,8 @@ def test_a_write_that_was_cut_off_is_not_seen(couch, other, monkeypatch):
     assert other.configuration()["instances"] == {"new": {"name": "inst2"}}
 
 
-def test_without_the_older_revisions_an_incomplete_configuration_is_refused(couch, other, servers):
+def test_without_the_older_revisions_an_incomplete_configuration_is_refused(couch, other, servers, monkeypatch):
+    monkeypatch.setattr(recent, "BYTES", 0)  # as config_data of an earlier release, which told of nothing
     couch.write_configuration(CONFIGURATION)
     client = Client(servers[0])
     where = path(couch.database("instances"), INSTANCE)
@@ -87,7 +88,7 @@ def test_without_the_older_revisions_an_incomplete_configuration_is_refused(couc
     client.put(path(couch.database("instances"), "_revs_limit"), 1)
     client.put(where, {"serial": 22, "info": {"name": "else"}, "_rev": client.get(where)["_rev"]})
     client.close()
-    with pytest.raises(StorageIncomplete, match="compacted away|is not complete"):
+    with pytest.raises(StorageIncomplete, match="serial number 20 is not complete .*instances do not fit it, and no older one is whole"):
         other.configuration()
 
 
@@ -99,9 +100,6 @@ def test_history_tells_every_revision(couch, servers):
     found = list(history.revisions(client, couch.database("instances"), INSTANCE))
     assert [(each.serial, each.info) for each in found] == [(23, None), (22, {"name": "two"}), (20, {"name": "one"})]
     assert list(history.revisions(client, couch.database("instances"), "never")) == []
-    assert set(history.as_of(client, couch.database("instances"), 21)) == {INSTANCE}
-    assert history.as_of(client, couch.database("instances"), 22)[INSTANCE]["info"] == {"name": "two"}
-    assert history.as_of(client, couch.database("instances"), 23) == {} == history.as_of(client, couch.database("instances"), 1)
     client.close()
 
 
@@ -148,7 +146,7 @@ def test_a_foreign_change_is_a_conflict_and_stays(couch, other, monkeypatch):
 
 
 def test_numbers_and_texts_come_back_exactly(couch, other):
-    strange = {"big": 2**60, "bigger": 12345678901234567890, "one": 1.0, "time": 1795250042.730287, "text": "ü\u2028\"\\/", "none": None, "_odd": [{"": {}}]}
+    strange = {"big": 2**60, "bigger": 12345678901234567890, "one": 1.0, "time": 1795250042.730287, "text": 'ü\u2028"\\/', "none": None, "_odd": [{"": {}}]}
     couch.write_configuration(configuration(30, instances={"a/b?c+d ü": strange}))
     assert documents.canonical(other.configuration()["instances"]) == documents.canonical({"a/b?c+d ü": strange})
 

@@ -45,7 +45,7 @@ def cluster(serial=20, pool_size=1):
 
 
 SURVEY = {
-    "name": "a2", "cluster_name": "alpha.lab.example", "serial": 20, "serials": {"a1": "away", "a3": 20}, "pool_size": 1, "version": 3000000,
+    "name": "a2", "cluster_name": "alpha.lab.example", "serial": 20, "behind": 0, "serials": {"a1": "away", "a3": 20}, "pool_size": 1, "version": 3000000,
     "installed": 3000000, "master": "a1", "master_ip": "10.0.0.10", "files": None, "contents": {},
     "nodes": {each["name"]: {"uuid": each["uuid"], "address": each["primary_ip"], **{key: each[key] for key in
               ("master_candidate", "master_capable", "offline", "drained")}} for each in cluster()["nodes"].values()},
