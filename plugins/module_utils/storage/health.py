@@ -12,16 +12,21 @@ import time
 import typing as t
 
 from .._errors import GanetiError
-from . import replication
-from .client import Client, Server
+from . import contents, replication, whole
+from .client import Client, Server, brief, path
+from .contents import Contents, Gap
 from .disk import DiskStorage
-from .documents import Json
+from .documents import CONFIG, CONTAINERS, QUEUE, SERIAL, Json
 from .files import replace
 from .follow import Status
 from .settings import Settings
 
 _LATE = 60.0
 """Seconds without a sign of life after which the service is taken for dead."""
+_PATIENCE = 2.0
+"""Seconds after which what the master holds has to be on the standbys: ten times what the replicator takes."""
+_CONFIGURATION = (*CONTAINERS, CONFIG)
+Problem = t.Tuple[int, str]
 OK, WARNING, CRITICAL = 0, 1, 2
 """Exit statuses, as monitoring systems have them."""
 
@@ -46,6 +51,8 @@ def check(chosen: Settings) -> t.Tuple[int, str]:
     problems += [(CRITICAL, f"{name}: {found}") for name, found in standing.items() if isinstance(found, str)]
     behind = {name: here - found for name, found in standing.items() if isinstance(found, int)}
     problems += [(WARNING, f"{name} is {count} serial numbers behind") for name, count in behind.items() if count > chosen.lag]
+    if isinstance(standing[chosen.name], int):
+        problems += _of_contents(chosen, files, [name for name in chosen.standbys if isinstance(standing[name], int)], here)
     told = ", ".join(f"{name} has {found}" for name, found in standing.items())
     return _verdict(problems, f"serial number {here}; ", told)
 
@@ -56,13 +63,13 @@ def _check_standby(chosen: Settings, master: t.Optional[str]) -> t.Tuple[int, st
     return _verdict(problems, f"{master} is the master; ", f"{chosen.name} has {found}")
 
 
-def _verdict(problems: t.Sequence[t.Tuple[int, str]], head: str, otherwise: str) -> t.Tuple[int, str]:
+def _verdict(problems: t.Sequence[Problem], head: str, otherwise: str) -> t.Tuple[int, str]:
     status = max((each[0] for each in problems), default=OK)
     word = ("OK", "WARNING", "CRITICAL")[status]
     return status, f"{word}: {head}{'; '.join(text for _status, text in problems) or otherwise}"
 
 
-def _of_service(chosen: Settings, state: str = "following") -> t.Iterator[t.Tuple[int, str]]:
+def _of_service(chosen: Settings, state: str = "following") -> t.Iterator[Problem]:
     found = said(chosen)
     if found is None:
         yield CRITICAL, "the service gives no sign of life: see whether it runs"
@@ -80,7 +87,7 @@ def said(chosen: Settings) -> t.Optional[Json]:
     return found if time.time() - found["alive"] <= _LATE else None
 
 
-def _of_replications(chosen: Settings) -> t.Iterator[t.Tuple[int, str]]:
+def _of_replications(chosen: Settings) -> t.Iterator[Problem]:
     """A word for each standby, as what is wrong is so with all of its databases as a rule."""
     try:
         with Client(chosen.server) as client:
@@ -95,6 +102,68 @@ def _of_replications(chosen: Settings) -> t.Iterator[t.Tuple[int, str]]:
             found = running.get(bad[0])
             why = f"{found.state} ({found.reason})" if found else "missing: nobody arranged it"
             yield CRITICAL, f"{len(bad)} of {len(names)} replications to {standby} do not run, {bad[0]} is {why}"
+
+
+def _of_contents(chosen: Settings, files: DiskStorage, standbys: t.Sequence[str], here: int) -> t.Iterator[Problem]:
+    """What servers lack for longer than a moment: the master's own of the jobs in Ganeti's files, the standbys of what is in the master's own."""
+    try:
+        with brief(chosen.server) as client:
+            queue, own = files.queue(), contents.read(client, chosen.prefix)
+            found = {name: _content(chosen, name) for name in standbys}
+            yield from ((CRITICAL, f"{name}: {each}") for name, each in found.items() if isinstance(each, str))
+            held = {name: each for name, each in found.items() if not isinstance(each, str)}
+            expected = contents.of_files(queue, own)
+            late = [name for name, each in held.items() if contents.gaps(own, own, each)]
+            if not late and not contents.gaps(expected, expected, own) and _last_id(client, chosen.prefix) == queue.serial:
+                return
+            time.sleep(_PATIENCE)
+            again = {name: _content(chosen, name) for name in late}
+            now = contents.read(client, chosen.prefix)
+            yield from _lacking(chosen.name, contents.gaps(expected, contents.of_files(files.queue(), now), now))
+            last, wanted = _last_id(client, chosen.prefix), files.queue_serial()
+            if wanted == queue.serial != last:
+                yield WARNING, f"{chosen.name} has {last} for the last job id, which is {wanted}"
+    except GanetiError as error:
+        yield CRITICAL, f"{chosen.name}: {error.message}"
+        return
+    for name, each in again.items():
+        if isinstance(each, str):
+            yield CRITICAL, f"{name}: {each}"
+        else:
+            yield from _of_standby(chosen, name, contents.gaps(own, now, each), here)
+
+
+def _content(chosen: Settings, name: str) -> t.Union[Contents, str]:
+    """What a standby holds, or why that is not known."""
+    try:
+        with brief(chosen.standbys[name]) as client:
+            return contents.read(client, chosen.prefix)
+    except GanetiError as error:
+        return error.message
+
+
+def _of_standby(chosen: Settings, name: str, found: t.Mapping[str, Gap], here: int) -> t.Iterator[Problem]:
+    """Of the configuration it counts how far behind a standby is with what it has as a whole, as that is what a failover would take."""
+    yield from _lacking(name, {database: gap for database, gap in found.items() if database not in _CONFIGURATION})
+    parts = {database: gap for database, gap in found.items() if database in _CONFIGURATION}
+    if parts:
+        serial = whole.glance(chosen.standbys[name], chosen.prefix)
+        if not isinstance(serial, int):
+            yield CRITICAL, f"{name} has no whole configuration: {serial}"
+        elif here - serial > chosen.lag:
+            yield WARNING, f"{name} has serial number {serial} as a whole, which is {here - serial} behind"
+        if not isinstance(serial, int) or not 0 < here - serial <= chosen.lag:
+            yield from _lacking(name, parts)
+
+
+def _lacking(name: str, found: t.Mapping[str, Gap]) -> t.Iterator[Problem]:
+    yield from ((WARNING, f"{name} {gap} in {database}") for database, gap in found.items())
+
+
+def _last_id(client: Client, prefix: str) -> int:
+    """The last job id that was given out, as a server has it; a new master goes on numbering from there."""
+    found = client.get(path(prefix + QUEUE, SERIAL), missing=True)
+    return int(found["value"]) if found else 0
 
 
 def _serial(server: Server, prefix: str) -> t.Union[int, str]:

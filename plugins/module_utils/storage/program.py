@@ -18,6 +18,7 @@ from . import (
     claims,
     client,
     conflicts,
+    contents,
     couchdb,
     disk,
     documents,
@@ -39,7 +40,7 @@ from . import (
 
 _PACKAGE = "ganeti_couchdb"
 _STORAGE: t.Tuple[types.ModuleType, ...] = (
-    base, claims, client, conflicts, couchdb, disk, documents, files, follow, health, history, inotify, promote, recent, replication, service,
+    base, claims, client, conflicts, contents, couchdb, disk, documents, files, follow, health, history, inotify, promote, recent, replication, service,
     settings, snapshot, standbys, survey, whole,
 )  # fmt: skip
 _MAIN = f"from {_PACKAGE}.storage.service import main\nraise SystemExit(main())\n"
