@@ -5,7 +5,8 @@
 """Documents that two have written: a master and, until it learned of it, the one before.
 
 The files of today's master are the truth. In its own database the losing revisions go, and what won is compared with the files afterwards.
-In a standby's database everything goes that the master's never had. What goes can still be read as history.
+In a standby's database everything goes that the master's never had, and what another has deleted there comes back. What goes can still be read
+as history.
 """
 
 from __future__ import annotations
@@ -33,21 +34,51 @@ def resolve(client: Client, database: str) -> t.List[str]:
 
 
 def settle(master: Client, standby: Client, database: str) -> t.List[str]:
-    """Remove from the standby's database all revisions that the master's never had; the ids of their documents.
+    """Remove from the standby's database what the master's never had, and bring back there what the master has; the ids of the documents concerned.
 
-    The standby is asked first. So what the master writes meanwhile is known to it, and stays.
+    The standby is asked first. So what the master writes meanwhile is known to it, and stays. A deletion that the master never had cannot be
+    removed, and neither can a removal on top of a revision that both have; where such a leaf hides what the master has, the master writes that
+    again, as a new revision: of two leaves the one that is no deletion wins.
     """
+    strange = _strange(master, standby, database)
+    living = {name: [rev for rev in _live(standby, database, name) if rev in revs] for name, revs in strange.items()}
+    removed = {name: revs for name, revs in living.items() if revs}
+    _remove(standby, database, removed)
+    return sorted({*removed, *_bring_back(master, standby, database, sorted(strange))})
+
+
+def _strange(master: Client, standby: Client, database: str) -> t.Dict[str, t.List[str]]:
+    """The newest revisions at the standby that the master's database never had, deletions among them, by the ids of their documents."""
     leaves = _leaves(standby, database)
-    names = sorted(leaves)
     found: t.Dict[str, t.List[str]] = {}
+    for names in _batches(sorted(leaves)):
+        answers = master.post(path(database, "_revs_diff"), {name: leaves[name] for name in names})
+        found.update({name: answer["missing"] for name, answer in answers.items()})
+    return found
+
+
+def _bring_back(master: Client, standby: Client, database: str, names: t.Sequence[str]) -> t.List[str]:
+    """Write again those of the documents that the standby has got in the master's revision and does not show; their ids."""
+    written = []
+    for some in _batches(names):
+        here, there = (_shown(client, database, some) for client in (master, standby))
+        hidden = {name: document for name, document in here.items() if document["_rev"] != there.get(name, {}).get("_rev")}
+        coming = standby.post(path(database, "_revs_diff"), {name: [document["_rev"]] for name, document in hidden.items()}) if hidden else {}
+        again = [document for name, document in hidden.items() if name not in coming]
+        _write(master, database, again, "write again")
+        written += [document["_id"] for document in again]
+    return written
+
+
+def _shown(client: Client, database: str, names: t.Sequence[str]) -> t.Dict[str, Json]:
+    """Those of the documents that are there and not deleted."""
+    rows = client.post(path(database, "_all_docs", include_docs=True), {"keys": list(names)})["rows"]
+    return {row["id"]: row["doc"] for row in rows if row.get("doc")}
+
+
+def _batches(names: t.Sequence[str]) -> t.Iterator[t.Sequence[str]]:
     for start in range(0, len(names), _BATCH):
-        asked = {name: leaves[name] for name in names[start : start + _BATCH]}
-        for name, answer in master.post(path(database, "_revs_diff"), asked).items():
-            strange = [rev for rev in _live(standby, database, name) if rev in answer["missing"]]
-            if strange:
-                found[name] = strange
-    _remove(standby, database, found)
-    return sorted(found)
+        yield names[start : start + _BATCH]
 
 
 def _leaves(client: Client, database: str) -> t.Dict[str, t.List[str]]:
@@ -63,8 +94,15 @@ def _live(client: Client, database: str, name: str) -> t.List[str]:
 
 
 def _remove(client: Client, database: str, found: t.Mapping[str, t.Sequence[str]]) -> None:
-    batch = [{"_id": name, "_rev": rev, "_deleted": True} for name, revs in found.items() for rev in revs]
-    answers = client.post(path(database, "_bulk_docs"), {"docs": batch}) if batch else []
-    bad = [each for each in answers if "error" in each and each["error"] != "conflict"]  # a conflict: it went meanwhile
+    """One revision of each document in a request, as of two edits of the same the second may be refused."""
+    for turn in range(max(map(len, found.values()), default=0)):
+        batch = [{"_id": name, "_rev": revs[turn], "_deleted": True} for name, revs in found.items() if turn < len(revs)]
+        _write(client, database, batch, "remove a revision of")
+
+
+def _write(client: Client, database: str, batch: t.Sequence[Json], what: str) -> None:
+    """A conflict is no error: the revision went meanwhile, or has a newer one."""
+    answers = client.post(path(database, "_bulk_docs"), {"docs": list(batch)}) if batch else []
+    bad = [each for each in answers if "error" in each and each["error"] != "conflict"]
     if bad:
-        raise StorageFailed(f"CouchDB at {client.server.url} did not remove a revision of {bad[0]['id']} in {database}: {bad[0].get('reason')}.")
+        raise StorageFailed(f"CouchDB at {client.server.url} did not {what} {bad[0]['id']} in {database}: {bad[0].get('reason')}.")

@@ -6,7 +6,13 @@
 
 from __future__ import annotations
 
+import pathlib
+import tempfile
+
 import pytest
+from couchdb.inside import Copying, Inside
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage import claims, conflicts
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.base import convert
@@ -14,6 +20,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.client impo
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.couchdb import CouchStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.documents import DATABASES
 
+from .called import Called
 from .conftest import everything
 from .samples import INSTANCE, configuration, job
 
@@ -62,6 +69,74 @@ def test_a_standby_loses_what_its_master_never_had(clients, couch, master, prefi
     assert everything(standby) == everything(couch)
     for name in DATABASES:
         assert conflicts.settle(*clients, couch.database(name)) == [], "once is enough"
+
+
+def both(clients, couch, master, prefix):
+    """Let master and standby hold the same; the standby's storage."""
+    standby = CouchStorage(clients[1], prefix)
+    standby.prepare()
+    convert(master, couch)
+    for name in DATABASES:
+        replicate(clients, couch.database(name))
+    return standby
+
+
+def test_what_the_old_master_deleted_comes_back(clients, couch, master, prefix):
+    """An instance and a job that the new master has, in the very revision on top of which the old one deleted it."""
+    standby = both(clients, couch, master, prefix)
+    elder = CouchStorage(clients[1], prefix)
+    elder.write_configuration(configuration(21, instances={}))
+    elder.remove_jobs([7])
+    settled = {name: conflicts.settle(*clients, couch.database(name)) for name in DATABASES}
+    assert {name: ids for name, ids in settled.items() if ids} == {"instances": [INSTANCE], "queue": ["7"], "config_data": ["config_data"]}
+    for name in settled:
+        replicate(clients, couch.database(name))
+    standby.forget()
+    assert everything(standby) == everything(couch) == everything(master)
+    assert all(conflicts.settle(*clients, couch.database(name)) == [] for name in DATABASES), "once is enough"
+    couch.write_configuration(configuration(22))
+    couch.write_jobs({7: job(7, "error")})
+    assert couch.configuration() == configuration(22), "the master's own service goes on, whose revisions are others now"
+    assert dict(couch.jobs([7])) == {7: job(7, "error")}
+
+
+EDITS = st.lists(st.tuples(st.sampled_from("ab"), st.booleans(), st.sampled_from("wwd")), max_size=8)
+
+
+def edit(client, name, info):
+    """Write a document over what is there, or delete it where there is nothing to write."""
+    found = client.get(path("d", name), missing=True)
+    if info or found:
+        rev = {"_rev": found["_rev"]} if found else {}
+        client.post("/d/_bulk_docs", {"docs": [{"_id": name, **rev, **(info or {"_deleted": True})}]})
+
+
+@given(EDITS, EDITS)
+@settings(max_examples=150)
+def test_whatever_two_have_done_the_standby_has_what_the_master_has(before, after):
+    """Writes and deletions of two documents at either server; those of *before* while the standby still hears of the master."""
+    with tempfile.TemporaryDirectory() as directory:
+        master, standby = (Called(Inside(pathlib.Path(directory, name))) for name in ("master", "standby"))
+        for each in (master, standby):
+            each.put("/d", None)
+        copying = Copying(master.inside, standby.inside, "d")
+        for number, (name, own, kind) in enumerate([*before, *after]):
+            edit(master if own else standby, name, {"n": number} if kind == "w" else None)
+            if number < len(before):
+                copying.step()
+        conflicts.settle(master, standby, "d")
+        copying.step()
+        shown = [{row["id"]: row["doc"] for row in each.get("/d/_all_docs?include_docs=true")["rows"]} for each in (master, standby)]
+        assert shown[0] == shown[1] and conflicts.find(standby, "d") == {}
+        assert conflicts.settle(master, standby, "d") == [], "once is enough"
+
+
+def test_several_revisions_of_a_document_go_at_once(tmp_path):
+    standby = Called(Inside(tmp_path / "standby"))
+    standby.put("/d", None)
+    standby.post("/d/_bulk_docs", {"docs": [{"_id": "a", "_rev": f"1-{each * 32}", "n": each} for each in "abcd"], "new_edits": False})
+    assert conflicts.resolve(standby, "d") == ["a"]
+    assert conflicts.find(standby, "d") == {} and standby.get("/d/a")["n"] == "d"
 
 
 def replicate(clients, database):

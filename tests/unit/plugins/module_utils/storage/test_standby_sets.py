@@ -19,10 +19,11 @@ from couchdb.launch import StandIn
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import StorageIncomplete
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage import recent, replication
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.client import Answer, Client, Server
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.client import Client
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.couchdb import CouchStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.documents import CONFIG, CONTAINERS, canonical
 
+from .called import Called
 from .samples import CONFIGURATION, INSTANCE, configuration
 from .servers import of_url
 
@@ -32,20 +33,6 @@ RATE = 5.0
 """Changes a second."""
 UNTIL = 12.0
 """Seconds until the master dies, at most."""
-
-
-class Called(Client):
-    """A client of a server without a network."""
-
-    def __init__(self, inside):
-        super().__init__(Server("http://127.0.0.1:9", "admin", "secret"))
-        self._inside = inside
-        self.asked = []
-
-    def ask(self, method, where, body=None, seconds=None):
-        self.asked.append((method, where))
-        answer = self._inside.ask(method, where, body)
-        return Answer(answer.status, answer.value)
 
 
 def storage(directory):

@@ -1,0 +1,23 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The collection's client for a stand-in without a network."""
+
+from __future__ import annotations
+
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.client import Answer, Client, Server
+
+
+class Called(Client):
+    """A client of a server without a network."""
+
+    def __init__(self, inside):
+        super().__init__(Server("http://127.0.0.1:9", "admin", "secret"))
+        self.inside = inside
+        self.asked = []
+
+    def ask(self, method, where, body=None, seconds=None):
+        self.asked.append((method, where))
+        answer = self.inside.ask(method, where, body)
+        return Answer(answer.status, answer.value)
