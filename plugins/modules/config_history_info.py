@@ -17,7 +17,8 @@ description:
   - Lists the revisions of an instance, node or other object that CouchDB has, says what changed with each, shows the object as it was, and
     compares two states.
   - A revision belongs to the serial number that the whole configuration had when the object changed.
-  - Private OS parameters and other secrets are not shown.
+  - What a server was never brought, or has no more, is not made up. A serial number between two revisions that lack others in between is refused.
+  - Private OS parameters and other secrets, as that of a DRBD disk in its C(logical_id), are not shown.
   - Runs on the master, as root, where M(ganeti.cluster.backend_storage) has set V(couchdb).
 extends_documentation_fragment:
   - ganeti.cluster.attributes
@@ -88,7 +89,10 @@ revisions:
       description: The parts of the object that differ from the revision before.
       type: list
       elements: str
-  sample: [{rev: 2-7a7e4b29f3af401e69b6f86e4c26b727, serial: 21, removed: false, changed: [admin_state, mtime, serial_no]}]
+    missing:
+      description: How many revisions between this and the one before are not known, as they were compacted away, or never carried to this server.
+      type: int
+  sample: [{rev: 2-7a7e4b29f3af401e69b6f86e4c26b727, serial: 21, removed: false, changed: [admin_state, mtime, serial_no], missing: 0}]
 object:
   description: The object as it was at O(serial); none where it was not there then.
   returned: success

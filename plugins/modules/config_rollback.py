@@ -49,7 +49,7 @@ options:
     type: str
   serial:
     description:
-      - The serial number of the configuration at which the object was as it is to be.
+      - The serial number of the configuration at which the object was as it is to be. Refused where this server does not know how it was then.
     type: int
     required: true
   parts:

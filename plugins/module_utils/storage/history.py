@@ -26,21 +26,40 @@ class Revision(t.NamedTuple):
 
 
 def revisions(client: Client, database: str, name: str) -> t.Iterator[Revision]:
-    """The revisions of an object that the database has, the newest first. What settling removed is there, its removal is not."""
+    """The revisions of an object that the database has, the newest first.
+
+    What settling has removed was never the master's: it is there, and removed with the serial number of its own.
+    """
     row = client.post(path(database, "_all_docs"), {"keys": [name]})["rows"][0]  # tells of documents that were deleted, too
     if not row.get("value"):
         return
     generations = client.get(path(database, name, rev=row["value"]["rev"], revs=True))["_revisions"]
     revs = [f"{generations['start'] - back}-{identity}" for back, identity in enumerate(generations["ids"])]
+    removals: t.List[str] = []
     for start in range(0, len(revs), _BATCH):
         found = _bodies(client, database, name, revs[start : start + _BATCH])
-        yield from (revision(found[rev]) for rev in revs[start : start + _BATCH] if rev in found and "serial" in found[rev])
+        for document in (found[rev] for rev in revs[start : start + _BATCH] if rev in found):
+            if "serial" not in document:
+                removals.append(document["_rev"])
+                continue
+            yield from (Revision(rev, document["serial"], None) for rev in removals)
+            removals.clear()
+            yield revision(document)
 
 
 def _bodies(client: Client, database: str, name: str, revs: t.Sequence[str]) -> t.Dict[str, Json]:
     """Those of the revisions that the database has."""
     results = client.post(path(database, "_bulk_get"), {"docs": [{"id": name, "rev": rev} for rev in revs]})["results"]
     return {row["ok"]["_rev"]: row["ok"] for result in results for row in result["docs"] if "ok" in row}
+
+
+def missing(newer: Revision, older: t.Optional[Revision]) -> int:
+    """How many revisions there were between two that the database does not have; or before one that is its oldest."""
+    return _generation(newer.rev) - (_generation(older.rev) if older else 0) - 1
+
+
+def _generation(rev: str) -> int:
+    return int(rev.partition("-")[0])
 
 
 def revision(document: Json) -> Revision:

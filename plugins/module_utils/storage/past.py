@@ -10,7 +10,7 @@ import typing as t
 
 from .._errors import InvalidInput
 from .._here import check_cluster
-from . import history, settings
+from . import history, secrets, settings
 from .client import Client, path
 from .documents import CONFIG, Json
 
@@ -18,9 +18,6 @@ KINDS = {
     "cluster": CONFIG, "node": "nodes", "nodegroup": "nodegroups", "instance": "instances", "network": "networks", "disk": "disks", "filter": "filters",
 }  # fmt: skip
 """What an object can be, and the database of its kind."""
-_SECRETS = ("osparams_private", "osparams_private_cluster", "secret")
-"""Parts of objects that are not shown: private OS parameters, and what DRBD's ends know each other by."""
-_HIDDEN = "not shown"
 
 
 def tell(params: t.Mapping[str, t.Any]) -> Json:
@@ -31,10 +28,10 @@ def tell(params: t.Mapping[str, t.Any]) -> Json:
     identity, found = look_up(settings.read(params["settings_file"]), params["kind"], params["name"])
     result: Json = {"id": identity, "revisions": listing(found), "object": None, "difference": {"before": {}, "after": {}}}
     if params["serial"] is not None:
-        result["object"] = masked(at(found, params["serial"]))
+        result["object"] = secrets.masked(at(found, params["serial"]))
     if params["since"] is not None:
-        before = masked(at(found, params["since"]))
-        after = result["object"] if params["serial"] is not None else masked(found[0].info)
+        before = secrets.masked(at(found, params["since"]))
+        after = result["object"] if params["serial"] is not None else secrets.masked(found[0].info)
         result["difference"] = compare(before, after)
     return result
 
@@ -60,33 +57,38 @@ def identify(client: Client, database: str, kind: str, name: str) -> str:
 
 
 def listing(found: t.Sequence[history.Revision]) -> t.List[Json]:
-    """The revisions, the newest first, and the parts of the object that changed with each."""
+    """The revisions, the newest first; the parts of the object that changed since the one before, and how many revisions in between are not known."""
     older: t.Sequence[t.Optional[history.Revision]] = [*found[1:], None]
     return [
-        {"rev": each.rev, "serial": each.serial, "removed": each.info is None, "changed": _changed(before.info if before else None, each.info)}
+        {
+            "rev": each.rev,
+            "serial": each.serial,
+            "removed": each.info is None,
+            "changed": _changed(before.info if before else None, each.info),
+            "missing": history.missing(each, before),
+        }
         for each, before in zip(found, older)
     ]
 
 
 def at(found: t.Sequence[history.Revision], serial: int) -> t.Optional[Json]:
-    """The object when the configuration had a serial number; None where it was not there then, InvalidInput where that is not known."""
+    """The object when the configuration had a serial number; None where it was not there then, InvalidInput where that is not known.
+
+    Between two revisions there may have been others that the server does not have; one of them may be that of the serial number.
+    """
+    newer: t.Optional[history.Revision] = None
     for each in found:
         if each.serial <= serial:
+            count = history.missing(newer, each) if newer and each.serial < serial else 0
+            if newer and count:
+                gap = f"the object changed {count} times between serial numbers {each.serial} and {newer.serial}, and what it was in between is not there"
+                raise InvalidInput(f"Nobody knows how the object was at serial number {serial}: {gap}. Name {each.serial} or less, or {newer.serial} or more.")
             return each.info
-    if found and not found[-1].rev.startswith("1-"):
-        raise InvalidInput(f"The revisions of serial number {serial} are no longer there: the oldest is of {found[-1].serial}.")
+        newer = each
+    if newer and history.missing(newer, None):
+        oldest = f"the oldest revision that this server has is of {newer.serial}, and there were others before it"
+        raise InvalidInput(f"Nobody knows how the object was at serial number {serial}: {oldest}. Name {newer.serial} or more.")
     return None
-
-
-def masked(info: t.Optional[Json]) -> t.Optional[Json]:
-    """The object without its secrets, wherever in it they are."""
-    return t.cast("t.Optional[Json]", _masked(info))
-
-
-def _masked(value: t.Any) -> t.Any:
-    if isinstance(value, dict):
-        return {key: _HIDDEN if key in _SECRETS and each else _masked(each) for key, each in value.items()}
-    return [_masked(each) for each in value] if isinstance(value, list) else value
 
 
 def compare(before: t.Optional[Json], after: t.Optional[Json]) -> Json:

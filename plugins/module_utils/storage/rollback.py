@@ -20,7 +20,7 @@ from .._here import check_cluster
 from ..api import Cluster, connect, jobs
 from ..api.master import LocalRunner
 from ..api.opcodes import opcode
-from . import direct, past, settings, standstill
+from . import direct, past, secrets, settings, standstill
 from .disk import DiskStorage
 from .documents import Json
 
@@ -130,7 +130,7 @@ def plan(kind: str, now: Json, then: Json, parts: t.Optional[t.Sequence[str]], d
     wanted = differing if parts is None else [part for part in differing if part in parts]
     found = Plan([], [], Difference(), [part for part in differing if part not in wanted])
     problems = []
-    before, after = past.masked(now) or {}, past.masked(then) or {}
+    before, after = secrets.masked(now), secrets.masked(then)
     for part in wanted:
         found.change.add(part, before.get(part), after.get(part))
         operation = OPERATIONS[kind].get(part)
@@ -204,7 +204,7 @@ def _restore(params: t.Mapping[str, t.Any], files: DiskStorage, configuration: J
     """Bring back an object that was removed."""
     change = Difference()
     wanted = direct.restore(configuration, params["kind"], identity, then, time.time())
-    change.add(f"{params['kind']} {identity}", None, past.masked(direct.find(wanted, params["kind"], identity)))
+    change.add(f"{params['kind']} {identity}", None, secrets.masked(direct.find(wanted, params["kind"], identity)))
     _check_write(configuration, wanted)
     if not check_mode:
         _write(params, configuration, wanted)

@@ -6,12 +6,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
+import pathlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import InvalidInput
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage import documents, past
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage import documents, history, past, rollback
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.client import Client, path
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.history import Revision
 
 from .samples import DISK, INSTANCE, configuration
@@ -40,14 +46,46 @@ def test_the_object_as_it_was(serial, index):
 
 
 def test_what_is_no_longer_known_is_told():
-    with pytest.raises(InvalidInput, match="the oldest is of 22"):
+    with pytest.raises(InvalidInput, match="the oldest revision that this server has is of 22"):
         past.at(FOUND[:3], 21)
 
 
-def test_secrets_are_hidden_wherever_they_are():
-    shown = past.masked({"a": [{"osparams_private": {"key": "moon"}, "secret": "drbd"}], "cluster": {"osparams_private_cluster": {"os": {}}}, "secret": None})
-    assert shown == {"a": [{"osparams_private": "not shown", "secret": "not shown"}], "cluster": {"osparams_private_cluster": "not shown"}, "secret": None}
-    assert past.masked(None) is None
+GAPS = [Revision("7-d", 30, {"name": "four"}), Revision("4-c", 25, {"name": "three"}), Revision("3-b", 22, {"name": "two"})]
+
+
+@pytest.mark.parametrize(("serial", "name"), [(22, "two"), (24, "two"), (25, "three"), (30, "four"), (99, "four")])
+def test_beside_a_gap_it_is_known(serial, name):
+    assert past.at(GAPS, serial) == {"name": name}
+
+
+@pytest.mark.parametrize(
+    ("serial", "words"),
+    [
+        (26, "changed 2 times between serial numbers 25 and 30, and what it was in between is not there. Name 25 or less, or 30 or more"),
+        (29, "Nobody knows how the object was at serial number 29"),
+        (21, "the oldest revision that this server has is of 22, and there were others before it. Name 22 or more"),
+    ],
+)
+def test_in_a_gap_nobody_knows(serial, words):
+    with pytest.raises(InvalidInput, match=words):
+        past.at(GAPS, serial)
+
+
+def test_gaps_are_listed():
+    assert [each["missing"] for each in past.listing(GAPS)] == [2, 0, 2] and [each["missing"] for each in past.listing(FOUND)] == [0, 0, 0, 0]
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.booleans()), min_size=1, max_size=8), st.data())
+def test_whatever_is_missing_history_tells_the_truth_or_nothing(steps, data):
+    """Each revision is of a serial number some further, and there or not; the newest one always is."""
+    serials = list(itertools.accumulate([10, *(step for step, _there in steps)]))[1:]
+    every = [Revision(f"{number}-x", serial, {"n": number}) for number, serial in enumerate(serials, 1)][::-1]
+    there = [each for each, (_step, kept) in zip(every[1:], steps) if kept]
+    serial = data.draw(st.integers(9, serials[-1] + 2))
+    truth = next((each.info for each in every if each.serial <= serial), None)
+    assert past.at(every, serial) == truth, "where nothing is missing all is known"
+    with contextlib.suppress(InvalidInput):
+        assert past.at([every[0], *there], serial) == truth
 
 
 def test_two_states_are_compared():
@@ -78,6 +116,60 @@ def test_an_objects_history_out_of_a_database(settings_file, couch):
     assert [each["serial"] for each in past.tell({**options, "kind": "cluster", "name": None})["revisions"]] == [21, 20]
     with pytest.raises(InvalidInput, match="There is no instance inst2"):
         past.tell({**options, "name": "inst2"})
+
+
+def replicated(servers, couch, *serials):
+    """Carry an instance to a standby each time that it was changed at one of the serial numbers, as a replication does that looks no oftener."""
+    database = couch.database("instances")
+    with Client(servers[0]) as client, Client(servers[1]) as standby:
+        standby.put(path(database), None)
+        for serial in range(20, 25):
+            couch.write_configuration(configuration(serial, instances={INSTANCE: {"name": "inst1", "beparams": {"vcpus": serial}}}))
+            if serial in serials:
+                document = client.get(path(database, INSTANCE, revs=True))
+                standby.post(path(database, "_bulk_docs"), {"docs": [document], "new_edits": False})
+
+
+def test_what_a_promoted_standby_was_never_brought_is_not_made_up(servers, couch):
+    replicated(servers, couch, 20, 21, 24)
+    with Client(servers[1]) as standby:
+        found = list(history.revisions(standby, couch.database("instances"), INSTANCE))
+    assert [(each["serial"], each["missing"]) for each in past.listing(found)] == [(24, 2), (21, 0), (20, 0)]
+    assert [past.at(found, serial)["beparams"]["vcpus"] for serial in (20, 21, 24)] == [20, 21, 24]
+    for serial in (22, 23):
+        with pytest.raises(InvalidInput, match=f"Nobody knows how the object was at serial number {serial}"):
+            past.at(found, serial)
+
+
+def test_nothing_is_brought_back_out_of_a_gap(settings_file, servers, couch, monkeypatch):
+    """Before anything else is asked or read, and whatever parts are named."""
+    replicated(servers, couch, 20, 21, 24)
+    values = json.loads(pathlib.Path(settings_file).read_text())
+    values["servers"]["a1"].update(url=servers[1].url, username=servers[1].username, password=servers[1].password)
+    pathlib.Path(settings_file).write_text(json.dumps(values))
+    monkeypatch.setattr(rollback, "DiskStorage", None)
+    params = {"kind": "instance", "name": INSTANCE, "serial": 23, "cluster_name": None, "settings_file": settings_file, "parts": ["beparams"], "direct": True}
+    with pytest.raises(InvalidInput, match="changed 2 times between serial numbers 21 and 24"):
+        rollback.roll_back(params, check_mode=False)
+
+
+def test_what_settling_removed_never_was_there(servers, couch):
+    """It can be read, and is of no serial number."""
+    database = couch.database("instances")
+    with Client(servers[0]) as client:
+        client.post(path(database, "_bulk_docs"), {"docs": [{"_id": "lost", "serial": 21, "info": {"name": "lost"}}]})
+        client.post(path(database, "_bulk_docs"), {"docs": [{"_id": "lost", "_rev": client.get(path(database, "lost"))["_rev"], "_deleted": True}]})
+        found = list(history.revisions(client, database, "lost"))
+    assert [(each.serial, each.info) for each in found] == [(21, None), (21, {"name": "lost"})]
+    assert past.at(found, 21) is None and past.at(found, 30) is None and past.at(found, 20) is None
+
+
+def test_a_drbd_disk_is_shown_without_its_secret(settings_file, couch):
+    for serial, secret in ((20, "5ec2e7"), (21, "c0ffee")):
+        couch.write_configuration(configuration(serial, disks={DISK: {"uuid": DISK, "dev_type": "drbd", "logical_id": ["n1", "n2", 11000, 0, 0, secret]}}))
+    options = {"kind": "disk", "name": DISK, "serial": 21, "since": 20, "settings_file": settings_file, "cluster_name": None}
+    told = json.dumps(past.tell(options))
+    assert "5ec2e7" not in told and "c0ffee" not in told and "11000" in told
 
 
 def test_two_of_one_name_are_told_apart_by_their_uuid(settings_file, couch):
