@@ -20,8 +20,8 @@ Objects = t.Dict[str, t.Dict[str, t.Optional[Json]]]
 
 WRITES = 32
 """How many writes are kept. The service writes ten times a second at most, so these are three seconds at least."""
-BYTES = 32768
-"""How large they may be all together: as much again as the rest of ``config_data`` in a cluster of some size.
+BYTES = 16384
+"""How large they may be all together: half as much as the rest of ``config_data`` in a cluster of some size.
 
 A write that is larger by itself is not kept, nor is any before it.
 """
