@@ -200,3 +200,20 @@ def test_reading_many_documents(database: Database) -> None:
         assert (error["error"], error["reason"], error["rev"]) == ("not_found", "missing", revision)
     assert "1-bbbb" in [each["ok"]["_rev"] for each in rows[0]["docs"]]
     assert database.request("POST", "/_bulk_get", {}).status == 400
+
+
+def test_reading_older_revisions(database: Database) -> None:
+    """As replication leaves them: of those in between the names are known, and not what they held."""
+    database.graft("a", "1-aaaa", n=1)
+    database.graft("a", "3-cccc", "2-bbbb", "1-aaaa", n=3)
+    wanted = [{"id": "a", "rev": revision} for revision in ("3-cccc", "2-bbbb", "1-aaaa")]
+    rows = database.request("POST", "/_bulk_get", {"docs": wanted}).value["results"]
+    assert [[each.get("ok") for each in row["docs"]] for row in rows] == [
+        [{"_id": "a", "_rev": "3-cccc", "n": 3}],
+        [None],
+        [{"_id": "a", "_rev": "1-aaaa", "n": 1}],
+    ]
+    assert rows[1]["docs"][0]["error"]["error"] == "not_found"
+    assert database.get("a", "?revs_info=true")["_revs_info"] == [
+        {"rev": "3-cccc", "status": "available"}, {"rev": "2-bbbb", "status": "missing"}, {"rev": "1-aaaa", "status": "available"},
+    ]  # fmt: skip
