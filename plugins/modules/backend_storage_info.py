@@ -65,13 +65,17 @@ serial:
   type: int
   sample: 20
 servers:
-  description: What every server has, by the name of its node.
+  description:
+    - What every server has, by the name of its node.
+    - C(serial) is that of the newest configuration of which there is anything, C(whole) that of the newest that is complete there, which a failover
+      would take.
   returned: success
   type: dict
   sample:
     node2.example.com:
       url: https://node2.example.com:6984
       serial: 20
+      whole: 20
       lag: 0
       databases: {instances: {documents: 12, bytes: 81920}}
       conflicts: {}

@@ -38,7 +38,7 @@ def tell(path: str, status: Status) -> None:
 
 
 def check(chosen: Settings) -> t.Tuple[int, str]:
-    """The exit status for monitoring, and a line that says why. On a standby it tells of its own service and server alone."""
+    """The exit status for monitoring, and a line that says why. On a standby it tells of its own service alone, and what its server has as a whole."""
     files = DiskStorage(chosen.directory)
     master = files.master()
     if master != chosen.name:
@@ -58,7 +58,8 @@ def check(chosen: Settings) -> t.Tuple[int, str]:
 
 
 def _check_standby(chosen: Settings, master: t.Optional[str]) -> t.Tuple[int, str]:
-    found = _serial(chosen.server, chosen.prefix)
+    found = whole.glance(chosen.server, chosen.prefix)
+    found = "has no configuration yet" if found is None else found
     problems = [*_of_service(chosen, "resting"), *([(CRITICAL, found)] if isinstance(found, str) else [])]
     return _verdict(problems, f"{master} is the master; ", f"{chosen.name} has {found}")
 

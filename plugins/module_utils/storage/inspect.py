@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import typing as t
 
-from .._errors import GanetiError
+from .._errors import GanetiError, StorageIncomplete
 from .._here import check_cluster
 from ..api import extended
 from ..api.master import LocalRunner
-from . import conflicts, health, replication, settings
+from . import conflicts, health, replication, settings, whole
 from .client import Client, Server, path
 from .disk import DiskStorage
 from .documents import DATABASES, Json
@@ -43,10 +43,20 @@ def _server(server: Server, prefix: str, serial: int) -> Json:
             found = replication.serial(client, prefix)
             databases = {name: _database(client, prefix + name) for name in DATABASES}
             several = {name: ids for name in DATABASES for ids in [sorted(conflicts.find(client, prefix + name))] if ids}
+            complete, problem = _whole(client, prefix)
     except GanetiError as error:
-        return {"url": server.url, "serial": None, "lag": None, "databases": {}, "conflicts": {}, "problem": error.message}
+        return {"url": server.url, "serial": None, "whole": None, "lag": None, "databases": {}, "conflicts": {}, "problem": error.message}
     lag = None if found is None else serial - found
-    return {"url": server.url, "serial": found, "lag": lag, "databases": databases, "conflicts": several, "problem": None}
+    return {"url": server.url, "serial": found, "whole": complete, "lag": lag, "databases": databases, "conflicts": several, "problem": problem}
+
+
+def _whole(client: Client, prefix: str) -> t.Tuple[t.Optional[int], t.Optional[str]]:
+    """The serial number of the newest configuration that is whole there; or why there is none."""
+    try:
+        found = whole.newest(client, prefix)
+    except StorageIncomplete as error:
+        return None, error.message
+    return (None if found is None else found.serial), None
 
 
 def _states(server: Server) -> t.List[Json]:

@@ -10,7 +10,7 @@ import json
 
 import pytest
 
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage import contents, health, recent, replication
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage import contents, health, inspect, recent, replication
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.base import Queue, convert
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.client import Client, path
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.contents import Contents, Gap
@@ -178,6 +178,47 @@ def test_a_queue_in_which_nothing_ever_was():
     empty = Contents({"queue": {}}, 0)
     expected = contents.of_files(Queue(frozenset(), frozenset(), 0), empty)
     assert contents.gaps(expected, expected, empty) == {}
+
+
+@pytest.fixture
+def incomplete(watched, servers):
+    """The settings, where the standby lacks a disk that its configuration names."""
+    chosen, standby = watched
+    with Client(servers[1]) as client:
+        where = path(standby.database("disks"), DISK)
+        client.delete(f"{where}?rev={client.get(where)['_rev']}")
+    return chosen
+
+
+def test_a_standby_says_itself_what_it_has_as_a_whole(watched, files, servers):
+    chosen, standby = watched
+    files.put("ssconf_master_node", "a1\n")
+    there = chosen._replace(name="a2", server=servers[1], standbys={"a1": servers[0]})
+    health.tell(chosen.status, Status("resting"))
+    assert health.check(there) == (health.OK, "OK: a1 is the master; a2 has 20")
+    standby.write_configuration(configuration(21))
+    assert health.check(there) == (health.OK, "OK: a1 is the master; a2 has 21")
+
+
+def test_a_standby_says_itself_that_nothing_is_whole(incomplete, servers):
+    there = incomplete._replace(name="a2", server=servers[1], standbys={"a1": servers[0]})
+    health.tell(incomplete.status, Status("resting"))
+    status, line = health.check(there)
+    assert status == health.CRITICAL and "The configuration with serial number 20 is not complete" in line
+
+
+def test_what_servers_have_as_a_whole_is_told_of(incomplete, tmp_path, monkeypatch):
+    described = {name: {"url": each.url, "username": each.username, "password": each.password}
+                 for name, each in {"a1": incomplete.server, **incomplete.standbys}.items()}  # fmt: skip
+    file = tmp_path / "couchdb.json"
+    file.write_text(json.dumps({"name": "a1", "servers": described, **{key: getattr(incomplete, key) for key in ("directory", "status", "prefix")}}))
+    file.chmod(0o600)
+    monkeypatch.setattr(inspect.extended, "read", lambda _runner: {"backend_storage": "couchdb"})
+    told = inspect.describe({"cluster_name": None, "settings_file": str(file)})
+    assert told["healthy"] is False and told["serial"] == 20
+    seen = {name: (each["serial"], each["whole"], each["lag"]) for name, each in told["servers"].items()}
+    assert seen == {"a1": (20, 20, 0), "a2": (20, None, 0)}
+    assert told["servers"]["a1"]["problem"] is None and "disks do not fit it" in told["servers"]["a2"]["problem"]
 
 
 def test_many_are_not_named():
