@@ -115,14 +115,25 @@ class CouchStorage(Storage):
         self._update(CONFIG, wanted)  # last: it says that all of them are there
 
     def _left_over(self) -> recent.Objects:
-        """What was written while its ``config_data`` was not, as far as that is not known yet: the next one is to tell of it as well."""
+        """What was written, or removed, while its ``config_data`` was not, as far as that is not known yet: the next one is to tell of it as well.
+
+        That is what is newer than ``config_data``, and all of which that tells something else than what is there.
+        """
         head = self._head() if self._recent is None else None
         if head is None:
             self._recent = self._recent or []
             return {}
         self._recent = recent.told(head)
-        found = {container: {each["_id"]: each["info"] for each in self._look(container) if each["serial"] > head["serial"]} for container in CONTAINERS}
-        return {container: newer for container, newer in found.items() if newer}
+        told = recent.objects(head)
+        left: recent.Objects = {}
+        for container in CONTAINERS:
+            held = {each["_id"]: each for each in self._look(container)}
+            newer = {name: each["info"] for name, each in held.items() if each["serial"] > head["serial"]}
+            there = {name: held[name]["info"] if name in held else None for name in told.get(container, {})}
+            newer.update({name: info for name, info in there.items() if info != told[container][name]})
+            if newer:
+                left[container] = newer
+        return left
 
     def queue(self) -> Queue:
         serial = self._client.get(path(self.database(QUEUE), SERIAL), missing=True)

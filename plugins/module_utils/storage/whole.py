@@ -6,8 +6,9 @@
 
 1. What is read is, object by object, what the master had at one serial number: the digests in ``config_data`` say so, or it is not read.
 2. Of all states of which the server has the document ``config_data``, it is the newest for which that holds.
-3. An object at a serial number is what ``config_data`` itself says of it (see `recent`); else its document, if that is not newer; else its newest
-   revision of those that are there and not newer. Where one in between is missing, this may be wrong, and rule 1 finds that.
+3. The objects are those that are there, as is the rule. Else some of them are what ``config_data`` itself says of them (see `recent`). Else those that
+   are newer are their newest revisions that are not. Each may be wrong, where a revision in between is missing, or where a restore took serial
+   numbers back, and rule 1 finds that.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from .documents import CONFIG, CONTAINERS, Documents, Json
 
 FAR = 200
 """How many revisions of ``config_data`` are tried: those of twenty seconds at least."""
+_EVER = float("inf")
+"""A serial number than which nothing is newer."""
 
 
 class Whole(t.NamedTuple):
@@ -45,7 +48,7 @@ def newest(client: Client, prefix: str) -> t.Optional[Whole]:
         if first is None:
             first, problem = head, wrong
         if not wrong:
-            return Whole(_joined(head, found), first["serial"] - head["serial"])
+            return Whole(_joined(head, found), abs(first["serial"] - head["serial"]))  # a restore takes them back
     if first is None:
         return None
     what = f"The configuration with serial number {first['serial']} is not complete at {client.server.url}: {', '.join(problem)} do not fit it"
@@ -79,8 +82,12 @@ def _state(head: Json, held: t.Mapping[str, _Held]) -> t.Tuple[t.Dict[str, Docum
     left = recent.objects(head)
     found, wrong = {}, []
     for container in CONTAINERS:
-        found[container], summary = held[container].at(head["serial"], left.get(container, {}))
-        if summary != head["manifest"].get(container):
+        told = left.get(container, {})
+        for until, known in ((_EVER, {}), (_EVER, told), (head["serial"], told), (head["serial"], {})):
+            found[container], summary = held[container].at(until, known)
+            if summary == head["manifest"].get(container):
+                break
+        else:
             wrong.append(container)
     return found, wrong
 
@@ -100,7 +107,7 @@ class _Held:
         self._revisions: t.Dict[str, t.List[history.Revision]] = {}
         self._numbers: t.Dict[t.Tuple[str, str], int] = {}
 
-    def at(self, serial: int, left: t.Mapping[str, t.Optional[Json]]) -> t.Tuple[Documents, Json]:
+    def at(self, serial: float, left: t.Mapping[str, t.Optional[Json]]) -> t.Tuple[Documents, Json]:
         """The objects at a serial number, where those of *left* are known; and the summary of them, as ``config_data`` has it."""
         found: Documents = {}
         numbers: t.List[int] = []
@@ -111,7 +118,7 @@ class _Held:
                 numbers.append(self._number(document))
         for name, info in left.items():
             if info is not None:
-                found[name] = {"_id": name, "serial": serial, "info": info}
+                found[name] = {"_id": name, "info": info}
                 numbers.append(documents.fingerprint(found[name]))
         return found, documents.summary(numbers)
 
@@ -120,7 +127,7 @@ class _Held:
             self._documents = {each["_id"]: each for each in history.newest(self._client, self._database)}
         return self._documents
 
-    def _document(self, newest_one: Json, serial: int) -> t.Optional[Json]:
+    def _document(self, newest_one: Json, serial: float) -> t.Optional[Json]:
         """An object as it was, as far as the database has it; None where it was not there."""
         if newest_one.get("serial", 0) <= serial:  # a deletion without a serial number is of settling: what it removed was never the master's
             return None if newest_one.get("_deleted") else newest_one

@@ -9,13 +9,17 @@ from __future__ import annotations
 import copy
 import heapq
 import os
+import pathlib
 import random
+import tempfile
 import time
 
 import pytest
 from couchdb.disorder import pauses
 from couchdb.inside import Copying, Inside
 from couchdb.launch import StandIn
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import StorageIncomplete
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage import recent, replication
@@ -24,7 +28,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.couchdb imp
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.documents import CONFIG, CONTAINERS, canonical
 
 from .called import Called
-from .samples import CONFIGURATION, INSTANCE, configuration
+from .samples import CONFIGURATION, DISK, INSTANCE, configuration
 from .servers import of_url
 
 SEEDS = int(os.environ.get("GANETI_DISORDER_SEEDS", "12"))
@@ -187,6 +191,89 @@ def test_a_write_whose_head_was_lost_is_told_by_the_next(tmp_path):
     master.write_configuration(named(22, "one", filters={"f": {}}))
     copies[CONFIG].step()
     assert standby.newest_whole() == (named(22, "one", filters={"f": {}}), 0)
+
+
+def cut_off(master, configuration_then):
+    """Write the objects of a configuration and not its head, as a service that dies; and start anew."""
+    update = CouchStorage._update
+    with pytest.MonkeyPatch.context() as cut:
+        cut.setattr(CouchStorage, "_update", lambda self, database, *rest: {} if database == CONFIG else update(self, database, *rest))
+        master.write_configuration(configuration_then)
+    master.forget()
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        named(22, "two"),
+        configuration(22, instances={}),  # gone, and so not to be seen any more
+        named(19, "older"),  # a snapshot that is restored
+        configuration(19, instances={}),
+    ],
+)
+def test_what_the_next_head_tells_is_what_there_is(tmp_path, lost):
+    """The last head told of an object that a lost write has changed or removed: the next one must not tell of it as it was before."""
+    master, standby, copies = pair(tmp_path)
+    master.write_configuration(named(21, "one"))
+    cut_off(master, lost)
+    last = {**lost, "serial_no": 23, "filters": {"f": {}}}
+    master.write_configuration(last)
+    assert master.newest_whole() == (last, 0)
+    copies[CONFIG].step()
+    assert standby.newest_whole() == (last, 0)
+
+
+STATES = st.fixed_dictionaries({name: st.dictionaries(st.sampled_from("abc"), st.fixed_dictionaries({"n": st.integers(0, 2)})) for name in ("nodes", "disks")})
+LOST = len(CONTAINERS) + 1
+"""How many databases a write comes to: all, or fewer where it is cut off."""
+STEPS = st.lists(st.tuples(STATES, st.sampled_from([LOST, LOST, LOST, 6, 5, 1]), st.sets(st.sampled_from(["nodes", "disks", CONFIG]))), max_size=6)
+
+
+@given(STEPS, STATES, st.integers(1, 30))
+@settings(max_examples=150)
+def test_whatever_was_lost_what_is_written_as_a_whole_is_read(steps, last, serial):
+    """With a service that dies in any database, and replications that come to some of them; and at last of any serial number, as a restore takes them back."""
+    with tempfile.TemporaryDirectory() as directory:
+        master, standby, copies = pair(pathlib.Path(directory))
+        written = [canonical(CONFIGURATION)]
+        for number, (objects, count, copied) in enumerate(steps, 21):
+            wanted = configuration(number, **objects)
+            written.append(canonical(wanted))
+            _write_to_some(master, wanted, count)
+            for name in sorted(copied):
+                copies[name].step()
+            assert canonical(standby.newest_whole().configuration) in written
+        master.write_configuration(configuration(serial, **last))
+        assert master.newest_whole() == (configuration(serial, **last), 0)
+        copies[CONFIG].step()
+        assert canonical(standby.newest_whole().configuration) in [*written, canonical(configuration(serial, **last))]
+        for each in copies.values():
+            each.step()
+        assert standby.newest_whole() == (configuration(serial, **last), 0)
+
+
+def _write_to_some(master, wanted, count):
+    """Write a configuration into the first databases, and start anew where that were not all."""
+    update, left = CouchStorage._update, [True] * count
+
+    def some(self, database, parts):
+        return update(self, database, parts) if left and left.pop() else {}
+
+    with pytest.MonkeyPatch.context() as cut:
+        cut.setattr(CouchStorage, "_update", some)
+        master.write_configuration(wanted)
+    if count < LOST:
+        master.forget()
+
+
+def test_a_head_that_tells_what_is_not_so_keeps_nobody_from_reading(tmp_path):
+    """The digests decide."""
+    master, _standby, _copies = pair(tmp_path)
+    head = master._head()
+    wrong = [{"serial": 20, "objects": {"instances": {INSTANCE: {"name": "never"}, "never": {}}, "disks": {DISK: None}}}]
+    assert master._client.put("/config_data/config_data", {**head, "recent": wrong})["ok"]
+    assert master._client.ask("POST", "/config_data/_compact", {}).status == 202  # and no older one
+    assert master.newest_whole() == (CONFIGURATION, 0)
 
 
 def test_replications_out_of_order_of_a_running_server(tmp_path):
