@@ -42,9 +42,8 @@ def main() -> int:
     if not configuration.get("couchdb", "uuid"):
         configuration.set("couchdb", "uuid", uuid.uuid4().hex)
 
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: ended.set())
+    signals = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # a handler that sets an event may find its lock held by the wait that it interrupts, for ever
     directory = Path(configuration.get("couchdb", "database_dir"))
     store = Store(directory)
     locks = configuration.get("chttpd_auth_lockout", "mode", "enforce") == "enforce"
@@ -55,7 +54,7 @@ def main() -> int:
     for listener in listeners(configuration, server):
         threading.Thread(target=listener.serve_forever, args=(0.1,), daemon=True).start()
     replicator.start()
-    ended.wait()
+    signal.sigwait(signals)
     return 0
 
 

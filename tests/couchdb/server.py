@@ -37,9 +37,8 @@ def main() -> None:
     parser.add_argument("--disorder", metavar="SEED", help="let replications dawdle, each database for itself, as this seed says")
     arguments = parser.parse_args()
 
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: ended.set())
+    signals = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # a handler that sets an event may find its lock held by the wait that it interrupts, for ever
     arguments.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = Store(arguments.directory)
     name, _colon, password = arguments.admin_file.read_text().strip().partition(":")
@@ -51,7 +50,7 @@ def main() -> None:
         threading.Thread(target=listener.serve_forever, args=(0.1,), daemon=True).start()
         replicator.start()
         print(json.dumps({"port": listener.server_address[1]}), flush=True)
-        ended.wait()
+        signal.sigwait(signals)
         listener.shutdown()
 
 
