@@ -93,15 +93,25 @@ class Copied(t.NamedTuple):
     jobs: int
 
 
-def convert(source: Storage, target: Storage) -> Copied:
-    """Make *target* hold what *source* holds, and nothing else: jobs first, the configuration last.
+def convert(source: Storage, target: Storage, exact: bool = False) -> Copied:
+    """Make *target* hold what *source* holds: jobs first, the configuration last. What is there already is not written again.
 
-    What is there already is not written again. Archived jobs never change, so they are compared by their ids alone.
+    Jobs that only *target* has stay, and so does the highest job id; unless it is to be *exact*, as whoever restores something asks for.
+    Else what is missing may be what was not written yet: removal.py says when a job may go.
     """
     here, there = source.queue(), target.queue()
-    count = copy_jobs(source, target, here.archived, there.archived, archived=True)
-    count += copy_jobs(source, target, here.jobs, there.jobs, archived=False)
-    if there.serial != here.serial:
+    removed = remove(target, there.jobs - here.jobs, there.archived - here.archived) if exact else 0
+    if exact and there.serial > here.serial:
+        target.write_serial(here.serial)
+    copied = copy(source, target, here, there)
+    return copied._replace(jobs=copied.jobs + removed)
+
+
+def copy(source: Storage, target: Storage, here: Queue, there: Queue) -> Copied:
+    """Write what *source*, whose queue is *here*, has, to *target*, whose queue is *there*. No job is removed, and no job id given out again."""
+    count = copy_jobs(source, target, here.archived - there.archived, archived=True)
+    count += copy_jobs(source, target, here.jobs, archived=False)
+    if there.serial < here.serial:
         target.write_serial(here.serial)
     target.write_ssconf(source.ssconf())
     configuration = source.configuration()
@@ -109,13 +119,20 @@ def convert(source: Storage, target: Storage) -> Copied:
     return Copied(configuration["serial_no"], count)
 
 
-def copy_jobs(source: Storage, target: Storage, here: t.FrozenSet[int], there: t.FrozenSet[int], archived: bool) -> int:
-    """Make *target*, which holds the jobs *there*, hold those that *source* has, which are *here*; how many were written or removed."""
+def copy_jobs(source: Storage, target: Storage, wanted: t.Collection[int], archived: bool) -> int:
+    """Write those of the *wanted* jobs to *target* that differ there; how many they were. What is archived changes no more."""
     count = 0
-    for numbers in _batches(sorted(here - there if archived else here)):
+    for numbers in _batches(sorted(wanted)):
         count += _write(source, target, numbers, archived)
-    target.remove_jobs(there - here, archived)
-    return count + len(there - here)
+    return count
+
+
+def remove(target: Storage, queue: t.Collection[int], archived: t.Collection[int]) -> int:
+    """Remove jobs from queue and archive; how many they were."""
+    for numbers, which in ((queue, False), (archived, True)):
+        for batch in _batches(sorted(numbers)):
+            target.remove_jobs(batch, which)
+    return len(queue) + len(archived)
 
 
 def _write(source: Storage, target: Storage, numbers: t.Sequence[int], archived: bool) -> int:

@@ -24,14 +24,16 @@ _SSCONF = re.compile(r"ssconf_([-_a-z0-9]+)\Z")
 class DiskStorage(Storage):
     """The files below a directory, as Ganeti 3.0 lays them out. Whose they are is Ganeti's to say: its ensure-dirs sees to that after a write.
 
-    Where they are not *durable* one by one, whoever writes them has to sync them all.
+    Where they are not *durable* one by one, whoever writes them has to sync them all. New files are this process's, or with *inherit* their
+    directory's owner's, as is right where Ganeti's daemons may run.
     """
 
     name = "disk"
 
-    def __init__(self, directory: str = DIRECTORY, durable: bool = True) -> None:
+    def __init__(self, directory: str = DIRECTORY, durable: bool = True, inherit: bool = False) -> None:
         self._directory = directory
         self._durable = durable
+        self._inherit = inherit
         self._queue = os.path.join(directory, "queue")
         self.damaged: t.Dict[str, str] = {}
         """Files of jobs that could not be read when they were last asked for, and why; they are left out, and the others are not held up."""
@@ -48,10 +50,15 @@ class DiskStorage(Storage):
         self._write(os.path.join(self._directory, "config.data"), text, 0o640)
 
     def queue(self) -> Queue:
+        jobs = _numbers(self._queue)  # before the archive: a job that moves meanwhile is seen in both, and never in neither
         archived: t.Set[int] = set()
         for name in _list(os.path.join(self._queue, "archive")):
             archived |= _numbers(os.path.join(self._queue, "archive", name))
-        return Queue(frozenset(_numbers(self._queue)), frozenset(archived), self.queue_serial())
+        return Queue(frozenset(jobs), frozenset(archived), self.queue_serial())
+
+    def has_queue(self) -> bool:
+        """Whether Ganeti's queue is here: an empty directory, as one that is not mounted, has no file with the last job id."""
+        return os.path.exists(os.path.join(self._queue, "serial"))
 
     def jobs(self, numbers: t.Iterable[int], archived: bool = False) -> t.Iterator[t.Tuple[int, Json]]:
         for number in numbers:
@@ -68,11 +75,23 @@ class DiskStorage(Storage):
         """Whether there is a file of this job, be it damaged."""
         return os.path.exists(self._job(number, archived))
 
+    def vanished(self, number: int) -> bool:
+        """Whether there is no file of this job any more, while the directory is there in which Ganeti archives it."""
+        directory = os.path.dirname(self._job(number, archived=True))
+        return os.path.isdir(directory) and not self.holds(number) and not self.holds(number, archived=True)
+
+    def set_aside(self, numbers: t.Iterable[int], directory: str) -> None:
+        """Move jobs into a directory of the queue's, where Ganeti does not see them."""
+        place = os.path.join(self._queue, directory)
+        for number in numbers:
+            os.makedirs(place, 0o700, exist_ok=True)
+            os.replace(self._job(number, archived=False), os.path.join(place, f"job-{number}"))
+
     def write_jobs(self, jobs: t.Mapping[int, Json], archived: bool = False) -> None:
         for number, job in jobs.items():
             path = self._job(number, archived)
             if archived and not os.path.isdir(os.path.dirname(path)):
-                os.makedirs(os.path.dirname(path), 0o750)
+                self._make(os.path.dirname(path))
             self._write(path, json.dumps(job), 0o640)
 
     def remove_jobs(self, numbers: t.Iterable[int], archived: bool = False) -> None:
@@ -135,11 +154,25 @@ class DiskStorage(Storage):
             return os.path.join(self._queue, "archive", str(number // JOBS_PER_DIRECTORY), f"job-{number}")
         return os.path.join(self._queue, f"job-{number}")
 
+    def _make(self, path: str) -> None:
+        try:
+            os.makedirs(path, 0o750)
+            if self._inherit:
+                os.chown(path, *_owner(os.path.dirname(path)))
+        except OSError as error:
+            raise StorageFailed(f"Cannot make the directory {path}: {error.strerror}.") from error
+
     def _write(self, path: str, text: str, mode: int) -> None:
         try:
-            replace(path, text.encode("utf-8"), mode, self._durable)
+            owner = _owner(os.path.dirname(path)) if self._inherit else None
+            replace(path, text.encode("utf-8"), mode, self._durable, owner)
         except OSError as error:
             raise StorageFailed(f"Cannot write {path}: {error.strerror}.") from error
+
+
+def _owner(path: str) -> t.Tuple[int, int]:
+    found = os.stat(path)
+    return found.st_uid, found.st_gid
 
 
 def _list(path: str) -> t.List[str]:

@@ -74,7 +74,7 @@ class _Failover:
         return {**result, **self._carry_out(situation)}
 
     def _is_master(self, survey: Json, check_mode: bool) -> Json:
-        """It is the master already; only its daemons may be missing, where an earlier failover did not come to its end."""
+        """It is the master already; only daemons and archived jobs may be missing, where an earlier failover did not come to its end."""
         answers = self._accepts_jobs()
         result = {"master": survey["name"], "old_master": survey["name"], "serial": survey["serial"], "warnings": self._warnings}
         change = Difference()
@@ -82,6 +82,9 @@ class _Failover:
         if not answers and not check_mode:
             succeed(self._new, [_DAEMONS, "start-master"], "Starting the master's daemons")
             self._wait("accepts jobs", self._accepts_jobs)
+        change.add("archived jobs", "not all written" if survey["unfinished"] else "written", "written")
+        if survey["unfinished"] and not check_mode:
+            self._write_archive()
         return {"changed": change.changed, "diff": change.diff(), **result}
 
     def _look_around(self) -> t.Tuple[Json, t.Dict[str, str]]:
@@ -178,14 +181,18 @@ class _Failover:
     def _tidy_up(self, situation: Situation, promoted: bool) -> None:
         """What no client waits for: archived jobs; a dead node that Ganeti still counts on; a candidate too many where the pool has room for one."""
         if promoted:
-            self._hosts.program(self._new, "archive")
-            succeed(self._new, [_ENSURE, "--full-run"], "Giving archived jobs to their users")
+            self._write_archive()
         with self._luxi() as cluster:
             limits = {"timeout": self._params["job_timeout"], "lock_timeout": self._params["lock_timeout"]}
             for name in [] if promoted else situation.dead:
                 jobs.run(cluster, [opcode("OP_NODE_SET_PARAMS", node_name=name, offline=True, auto_promote=True)], label=f"mark {name} offline", **limits)
             if situation.survey["pool_size"] == 1:
                 pool.shrink(cluster, pool.read(cluster, situation.new), self._params)
+
+    def _write_archive(self) -> None:
+        """The last step of a promotion; until it is done, nothing is removed from the new master's database because its files do not have it."""
+        self._hosts.program(self._new, "archive")
+        succeed(self._new, [_ENSURE, "--full-run"], "Giving archived jobs to their users")
 
     def _ganetis_failover(self, situation: Situation) -> None:
         """Ganeti tells by its exit status of warnings too, as of an old master that does not answer; what counts is who is the master then."""

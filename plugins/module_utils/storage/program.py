@@ -27,6 +27,8 @@ from . import (
     history,
     inotify,
     promote,
+    promotion,
+    removal,
     replication,
     service,
     settings,
@@ -37,8 +39,8 @@ from . import (
 
 _PACKAGE = "ganeti_couchdb"
 _STORAGE: t.Tuple[types.ModuleType, ...] = (
-    base, claims, client, conflicts, couchdb, disk, documents, files, follow, health, history, inotify, promote, replication, service, settings,
-    snapshot, standbys, survey,
+    base, claims, client, conflicts, couchdb, disk, documents, files, follow, health, history, inotify, promote, promotion, removal, replication,
+    service, settings, snapshot, standbys, survey,
 )  # fmt: skip
 _MAIN = f"from {_PACKAGE}.storage.service import main\nraise SystemExit(main())\n"
 _TIME = (2020, 1, 1, 0, 0, 0)

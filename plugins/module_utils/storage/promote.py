@@ -6,6 +6,13 @@
 
 What stock Ganeti asks of the next master is made true: that it is a master candidate, by name, address and certificate (Ganeti 3.0:
 bootstrap.MasterFailover, server/noded.py). The files' owners are set by Ganeti's ensure-dirs afterwards.
+
+What a death at any point leaves:
+1. Before the mark, nothing was touched; the same again begins anew.
+2. From the mark (promotion.py) until the configuration is in its place, the node is no master: Ganeti's own failover runs later. The same again
+   writes the rest.
+3. Until the archived jobs are in their place too, the node may be the master, and its service wakes: it adds to the databases and removes nothing,
+   writes the archived jobs itself, and removes the mark. So does the same failover again. Whoever comes second finds nothing to do.
 """
 
 from __future__ import annotations
@@ -19,7 +26,8 @@ import time
 import typing as t
 
 from .._errors import StorageFailed
-from .base import copy_jobs
+from . import promotion
+from .base import Queue, Storage, copy_jobs
 from .claims import LEAP
 from .couchdb import CouchStorage
 from .disk import DiskStorage
@@ -27,6 +35,8 @@ from .documents import Json
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.S)
 _KEY = "/root/.ssh/id_{}.pub"
+_ASIDE = "before-promotion"
+"""The directory, in the queue's, for jobs that a node had in its queue and its database has not: kept, and run no more."""
 
 
 class Request(t.NamedTuple):
@@ -43,10 +53,14 @@ def promote(storage: CouchStorage, directory: str, request: Request) -> Json:
     digest = fingerprint(os.path.join(directory, "client.pem"))
     configuration = promoted(now, request, digest, time.time())
     key = _public_key(configuration["cluster"])
+    promotion.begin(directory)
     files = DiskStorage(directory, durable=False)
-    here, there = storage.queue(), files.queue()
-    jobs = copy_jobs(storage, files, here.jobs, there.jobs, archived=False)
-    files.write_serial(max(here.serial, *here.jobs, *here.archived, 0))
+    here = storage.queue()
+    strange = stale(here, files.queue())
+    files.set_aside(strange, _ASIDE)
+    # What is archived already has ended; the two databases are not replicated in step.
+    jobs = len(strange) + copy_jobs(storage, files, here.jobs - here.archived, archived=False)
+    files.write_serial(max(here.serial, *here.jobs, *here.archived, *files.queue().jobs, 0))
     files.write_configuration(configuration)
     os.sync()
     uuid, node = _find(configuration, request.name)
@@ -54,12 +68,26 @@ def promote(storage: CouchStorage, directory: str, request: Request) -> Json:
     return {"serial": configuration["serial_no"], "jobs": jobs, "candidates": candidates, "key": key}
 
 
-def archive(storage: CouchStorage, directory: str) -> int:
-    """Write the archived jobs as well, for which no client waits; how many were written or removed."""
-    files = DiskStorage(directory, durable=False)
-    count = copy_jobs(storage, files, storage.queue().archived, files.queue().archived, archived=True)
-    os.sync()
-    return count
+def stale(stored: Queue, files: Queue) -> t.FrozenSet[int]:
+    """The jobs that a node's files have in the queue from a time when it was a candidate, and that must not run again.
+
+    An id that the database has not seen given out is of a job that somebody was told of later: it stays.
+    """
+    return frozenset(number for number in files.jobs - (stored.jobs - stored.archived) if number <= max(stored.serial, *stored.jobs, *stored.archived, 0))
+
+
+def archive(storage: Storage, directory: str, wait: bool = True) -> t.Optional[int]:
+    """Write the archived jobs as well, for which no client waits, and end the promotion; how many were written.
+
+    None where there is nothing to do: no promotion is unfinished, or, without *wait*, somebody else is at it.
+    """
+    with promotion.finishing(directory, wait) as mine:
+        if not mine:
+            return None
+        files = DiskStorage(directory, durable=False, inherit=True)
+        count = copy_jobs(storage, files, storage.queue().archived - files.queue().archived, archived=True)
+        os.sync()
+        return count
 
 
 def promoted(configuration: Json, request: Request, digest: str, now: float) -> Json:

@@ -68,7 +68,7 @@ def restore(archive: str, storage: Storage) -> Copied:
             raise StorageFailed(f"{archive} is no snapshot, or was cut off: {error}.") from error
         files = DiskStorage(os.path.join(work, "ganeti"))
         files.configuration()  # whole, or nothing is written
-        return convert(files, storage)
+        return convert(files, storage, exact=True)
 
 
 def _put(tar: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> None:

@@ -14,7 +14,7 @@ import sys
 import typing as t
 
 from .._errors import GanetiError
-from . import replication
+from . import promotion, replication
 from .client import Client, Server, path
 from .couchdb import CouchStorage
 from .disk import DiskStorage
@@ -43,6 +43,7 @@ def survey(name: str, server: Server, others: t.Mapping[str, Server], prefix: st
         "master_ip": configuration["cluster"]["master_ip"],
         "master": DiskStorage(directory).master(),
         "files": _files(DiskStorage(directory)),
+        "unfinished": promotion.unfinished(directory),
     }
 
 

@@ -15,7 +15,7 @@ import sys
 import pytest
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, StorageFailed
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage import admit, hosts, promote, takeover
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage import admit, hosts, promote, promotion, takeover
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.base import convert
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.claims import LEAP
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.disk import DiskStorage
@@ -24,29 +24,11 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.promote imp
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.situation import Situation, problems
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.survey import survey
 
-from .samples import configuration, job
-
-
-def node(name, **changes):
-    """A node as the configuration has it."""
-    return {
-        "name": name, "uuid": f"u{name[1:]}", "primary_ip": f"10.0.0.{name[1:]}", "master_candidate": False, "master_capable": True, "offline": False,
-        "drained": False, "serial_no": 3, "mtime": 1.0, **changes,
-    }  # fmt: skip
-
-
-def cluster(serial=20, pool_size=1):
-    """A configuration with three nodes, the master of which is a1."""
-    found = configuration(serial, nodes={"u1": node("a1", master_candidate=True), "u2": node("a2"), "u3": node("a3")})
-    found["cluster"].update(
-        master_node="u1", master_ip="10.0.0.10", candidate_certs={"u1": "AA:01"}, candidate_pool_size=pool_size, serial_no=7, mtime=1.0, modify_ssh_setup=False
-    )
-    return found
-
+from .samples import cluster, job
 
 SURVEY = {
     "name": "a2", "cluster_name": "alpha.lab.example", "serial": 20, "serials": {"a1": "away", "a3": 20}, "pool_size": 1, "version": 3000000,
-    "installed": 3000000, "master": "a1", "master_ip": "10.0.0.10", "files": None, "contents": {},
+    "installed": 3000000, "master": "a1", "master_ip": "10.0.0.10", "files": None, "contents": {}, "unfinished": False,
     "nodes": {each["name"]: {"uuid": each["uuid"], "address": each["primary_ip"], **{key: each[key] for key in
               ("master_candidate", "master_capable", "offline", "drained")}} for each in cluster()["nodes"].values()},
 }  # fmt: skip
@@ -128,17 +110,6 @@ def test_the_new_configuration_when_the_old_master_lives():
         promote.promoted(cluster(), Request("a9", [], 20), "BB:02", 5.0)
 
 
-@pytest.fixture
-def certificate(tmp_path):
-    """A file with a key and a certificate, as Ganeti's client.pem; and the certificate's digest."""
-    key, made = tmp_path / "key", tmp_path / "made"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=a2", "-keyout", str(key), "-out", str(made)]
-    subprocess.run(command, check=True, capture_output=True)
-    shown = subprocess.run(["openssl", "x509", "-noout", "-fingerprint", "-sha1", "-in", str(made)], check=True, capture_output=True, text=True).stdout
-    (tmp_path / "client.pem").write_text(key.read_text() + made.read_text())
-    return str(tmp_path / "client.pem"), shown.strip().partition("=")[2]
-
-
 def test_a_nodes_certificate_by_its_digest(certificate, tmp_path):
     file, digest = certificate
     assert promote.fingerprint(file) == digest
@@ -164,7 +135,10 @@ def test_a_standby_gets_the_files_of_a_master(couch, master, certificate, tmp_pa
         "master_candidates": "a2", "master_candidates_ips": "10.0.0.2", "master_candidates_certs": f"u2={digest}"}}  # fmt: skip
     assert files.configuration()["serial_no"] == 1020 and files.queue() == (master.queue().jobs, frozenset(), 20005)
     assert dict(files.jobs([7])) == dict(master.jobs([7]))
+    assert (directory / "queue/before-promotion/job-5").exists(), "kept, and run no more"
+    assert promotion.unfinished(str(directory))
     assert promote.archive(couch, str(directory)) == 2 and files.queue() == master.queue()
+    assert not promotion.unfinished(str(directory)) and promote.archive(couch, str(directory)) is None
     assert promote.promote(couch, str(directory), Request("a2", ["a1"], 20))["jobs"] == 0, "the same again is no harm"
 
 
