@@ -25,6 +25,7 @@ from . import (
     follow,
     health,
     history,
+    holdings,
     inotify,
     promote,
     promotion,
@@ -39,7 +40,7 @@ from . import (
 
 _PACKAGE = "ganeti_couchdb"
 _STORAGE: t.Tuple[types.ModuleType, ...] = (
-    base, claims, client, conflicts, couchdb, disk, documents, files, follow, health, history, inotify, promote, promotion, removal, replication,
+    base, claims, client, conflicts, couchdb, disk, documents, files, follow, health, history, holdings, inotify, promote, promotion, removal, replication,
     service, settings, snapshot, standbys, survey,
 )  # fmt: skip
 _MAIN = f"from {_PACKAGE}.storage.service import main\nraise SystemExit(main())\n"

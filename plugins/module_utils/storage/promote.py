@@ -40,11 +40,12 @@ _ASIDE = "before-promotion"
 
 
 class Request(t.NamedTuple):
-    """Who becomes the master, which nodes are dead, and the highest serial number that anybody is known to have had."""
+    """Who becomes the master, which nodes are dead, the highest serial number that anybody is known to have had, and the highest job id given out."""
 
     name: str
     dead: t.List[str]
     seen: int
+    job: int = 0
 
 
 def promote(storage: CouchStorage, directory: str, request: Request) -> Json:
@@ -60,12 +61,21 @@ def promote(storage: CouchStorage, directory: str, request: Request) -> Json:
     files.set_aside(strange, _ASIDE)
     # What is archived already has ended; the two databases are not replicated in step.
     jobs = len(strange) + copy_jobs(storage, files, here.jobs - here.archived, archived=False)
-    files.write_serial(max(here.serial, *here.jobs, *here.archived, *files.queue().jobs, 0))
+    files.write_serial(max(here.serial, *here.jobs, *here.archived, *files.queue().jobs, request.job))
     files.write_configuration(configuration)
     os.sync()
     uuid, node = _find(configuration, request.name)
     candidates = {"master_candidates": request.name, "master_candidates_ips": node["primary_ip"], "master_candidates_certs": f"{uuid}={digest}"}
     return {"serial": configuration["serial_no"], "jobs": jobs, "candidates": candidates, "key": key}
+
+
+def reserve(directory: str, job: int) -> bool:
+    """Have no job id given out again that is this one or less, where Ganeti's own files are used as they are; whether they said otherwise."""
+    files = DiskStorage(directory)
+    lower = files.queue_serial() < job
+    if lower:
+        files.write_serial(job)
+    return lower
 
 
 def stale(stored: Queue, files: Queue) -> t.FrozenSet[int]:

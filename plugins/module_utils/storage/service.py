@@ -9,7 +9,7 @@ ends with 0, 1 or 2, as monitoring systems want it: all is well, a standby lags,
 ``service.py --config FILE --snapshot DIRECTORY --keep N`` writes a dated archive of what is in the database, and removes the oldest.
 ``service.py --config FILE --restore ARCHIVE`` makes the database hold what an archive does; not while the service runs, as it would undo that.
 ``service.py --config FILE --prune`` makes the database forget jobs whose files are gone here, be they many; the service itself refuses that.
-``--survey``, ``--promote`` and ``--archive`` are steps of a failover (ganeti.cluster.master_failover), which speaks JSON with them.
+``--survey``, ``--files``, ``--reserve``, ``--promote`` and ``--archive`` are steps of a failover (ganeti.cluster.master_failover), which speaks JSON with them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .follow import Follower, Status
 from .health import CRITICAL, OK, check, said, tell
 from .settings import Settings
 from .standbys import Standbys
-from .survey import survey
+from .survey import of_files, survey
 
 _STEP = 5.0
 """Seconds between two looks at the replications."""
@@ -176,6 +176,8 @@ def _carry_out(chosen: Settings, asked: argparse.Namespace, step: t.Optional[str
 
 _FAILOVER = {
     "survey": "tell what is here, for a failover",
+    "files": "tell what Ganeti's files hold, for a failover",
+    "reserve": "let no job id be given out that the request on standard input names, nor a lower one",
     "promote": "make the files of a master out of the database, as the request on standard input says",
     "archive": "make the files of archived jobs too",
 }
@@ -185,6 +187,10 @@ def fail_over(chosen: Settings, step: str) -> str:
     """A step of a failover; what came of it, as JSON."""
     if step == "survey":
         return json.dumps(survey(chosen.name, chosen.server, chosen.standbys, chosen.prefix, chosen.directory))
+    if step == "files":
+        return json.dumps(of_files(chosen.directory))
+    if step == "reserve":
+        return json.dumps({"changed": promote.reserve(chosen.directory, json.load(sys.stdin)["job"])})
     with Client(chosen.server) as client:
         storage = CouchStorage(client, chosen.prefix)
         if step == "archive":

@@ -15,10 +15,11 @@ import typing as t
 
 from .._errors import GanetiError
 from . import promotion, replication
-from .client import Client, Server, path
+from .client import Client, Server, brief, path
 from .couchdb import CouchStorage
 from .disk import DiskStorage
-from .documents import ARCHIVE, DATABASES, Json
+from .documents import ARCHIVE, DATABASES, QUEUE, SERIAL, Json
+from .holdings import holdings
 
 _LIBRARIES = ("/usr/share/ganeti/default", "/etc/ganeti/share")
 """Where Ganeti's Python library may be."""
@@ -27,22 +28,27 @@ _LIBRARIES = ("/usr/share/ganeti/default", "/etc/ganeti/share")
 def survey(name: str, server: Server, others: t.Mapping[str, Server], prefix: str, directory: str) -> Json:
     """All that a failover is decided by; raise GanetiError where the database holds no whole configuration."""
     with Client(server) as client:
-        configuration = CouchStorage(client, prefix).configuration()
-        contents = {database: _content(client, prefix + database) for database in DATABASES if database != ARCHIVE}
+        storage = CouchStorage(client, prefix)
+        configuration = storage.configuration()
+        database = holdings(storage, configuration["serial_no"])
+        contents = {name: _content(client, prefix + name) for name in DATABASES if name != ARCHIVE}
+    serials, jobs = _ask(others, lambda server: replication.glance(server, prefix)), _ask(others, lambda server: _last_job(server, prefix))
     nodes = {node["name"]: _node(uuid, node) for uuid, node in configuration["nodes"].items()}
     return {
         "name": name,
         "cluster_name": configuration["cluster"]["cluster_name"],
         "serial": configuration["serial_no"],
         "contents": contents,
-        "serials": _serials(others, prefix),
+        "database": database,
+        "serials": serials,
+        "job_serials": {name: found for name, found in jobs.items() if found is not None},
         "nodes": nodes,
         "pool_size": configuration["cluster"]["candidate_pool_size"],
         "version": configuration["version"],
         "installed": _installed(),
         "master_ip": configuration["cluster"]["master_ip"],
         "master": DiskStorage(directory).master(),
-        "files": _files(DiskStorage(directory)),
+        "files": of_files(directory),
         "unfinished": promotion.unfinished(directory),
     }
 
@@ -57,12 +63,22 @@ def _node(uuid: str, node: Json) -> Json:
     return {"uuid": uuid, "address": node["primary_ip"], **{key: node[key] for key in ("master_candidate", "master_capable", "offline", "drained")}}
 
 
-def _serials(servers: t.Mapping[str, Server], prefix: str) -> Json:
-    """The serial numbers on all servers, asked at once: some may be away, and take their time."""
+def _ask(servers: t.Mapping[str, Server], question: t.Callable[[Server], t.Any]) -> Json:
+    """What all servers answer, asked at once: some may be away, and take their time."""
     if not servers:
         return {}
     with concurrent.futures.ThreadPoolExecutor(len(servers)) as executor:
-        return dict(zip(servers, executor.map(lambda server: replication.glance(server, prefix), servers.values())))
+        return dict(zip(servers, executor.map(question, servers.values())))
+
+
+def _last_job(server: Server, prefix: str) -> t.Optional[int]:
+    """The last job id that a server knows to be given out; None where it does not tell soon, or knows of none."""
+    try:
+        with brief(server) as client:
+            found = client.get(path(prefix + QUEUE, SERIAL), missing=True)
+    except GanetiError:
+        return None
+    return found["value"] if found else None
 
 
 def _installed() -> t.Optional[int]:
@@ -76,9 +92,10 @@ def _installed() -> t.Optional[int]:
         del sys.path[: len(_LIBRARIES)]
 
 
-def _files(files: DiskStorage) -> t.Optional[Json]:
-    """The serial number and the last job of Ganeti's own files; None on a node that has none, as it is no master candidate."""
+def of_files(directory: str) -> t.Optional[Json]:
+    """What Ganeti's own files hold (holdings.py); None on a node that has none, as it is no master candidate."""
+    storage = DiskStorage(directory)
     try:
-        return {"serial": files.configuration()["serial_no"], "job": files.queue_serial()}
+        return holdings(storage, storage.configuration()["serial_no"])
     except GanetiError:
         return None
