@@ -43,8 +43,8 @@ class Storage(abc.ABC):
         """Jobs by their ids; those that are gone meanwhile, or cannot be read, are left out."""
 
     @abc.abstractmethod
-    def write_jobs(self, jobs: t.Mapping[int, Json], archived: bool = False) -> None:
-        """Write jobs, new ones or others in the place of those with the same ids."""
+    def write_jobs(self, jobs: t.Mapping[int, Json], archived: bool = False) -> t.Dict[int, str]:
+        """Write jobs, new ones or others in the place of those with the same ids; which of them cannot be stored here, and why. The others are."""
 
     @abc.abstractmethod
     def remove_jobs(self, numbers: t.Iterable[int], archived: bool = False) -> None:
@@ -54,12 +54,16 @@ class Storage(abc.ABC):
     def write_serial(self, serial: int) -> None:
         """Note the last job id that was given out."""
 
-    def write_queue(self, jobs: t.Mapping[int, Json], serial: t.Optional[int]) -> None:
-        """Write jobs of the queue, and the last job id that was given out where it is a new one; a driver may do both at once."""
-        if jobs:
-            self.write_jobs(jobs)
+    def write_queue(self, jobs: t.Mapping[int, Json], serial: t.Optional[int]) -> t.Dict[int, str]:
+        """Write jobs of the queue, and the last job id that was given out where it is a new one; a driver may do both at once. As write_jobs."""
+        refused = self.write_jobs(jobs) if jobs else {}
         if serial is not None:
             self.write_serial(serial)
+        return refused
+
+    @abc.abstractmethod
+    def leave_out(self, refused: t.Mapping[int, str], archived: bool = False) -> None:
+        """Note which of the jobs that were read last cannot be stored elsewhere, and why; a driver may leave them out of `jobs` until they change."""
 
     @abc.abstractmethod
     def ssconf(self) -> t.Dict[str, str]:
@@ -136,12 +140,12 @@ def remove(target: Storage, queue: t.Collection[int], archived: t.Collection[int
 
 
 def _write(source: Storage, target: Storage, numbers: t.Sequence[int], archived: bool) -> int:
-    """Write those of the jobs that differ."""
+    """Write those of the jobs that differ, and can be stored there."""
     present = dict(target.jobs(numbers, archived))
     changed = {number: job for number, job in source.jobs(numbers, archived) if present.get(number) != job}
-    if changed:
-        target.write_jobs(changed, archived)
-    return len(changed)
+    refused = target.write_jobs(changed, archived) if changed else {}
+    source.leave_out(refused, archived)
+    return len(changed) - len(refused)
 
 
 def _batches(numbers: t.Sequence[int]) -> t.Iterator[t.Sequence[int]]:

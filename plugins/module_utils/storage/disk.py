@@ -12,6 +12,7 @@ import re
 import typing as t
 
 from .._errors import StorageFailed, StorageIncomplete
+from .aside import Aside, Identity, identity
 from .base import Queue, Storage
 from .documents import JOBS_PER_DIRECTORY, Json
 from .files import replace
@@ -35,8 +36,10 @@ class DiskStorage(Storage):
         self._durable = durable
         self._inherit = inherit
         self._queue = os.path.join(directory, "queue")
-        self.damaged: t.Dict[str, str] = {}
-        """Files of jobs that could not be read when they were last asked for, and why; they are left out, and the others are not held up."""
+        self.aside = Aside()
+        """Files of jobs that could not be read, or not be stored elsewhere; they are left out until they change, and the others are not held up."""
+        self._read: t.Dict[str, Identity] = {}
+        """The files that `jobs` has read when it was called last."""
 
     def configuration(self) -> Json:
         path = os.path.join(self._directory, "config.data")
@@ -61,15 +64,28 @@ class DiskStorage(Storage):
         return os.path.exists(os.path.join(self._queue, "serial"))
 
     def jobs(self, numbers: t.Iterable[int], archived: bool = False) -> t.Iterator[t.Tuple[int, Json]]:
+        self._read.clear()
         for number in numbers:
-            path = self._job(number, archived)
-            self.damaged.pop(path, None)
+            path, state = self._job(number, archived), None
             try:
-                yield number, _read_json(path)
+                state = identity(path)  # before it is read: if it is replaced meanwhile, it counts as changed
+                if self.aside.stands(path, state):
+                    continue
+                job = _read_job(path, number)
             except FileNotFoundError:
+                self.aside.clear(path)
                 continue
             except StorageFailed as error:
-                self.damaged[path] = error.message
+                self.aside.note(path, state, error.message)
+                continue
+            self.aside.clear(path)
+            self._read[path] = state
+            yield number, job
+
+    def leave_out(self, refused: t.Mapping[int, str], archived: bool = False) -> None:
+        for number, why in refused.items():
+            path = self._job(number, archived)
+            self.aside.note(path, self._read.get(path), f"{path} cannot be stored. {why}")
 
     def holds(self, number: int, archived: bool = False) -> bool:
         """Whether there is a file of this job, be it damaged."""
@@ -87,12 +103,13 @@ class DiskStorage(Storage):
             os.makedirs(place, 0o700, exist_ok=True)
             os.replace(self._job(number, archived=False), os.path.join(place, f"job-{number}"))
 
-    def write_jobs(self, jobs: t.Mapping[int, Json], archived: bool = False) -> None:
+    def write_jobs(self, jobs: t.Mapping[int, Json], archived: bool = False) -> t.Dict[int, str]:
         for number, job in jobs.items():
             path = self._job(number, archived)
             if archived and not os.path.isdir(os.path.dirname(path)):
                 self._make(os.path.dirname(path))
             self._write(path, json.dumps(job), 0o640)
+        return {}
 
     def remove_jobs(self, numbers: t.Iterable[int], archived: bool = False) -> None:
         for number in numbers:
@@ -199,5 +216,12 @@ def _read(path: str) -> str:
 def _read_json(path: str) -> t.Any:
     try:
         return json.loads(_read(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StorageIncomplete(f"{path} does not hold complete JSON ({error}): a write was cut off, or it is damaged.") from error
+
+
+def _read_job(path: str, number: int) -> Json:
+    job = _read_json(path)
+    if not isinstance(job, dict) or str(job.get("id")) != str(number):
+        raise StorageFailed(f"{path} does not hold job {number}: it is damaged, or somebody else than Ganeti wrote it.")
+    return job

@@ -126,7 +126,7 @@ class Follower:
                 self._wrote = time.monotonic()
             if time.monotonic() >= self._due:
                 self._remove()
-        except (GanetiError, OSError) as error:
+        except (GanetiError, OSError, ValueError, RecursionError) as error:  # the latter two of a configuration that cannot be written as JSON
             self._fail(error)
 
     def _wait(self, seconds: float) -> Changed:
@@ -155,6 +155,7 @@ class Follower:
     def _catch_up(self) -> None:
         self._say(self.status._replace(state="catching up"))
         self._target.resolve()
+        self._source.aside.prune()
         here, there = self._source.queue(), self._target.queue()
         copied = copy(self._source, self._target, here, there)
         self._behind, self._delay = False, _RETRY[0]
@@ -190,18 +191,18 @@ class Follower:
         self._follows(serial)
 
     def _follows(self, serial: t.Optional[int]) -> None:
-        """All is written, but for what is damaged; and all is removed that may be."""
-        problems = [*self._source.damaged.values(), *([self._held] if self._held else [])]
+        """All is written, but for what is set aside; and all is removed that may be."""
+        problems = [*self._source.aside.words(), *([self._held] if self._held else [])]
         self._say(Status("following", serial, time.time(), " ".join(problems) or None))
 
     def _write_queue(self, numbers: t.FrozenSet[int], serial: t.Optional[int]) -> None:
         """What is true of a job is where its file is now, whatever the events were."""
         queued = dict(self._source.jobs(numbers))
+        self._source.leave_out(self._target.write_queue(queued, serial))
         gone = {number for number in numbers - queued.keys() if not self._source.holds(number)}
         archived = dict(self._source.jobs(gone, archived=True))
-        self._target.write_queue(queued, serial)
         if archived:
-            self._target.write_jobs(archived, archived=True)
+            self._source.leave_out(self._target.write_jobs(archived, archived=True), archived=True)
         if not self._unfinished:
             self._target.remove_jobs(number for number in gone if self._source.holds(number, archived=True))
         lost = {number for number in gone if not self._source.holds(number, archived=True)}

@@ -106,11 +106,11 @@ def test_what_is_damaged_is_named(master, tmp_path, file, text, error, words):
 def test_a_damaged_job_does_not_hold_up_the_others(master, empty, tmp_path):
     (tmp_path / "master/queue/job-7").write_text('{"id": 7, "ops"')
     assert dict(master.jobs([7, 20005])) == {20005: job(20005)}
-    (problem,) = master.damaged.values()
+    (problem,) = master.aside.words()
     assert "job-7 does not hold complete JSON" in problem and master.holds(7)
     assert convert(master, empty) == (20, 3)
     (tmp_path / "master/queue/job-7").write_text(json.dumps(job(7)))
-    assert dict(master.jobs([7])) == {7: job(7)} and master.damaged == {}
+    assert dict(master.jobs([7])) == {7: job(7)} and master.aside.words() == []
 
 
 def test_a_write_that_fails_leaves_the_old_file(master, tmp_path, monkeypatch):
