@@ -104,11 +104,12 @@ def convert(source: Storage, target: Storage, exact: bool = False) -> Copied:
     Else what is missing may be what was not written yet: removal.py says when a job may go.
     """
     here, there = source.queue(), target.queue()
-    removed = remove(target, there.jobs - here.jobs, there.archived - here.archived) if exact else 0
-    if exact and there.serial > here.serial:
-        target.write_serial(here.serial)
     copied = copy(source, target, here, there)
-    return copied._replace(jobs=copied.jobs + removed)
+    if not exact:
+        return copied
+    if there.serial > here.serial:
+        target.write_serial(here.serial)
+    return copied._replace(jobs=copied.jobs + remove(target, there.jobs - here.jobs, there.archived - here.archived))
 
 
 def copy(source: Storage, target: Storage, here: Queue, there: Queue) -> Copied:

@@ -7,7 +7,8 @@
 ``service.py --config FILE`` runs until it is told to end. ``service.py --config FILE --check`` looks at all from outside, prints a line, and
 ends with 0, 1 or 2, as monitoring systems want it: all is well, a standby lags, or something does not work.
 ``service.py --config FILE --snapshot DIRECTORY --keep N`` writes a dated archive of what is in the database, and removes the oldest.
-``service.py --config FILE --restore ARCHIVE`` makes the database hold what an archive does; not while the service runs, as it would undo that.
+``service.py --config FILE --restore ARCHIVE`` makes the database hold what an archive does; not while the service runs, as it would undo that. A
+snapshot of another cluster is refused without ``--another-cluster``.
 ``service.py --config FILE --prune`` makes the database forget jobs whose files are gone here, be they many; the service itself refuses that.
 ``--survey``, ``--files``, ``--reserve``, ``--promote`` and ``--archive`` are steps of a failover (ganeti.cluster.master_failover), which speaks JSON with them.
 """
@@ -150,6 +151,7 @@ def main() -> int:
     instead.add_argument("--snapshot", metavar="DIRECTORY", help="write a snapshot of the database into a directory")
     instead.add_argument("--restore", metavar="ARCHIVE", help="make the database hold what a snapshot does")
     instead.add_argument("--prune", action="store_true", help="have the database forget jobs whose files are gone here, be they many")
+    parser.add_argument("--another-cluster", action="store_true", help="with --restore: the snapshot may be one of another cluster")
     parser.add_argument("--keep", type=int, default=30, help="how many snapshots to keep, 30 if it is not given")
     for name, words in _FAILOVER.items():
         instead.add_argument(f"--{name}", action="store_true", help=words)
@@ -206,7 +208,7 @@ def copy(chosen: Settings, asked: argparse.Namespace) -> str:
             return snapshot.take(storage, asked.snapshot, asked.keep, time.time())
         if said(chosen) is not None:
             raise InvalidInput("The service runs and would undo a restore at once: stop it first.")
-        copied = snapshot.restore(asked.restore, storage)
+        copied = snapshot.restore(asked.restore, storage, DiskStorage(chosen.directory), asked.another_cluster)
         return f"The database holds serial number {copied.serial}; {copied.jobs} jobs were written or removed"
 
 

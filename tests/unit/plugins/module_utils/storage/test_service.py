@@ -290,6 +290,13 @@ def test_snapshots_by_the_program(tmp_path, master, servers, prefix, databases):
     restored = subprocess.run([*command, "--restore", archive], capture_output=True, text=True, check=True, timeout=60)
     assert restored.stdout.strip() == "The database holds serial number 20; 1 jobs were written or removed"
     assert everything(databases[0]) == everything(master)
+    databases[0].write_configuration(configuration(20, cluster={**configuration()["cluster"], "cluster_name": "beta"}))
+    refused = subprocess.run([*command, "--restore", archive], capture_output=True, text=True, check=False, timeout=60)
+    assert refused.returncode == 2 and "--another-cluster" in refused.stdout
+    subprocess.run([*command, "--restore", archive, "--another-cluster"], capture_output=True, text=True, check=True, timeout=60)
+    assert everything(databases[0]) == everything(master)
+    pruned = subprocess.run([*command, "--prune"], capture_output=True, text=True, check=True, timeout=60)
+    assert pruned.stdout.startswith("The database has forgotten 0 jobs of the queue and 0 archived ones")
 
 
 def test_the_same_sources_make_the_same_program():
