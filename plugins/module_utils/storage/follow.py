@@ -102,6 +102,8 @@ class Follower:
         self._delay = _RETRY[0]
         self._next = 0.0
         self._wrote = 0.0
+        self._serial = 0
+        """The highest job id that was written."""
         self._unfinished = False
         self._vanished: t.Set[int] = set()
         """Jobs whose files were seen to vanish, and are in the storage still."""
@@ -118,6 +120,8 @@ class Follower:
             return
         try:
             changed = self._wait(seconds)
+            if changed.everything or changed.directories:
+                self._forget_vanished()
             if self._behind or changed.everything or changed.directories:
                 self._watch()
                 self._catch_up()
@@ -132,13 +136,20 @@ class Follower:
     def _wait(self, seconds: float) -> Changed:
         """What has changed; at once where a directory is another one than it was, or a promotion has ended, as then everything is to be compared."""
         unfinished = promotion.unfinished(self._directory)
-        self._behind = self._watch() or self._behind or (self._unfinished and not unfinished)
+        if self._watch():
+            self._forget_vanished()
+            self._behind = True
+        self._behind = self._behind or (self._unfinished and not unfinished)
         self._unfinished = unfinished
         events = self._watcher.events(0.0 if self._behind else max(0.0, min(seconds, self._due - time.monotonic())))
         if events and not self._behind:
             time.sleep(max(_GATHER, self._wrote + _APART - time.monotonic()))
             events += self._watcher.events(0)
         return sort(events, self._directory)
+
+    def _forget_vanished(self) -> None:
+        """A directory went or came: files that vanished may have gone with it, and may be back in another of its name. So they prove nothing."""
+        self._vanished.clear()
 
     def close(self) -> None:
         """Stop following."""
@@ -158,7 +169,7 @@ class Follower:
         self._source.aside.prune()
         here, there = self._source.queue(), self._target.queue()
         copied = copy(self._source, self._target, here, there)
-        self._behind, self._delay = False, _RETRY[0]
+        self._behind, self._delay, self._serial = False, _RETRY[0], max(here.serial, there.serial)
         self._held = removal.forbidden(here if self._source.has_queue() else None, self._unfinished)
         if there.jobs - here.jobs or self._vanished or self._held:
             self._due = time.monotonic() + _QUIET
@@ -180,7 +191,9 @@ class Follower:
 
     def _write(self, changed: Changed) -> None:
         if changed.jobs or changed.serial:
-            self._write_queue(changed.jobs, self._source.queue_serial() if changed.serial else None)
+            serial_now = self._source.queue_serial() if changed.serial else 0
+            self._write_queue(changed.jobs, serial_now if serial_now > self._serial else None)  # a lower one would be given out again
+            self._serial = max(self._serial, serial_now)
         if changed.ssconf:
             self._target.write_ssconf(self._source.ssconf())
         serial = self.status.serial

@@ -57,7 +57,7 @@ def promote(storage: CouchStorage, directory: str, request: Request) -> Json:
     promotion.begin(directory)
     files = DiskStorage(directory, durable=False)
     here = storage.queue()
-    strange = stale(here, files.queue())
+    strange = stale(here, files.queue(), _find(now, request.name)[1]["master_candidate"])
     files.set_aside(strange, _ASIDE)
     # What is archived already has ended; the two databases are not replicated in step.
     jobs = len(strange) + copy_jobs(storage, files, here.jobs - here.archived, archived=False)
@@ -78,12 +78,13 @@ def reserve(directory: str, job: int) -> bool:
     return lower
 
 
-def stale(stored: Queue, files: Queue) -> t.FrozenSet[int]:
-    """The jobs that a node's files have in the queue from a time when it was a candidate, and that must not run again.
+def stale(stored: Queue, files: Queue, candidate: bool) -> t.FrozenSet[int]:
+    """The jobs that a node's files have in the queue from an earlier time, and that must not run again.
 
-    An id that the database has not seen given out is of a job that somebody was told of later: it stays.
+    On a master *candidate*, whose files Ganeti keeps, a job whose id the database has not seen given out is a newer one that somebody was told of: it stays.
     """
-    return frozenset(number for number in files.jobs - (stored.jobs - stored.archived) if number <= max(stored.serial, *stored.jobs, *stored.archived, 0))
+    last = max(stored.serial, *stored.jobs, *stored.archived, 0)
+    return frozenset(number for number in files.jobs - (stored.jobs - stored.archived) if not candidate or number <= last)
 
 
 def archive(storage: Storage, directory: str, wait: bool = True) -> t.Optional[int]:

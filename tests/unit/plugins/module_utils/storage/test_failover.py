@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, GanetiError, StorageFailed
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage import admit, failover, hosts, promote, promotion, takeover
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.base import convert
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.base import Queue, convert
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.claims import LEAP
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.disk import DiskStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.holdings import lacking, numbers, runs
@@ -226,6 +226,12 @@ def test_the_same_task_again_ends_a_promotion(failing_over, monkeypatch):
     assert found._is_master(survey_now, check_mode=False)["changed"]
     assert found._hosts.done == [("a2", "archive", None)] and found.commands == [("a2", "--full-run")]
     assert not found._is_master({**survey_now, "unfinished": False}, check_mode=False)["changed"]
+
+
+def test_which_jobs_of_a_node_must_not_run_again():
+    stored, own = Queue(frozenset({7, 8}), frozenset({3, 8}), 9), Queue(frozenset({3, 5, 7, 8, 10}), frozenset(), 10)
+    assert promote.stale(stored, own, candidate=False) == {3, 5, 8, 10}
+    assert promote.stale(stored, own, candidate=True) == {3, 5, 8}, "somebody was told of job 10, and the database has not seen it yet"
 
 
 def test_ids_are_reserved_in_files_that_are_used_as_they_are(master, tmp_path):

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 
@@ -211,6 +212,33 @@ def test_a_directory_that_is_gone_takes_nothing_along(many, empty, files, direct
         many.step(0.1)
     assert empty.queue() == before
     assert directory != "queue" or "no file serial" in many.status.problem
+
+
+def test_a_directory_that_was_emptied_and_made_anew_takes_nothing_along(many, empty, files):
+    """Fewer than half, and all before the service has looked; once the files' events come first, once the directory's come with them."""
+    place = files.directory / "queue/archive/2"
+    os.unlink(place / "job-20001")
+    many.step(0)
+    shutil.rmtree(place)
+    place.mkdir()
+    files.job(20006)
+    settle(many, lambda: 20006 in empty.queue().jobs)
+    settle(many, lambda: many._due == math.inf)
+    assert 20001 in empty.queue().archived
+    files.job(20007)
+    files.archive(20007)
+    settle(many, lambda: 20007 in empty.queue().archived)
+
+
+def test_a_job_id_is_not_lowered(many, empty, files):
+    files.put("queue/serial", "20010\n")
+    settle(many, lambda: empty.queue().serial == 20010)
+    files.put("queue/serial", "5\n")
+    files.job(20006)
+    settle(many, lambda: 20006 in empty.queue().jobs)
+    many._behind = True
+    many.step(0)
+    assert empty.queue().serial == 20010
 
 
 def test_what_was_cleaned_up_while_nobody_looked_stays(many, empty, files):
