@@ -175,7 +175,7 @@ class _Failover:
         """What is known when nothing is missing; raise GanetiError where something is, unless a loss is accepted."""
         deadline = time.monotonic() + self._params["timeout"]
         while True:
-            situation = situation._replace(survey=self._hosts.program(self._new, "survey"), **self._ask_old_master(situation.old))
+            situation = situation._replace(survey=self._hosts.program(self._new, "compare"), **self._ask_old_master(situation.old))
             if situation.same:
                 return situation
             nothing_known = situation.old_files is None and (situation.from_files or self._params["accept_loss"])

@@ -10,7 +10,8 @@ ends with 0, 1 or 2, as monitoring systems want it: all is well, a standby lags,
 ``service.py --config FILE --restore ARCHIVE`` makes the database hold what an archive does; not while the service runs, as it would undo that. A
 snapshot of another cluster is refused without ``--another-cluster``.
 ``service.py --config FILE --prune`` makes the database forget jobs whose files are gone here, be they many; the service itself refuses that.
-``--survey``, ``--files``, ``--reserve``, ``--promote`` and ``--archive`` are steps of a failover (ganeti.cluster.master_failover), which speaks JSON with them.
+``--survey``, ``--compare``, ``--files``, ``--reserve``, ``--promote`` and ``--archive`` are steps of a failover (ganeti.cluster.master_failover), which
+speaks JSON with them.
 """
 
 from __future__ import annotations
@@ -178,6 +179,7 @@ def _carry_out(chosen: Settings, asked: argparse.Namespace, step: t.Optional[str
 
 _FAILOVER = {
     "survey": "tell what is here, for a failover",
+    "compare": "the same, with each job in the database",
     "files": "tell what Ganeti's files hold, for a failover",
     "reserve": "let no job id be given out that the request on standard input names, nor a lower one",
     "promote": "make the files of a master out of the database, as the request on standard input says",
@@ -187,8 +189,8 @@ _FAILOVER = {
 
 def fail_over(chosen: Settings, step: str) -> str:
     """A step of a failover; what came of it, as JSON."""
-    if step == "survey":
-        return json.dumps(survey(chosen.name, chosen.server, chosen.standbys, chosen.prefix, chosen.directory))
+    if step in ("survey", "compare"):
+        return json.dumps(survey(chosen.name, chosen.server, chosen.standbys, chosen.prefix, chosen.directory, whole=step == "compare"))
     if step == "files":
         return json.dumps(of_files(chosen.directory))
     if step == "reserve":

@@ -25,14 +25,18 @@ _LIBRARIES = ("/usr/share/ganeti/default", "/etc/ganeti/share")
 """Where Ganeti's Python library may be."""
 
 
-def survey(name: str, server: Server, others: t.Mapping[str, Server], prefix: str, directory: str) -> Json:
-    """All that a failover is decided by; raise GanetiError where the database holds no whole configuration."""
+def survey(name: str, server: Server, others: t.Mapping[str, Server], prefix: str, directory: str, whole: bool = False) -> Json:
+    """All that a failover is decided by; raise GanetiError where the database holds no whole configuration.
+
+    Only a *whole* one tells of each job in the database, which takes its time: nobody waits for that where the old master is dead.
+    """
     with Client(server) as client:
         storage = CouchStorage(client, prefix)
         configuration = storage.configuration()
-        database = holdings(storage, configuration["serial_no"])
+        serial, last = configuration["serial_no"], _last_job(client, prefix)
+        database = holdings(storage, serial) if whole else {"serial": serial, "job": last or 0, "queue": {}, "archived": []}
         contents = {name: _content(client, prefix + name) for name in DATABASES if name != ARCHIVE}
-    serials, jobs = _ask(others, lambda server: replication.glance(server, prefix)), _ask(others, lambda server: _last_job(server, prefix))
+    answers = _ask(others, prefix)
     nodes = {node["name"]: _node(uuid, node) for uuid, node in configuration["nodes"].items()}
     return {
         "name": name,
@@ -40,8 +44,8 @@ def survey(name: str, server: Server, others: t.Mapping[str, Server], prefix: st
         "serial": configuration["serial_no"],
         "contents": contents,
         "database": database,
-        "serials": serials,
-        "job_serials": {name: found for name, found in jobs.items() if found is not None},
+        "serials": {name: serial for name, (serial, _job) in answers.items()},
+        "job_serials": {name: job for name, (_serial, job) in answers.items() if job is not None},
         "nodes": nodes,
         "pool_size": configuration["cluster"]["candidate_pool_size"],
         "version": configuration["version"],
@@ -63,21 +67,34 @@ def _node(uuid: str, node: Json) -> Json:
     return {"uuid": uuid, "address": node["primary_ip"], **{key: node[key] for key in ("master_candidate", "master_capable", "offline", "drained")}}
 
 
-def _ask(servers: t.Mapping[str, Server], question: t.Callable[[Server], t.Any]) -> Json:
+class _Answer(t.NamedTuple):
+    """The serial number on a server, as replication.glance has it, and the last job id that it knows to be given out."""
+
+    serial: t.Union[int, str, None]
+    job: t.Optional[int]
+
+
+def _ask(servers: t.Mapping[str, Server], prefix: str) -> t.Dict[str, _Answer]:
     """What all servers answer, asked at once: some may be away, and take their time."""
     if not servers:
         return {}
     with concurrent.futures.ThreadPoolExecutor(len(servers)) as executor:
-        return dict(zip(servers, executor.map(question, servers.values())))
+        return dict(zip(servers, executor.map(lambda server: _ask_one(server, prefix), servers.values())))
 
 
-def _last_job(server: Server, prefix: str) -> t.Optional[int]:
-    """The last job id that a server knows to be given out; None where it does not tell soon, or knows of none."""
+def _ask_one(server: Server, prefix: str) -> _Answer:
+    serial = replication.glance(server, prefix)
+    if isinstance(serial, str):  # away: it is not asked twice
+        return _Answer(serial, None)
     try:
         with brief(server) as client:
-            found = client.get(path(prefix + QUEUE, SERIAL), missing=True)
-    except GanetiError:
-        return None
+            return _Answer(serial, _last_job(client, prefix))
+    except GanetiError as error:
+        return _Answer(error.message, None)
+
+
+def _last_job(client: Client, prefix: str) -> t.Optional[int]:
+    found = client.get(path(prefix + QUEUE, SERIAL), missing=True)
     return found["value"] if found else None
 
 

@@ -190,7 +190,7 @@ def test_a_planned_failover_waits_for_jobs_that_are_in_files_only(failing_over):
     """Both databases agree, and the service of the old master has not written its last jobs."""
     files = held(job=8, queue={"7": "aa", "8": "bb"})
     late = [SURVEY, SURVEY, {**SURVEY, "database": files}]
-    found = failing_over({("a2", "survey"): late, ("a1", "files"): files, ("a1", "survey"): SURVEY}, timeout=60)
+    found = failing_over({("a2", "compare"): late, ("a1", "files"): files, ("a1", "survey"): SURVEY}, timeout=60)
     after = found._stop(situation())
     assert after.same and after.stopped and after.seen_job == 8 and len(late) == 1
     assert found.commands == [("a1", "stop-master")]
@@ -199,7 +199,7 @@ def test_a_planned_failover_waits_for_jobs_that_are_in_files_only(failing_over):
 
 @pytest.mark.parametrize("files", [held(21), held(job=8), held(queue={"7": "aa", "8": "bb"}), held(queue={"7": "bb"}), held(archived=[[3, 3]])])
 def test_a_planned_failover_that_would_lose_something_is_undone(failing_over, files):
-    answers = {("a2", "survey"): SURVEY, ("a1", "files"): files, ("a1", "survey"): SURVEY}
+    answers = {("a2", "compare"): SURVEY, ("a1", "files"): files, ("a1", "survey"): SURVEY}
     found = failing_over(answers)
     with pytest.raises(GanetiError, match="a2 did not get what a1 has: .*a1 goes on as the master"):
         found._stop(situation())
@@ -210,12 +210,12 @@ def test_a_planned_failover_that_would_lose_something_is_undone(failing_over, fi
 
 
 def test_an_old_master_of_which_nothing_is_known_is_not_waited_for(failing_over):
-    answers = {("a2", "survey"): SURVEY, ("a1", "files"): GanetiError("a1's disk is gone")}
+    answers = {("a2", "compare"): SURVEY, ("a1", "files"): GanetiError("a1's disk is gone")}
     found = failing_over(answers, accept_loss=True, timeout=3600)
     found._stop(situation(why="away"))
     assert found._warnings == ["a2 becomes the master without what a1 has: what nobody can tell (a1's disk is gone)"]
     own = {**SURVEY, "files": held(), "nodes": nodes(master_candidate=True)}
-    assert failing_over({**answers, ("a2", "survey"): own}, timeout=3600)._stop(situation(why="away")).from_files
+    assert failing_over({**answers, ("a2", "compare"): own}, timeout=3600)._stop(situation(why="away")).from_files
 
 
 def test_the_same_task_again_ends_a_promotion(failing_over, monkeypatch):
@@ -316,7 +316,9 @@ def test_a_survey_tells_what_a_failover_is_decided_by(couch, servers, prefix, tm
     couch.write_jobs({2: job(2)}, archived=True)
     couch.write_serial(4)
     both = survey("a2", servers[0], {"a3": servers[0]}, prefix, str(tmp_path))
-    assert both["job_serials"] == {"a3": 4} and both["database"] == {"serial": 31, "job": 4, "queue": both["database"]["queue"], "archived": [[2, 2]]}
+    assert both["job_serials"] == {"a3": 4} and both["database"] == {"serial": 31, "job": 4, "queue": {}, "archived": []}
+    whole = survey("a2", servers[0], {}, prefix, str(tmp_path), whole=True)["database"]
+    assert whole == {"serial": 31, "job": 4, "queue": whole["queue"], "archived": [[2, 2]]} and list(whole["queue"]) == ["1"]
     again = survey("a2", servers[0], {}, prefix, str(tmp_path))["contents"]
     assert [name for name in again if again[name] != found["contents"][name]] == ["queue"]
 
