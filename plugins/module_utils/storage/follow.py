@@ -214,6 +214,9 @@ class Follower:
         self._source.leave_out(self._target.write_queue(queued, serial))
         gone = {number for number in numbers - queued.keys() if not self._source.holds(number)}
         archived = dict(self._source.jobs(gone, archived=True))
+        if self._unfinished:  # they come out of the storage, mostly
+            present = dict(self._target.jobs(archived, archived=True))
+            archived = {number: job for number, job in archived.items() if present.get(number) != job}
         if archived:
             self._source.leave_out(self._target.write_jobs(archived, archived=True), archived=True)
         if not self._unfinished:

@@ -19,6 +19,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils._errors import Inva
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage import disk, follow, promote, promotion, removal, service
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.base import Queue, convert
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.disk import DiskStorage
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.documents import ARCHIVE
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.follow import Follower
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.settings import Settings
 
@@ -106,6 +107,19 @@ def test_while_a_promotion_is_unfinished_nothing_goes_and_all_is_added(promoted,
     promote.archive(couch, str(promoted))
     settle(follower, lambda: couch.queue().jobs == {20006})
     assert couch.queue().archived == {3, 7, 20001} and follower.status.problem is None
+
+
+def test_archived_jobs_that_come_out_of_the_database_are_not_written_into_it_again(promoted, follower, couch):
+    """Each would be a new revision, and go to all standbys."""
+    follower.step(0)
+    DiskStorage(str(promoted)).write_jobs({4: job(4)}, archived=True)
+    settle(follower, lambda: 4 in couch.queue().archived)
+    DiskStorage(str(promoted)).write_jobs({3: job(3), 5: job(5)}, archived=True)
+    settle(follower, lambda: 5 in couch.queue().archived)
+    promote.archive(couch, str(promoted))
+    settle(follower, lambda: follower.status.problem is None)
+    assert set(couch._revs(ARCHIVE, ["3", "4", "5", "20001"])) == {"3", "4", "5", "20001"}
+    assert all(rev.startswith("1-") for rev in couch._revs(ARCHIVE, ["3", "4", "5", "20001"]).values())
 
 
 def test_a_promotion_that_dies_at_any_write_can_be_repeated(couch, master, certificate, tmp_path, monkeypatch):
