@@ -71,7 +71,7 @@ def promote(storage: CouchStorage, directory: str, request: Request) -> Json:
 
 def reserve(directory: str, job: int) -> bool:
     """Have no job id given out again that is this one or less, where Ganeti's own files are used as they are; whether they said otherwise."""
-    files = DiskStorage(directory)
+    files = DiskStorage(directory, inherit=True)
     lower = files.queue_serial() < job
     if lower:
         files.write_serial(job)
