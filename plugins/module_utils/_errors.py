@@ -89,5 +89,9 @@ class StorageConflict(StorageFailed):
     """Somebody else wrote the same at the same time; nothing of theirs was overwritten."""
 
 
+class StorageRefused(StorageFailed):
+    """What was to be written cannot be stored there, as it is too large or no valid text: the same again would be refused again."""
+
+
 class StorageIncomplete(StorageFailed):
     """What is stored does not make a whole configuration: a write was cut off, or has not arrived in full."""

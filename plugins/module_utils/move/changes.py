@@ -13,7 +13,7 @@ from __future__ import annotations
 import typing as t
 
 from ..api.opcodes import opcode
-from . import guards, tags, within
+from . import guards, tags, volumes, within
 from .facts import Instance, Running
 from .options import Options
 from .state import Case, Scene
@@ -60,13 +60,13 @@ def begin(scene: Scene, work: Work) -> t.List[Job]:
 
 
 def stop(scene: Scene, work: Work) -> t.List[Job]:
-    """Shut the source down and fence it, tell its disks anew, and make them ready to be read."""
+    """Shut the source down and fence it, tell its disks anew, and make them ready to be read where they are not."""
     source = t.cast(Instance, scene.source)
     stopping = [_untag(source.name, [tags.ready(work.move_id)])]
     if source.admin_state == "up":
         stopping.append(_of(source, "OP_INSTANCE_SHUTDOWN", timeout=work.options.shutdown_timeout))
     stopping += [_offline(source), opcode("OP_INSTANCE_QUERY_DATA", instances=[source.name], static=True, use_locking=False)]
-    if t.cast(Opcode, work.creation)["disks"]:
+    if t.cast(Opcode, work.creation)["disks"] and volumes.must_be_activated(source.disk_template):
         stopping.append(_of(source, "OP_INSTANCE_ACTIVATE_DISKS"))
     return [Job(True, tuple(stopping), f"stop and fence {source.name}")]
 
@@ -120,7 +120,8 @@ def tidy(scene: Scene, work: Work) -> t.List[Job]:
     left = [tag for tag in tags.own(source.tags) if not any("moved-to" in marks for marks in tags.marks([tag]).values())]
     if left:
         # Forced, as Ganeti does not look at the disks of an instance that is offline otherwise.
-        freed = [_of(source, "OP_INSTANCE_DEACTIVATE_DISKS", force=True)] if source.running is Running.NO and source.disk_template != "diskless" else []
+        activated = source.running is Running.NO and volumes.must_be_activated(source.disk_template)
+        freed = [_of(source, "OP_INSTANCE_DEACTIVATE_DISKS", force=True)] if activated else []
         jobs.append(Job(True, (*freed, _untag(source.name, left)), f"remove tags from {source.name}"))
     return jobs
 
@@ -161,7 +162,7 @@ def restore(scene: Scene, work: Work) -> t.List[Job]:
         opcodes += within.give_back(source, names, scene.move_id)
     named = source._replace(name=names.source)
     up = scene.marks["source"] == "up"
-    if not up and source.running is Running.NO and source.disk_template != "diskless":
+    if not up and source.running is Running.NO and volumes.must_be_activated(source.disk_template):
         opcodes.append(_of(named, "OP_INSTANCE_DEACTIVATE_DISKS", force=True))
     if source.admin_state == "offline":
         opcodes.append(_online(named))

@@ -212,9 +212,11 @@ class Steps:
         found = self.found
         if step is Step.STOP and found is not None:
             told = _result_of(ran[0], "OP_INSTANCE_QUERY_DATA")
-            self._compare_source(scene, facts.described_disks(told[t.cast(facts.Instance, scene.source).name]))
-        if step in (Step.BEGIN, Step.STOP) and found is not None and found.source.disks:
-            self._paths[step is Step.STOP] = _paths(_result_of(ran[-1], "OP_INSTANCE_ACTIVATE_DISKS"))
+            disks = facts.described_disks(told[t.cast(facts.Instance, scene.source).name])
+            self._compare_source(scene, disks)
+            self._paths[True] = _activated(ran[0]) or [str(disk.file) for disk in disks]
+        if step is Step.BEGIN and found is not None and found.source.disks:
+            self._paths[False] = _activated(ran[-1])
         if step in (Step.RELEASE, Step.RESUME, Step.COMMIT) and scene.marks.get("source") == "up" and guards.wants_start(scene, self._case):
             self._note_downtime()
         if step in (Step.COMMIT, Step.TIDY) and scene.source is not None and self.options.source_after == "fenced":
@@ -347,9 +349,10 @@ def _result_of(ran: Ran, op_id: str) -> t.Any:
     return next(result for op, result in zip(job.opcodes, results) if op["OP_ID"] == op_id)
 
 
-def _paths(activated: t.Sequence[t.Sequence[str]]) -> t.List[str]:
-    """The devices that OP_INSTANCE_ACTIVATE_DISKS names, in order."""
-    return [str(path) for _node, _name, path in activated]
+def _activated(ran: Ran) -> t.List[str]:
+    """The devices that OP_INSTANCE_ACTIVATE_DISKS names, in order; none where a job has no such opcode, as the disks lie in files."""
+    job, results = ran
+    return [str(path) for op, result in zip(job.opcodes, results) if op["OP_ID"] == "OP_INSTANCE_ACTIVATE_DISKS" for _node, _name, path in result]
 
 
 def compare(sent: t.Sequence[str], received: t.Sequence[str], count: int) -> None:

@@ -92,21 +92,9 @@ def read_source(session: Session, instance: facts.Instance) -> Source:
 
 def survey(session: Session, options: Options, instance: facts.Instance, name_taken: bool, move_id: str, estimate: bool = False) -> Survey:
     """Ask everything; raise PreflightFailed with all problems at once. With *estimate*, measure what tells how long the copy takes."""
-    source = read_source(session, instance)
-    there = session.destination.cluster
-    seen = preflight.Clusters(
-        source_info=session.source.info,
-        destination_info=session.destination.info,
-        source=source,
-        holder=facts.instance(there, options.destination_name) if name_taken else None,
-        destination_nodes=facts.nodes(there),
-        destination_oses=facts.oses(there),
-        destination_networks=facts.networks(there),
-        lock_holder=facts.lock_holder(session.source.cluster, instance.name),
-        providers=facts.providers(there) if plan.disk_template(source, options) == volumes.EXT else None,
-    )
+    (source, source_node, holder), there = abreast(lambda: _at_source(session, instance), lambda: _at_destination(session, options, instance, name_taken))
+    seen = preflight.Clusters(source=source, source_info=session.source.info, destination_info=session.destination.info, lock_holder=holder, **there)
     problems = preflight.of_clusters(seen, options)
-    source_node = facts.nodes(session.source.cluster)[instance.node]
     node, looked = _ask(session, options, source, source_node, seen, None if problems else move_id)
     problems += looked.problems
     if problems:
@@ -117,6 +105,25 @@ def survey(session: Session, options: Options, instance: facts.Instance, name_ta
         choice = choice._replace(speed=_speed(session, options, source_node, target))
     notes = (*preflight.notes(seen), *plan.notes(source, session.destination.info, options))
     return Survey(source, node, choice, source_node, seen.destination_nodes, notes, looked.data, looked.cores)
+
+
+def _at_source(session: Session, instance: facts.Instance) -> t.Tuple[Source, facts.Node, t.Optional[str]]:
+    """The source, its node, and who holds its lock."""
+    source = read_source(session, instance)
+    return source, facts.nodes(session.source.cluster)[instance.node], facts.lock_holder(session.source.cluster, instance.name)
+
+
+def _at_destination(session: Session, options: Options, instance: facts.Instance, name_taken: bool) -> t.Dict[str, t.Any]:
+    """What the destination's cluster tells, by the names that :class:`preflight.Clusters` has for it."""
+    there = session.destination.cluster
+    with_providers = (options.disk_template or instance.disk_template) == volumes.EXT
+    return {
+        "holder": facts.instance(there, options.destination_name) if name_taken else None,
+        "destination_nodes": facts.nodes(there),
+        "destination_oses": facts.oses(there),
+        "destination_networks": facts.networks(there),
+        "providers": facts.providers(there) if with_providers else None,
+    }
 
 
 def _ask(

@@ -18,6 +18,9 @@ DRBD = "drbd"
 _IN_FILES = {"file": "file_storage_dir", "sharedfile": "shared_file_storage_dir"}
 """Templates whose disks are files of ours to place, and the cluster's parameter that says where (Ganeti: DTS_INSTANCE_DEPENDENT_PATH)."""
 
+_IN_PLACE = frozenset(("diskless", *_IN_FILES))
+"""Templates whose disks are read where they lie: Ganeti activates them by making a link to the file, which costs a job's opcode before and after."""
+
 _WITH_ACCESS = frozenset((EXT, "gluster", "rbd"))
 """Ganeti: DTS_HAVE_ACCESS."""
 
@@ -70,6 +73,11 @@ def of_files(disks: t.Sequence[InstanceDisk], template: str, here: t.Mapping[str
     if folder != "." and not folder.startswith(".."):
         result["file_storage_dir"] = folder
     return result
+
+
+def must_be_activated(template: str) -> bool:
+    """Whether the disks of an instance with this *template* ("mixed" where they are of several) have devices only while they are activated."""
+    return template not in _IN_PLACE
 
 
 def directory(info: t.Mapping[str, t.Any], template: str) -> t.Optional[str]:

@@ -43,8 +43,8 @@ class Storage(abc.ABC):
         """Jobs by their ids; those that are gone meanwhile, or cannot be read, are left out."""
 
     @abc.abstractmethod
-    def write_jobs(self, jobs: t.Mapping[int, Json], archived: bool = False) -> None:
-        """Write jobs, new ones or others in the place of those with the same ids."""
+    def write_jobs(self, jobs: t.Mapping[int, Json], archived: bool = False) -> t.Dict[int, str]:
+        """Write jobs, new ones or others in the place of those with the same ids; which of them cannot be stored here, and why. The others are."""
 
     @abc.abstractmethod
     def remove_jobs(self, numbers: t.Iterable[int], archived: bool = False) -> None:
@@ -54,12 +54,16 @@ class Storage(abc.ABC):
     def write_serial(self, serial: int) -> None:
         """Note the last job id that was given out."""
 
-    def write_queue(self, jobs: t.Mapping[int, Json], serial: t.Optional[int]) -> None:
-        """Write jobs of the queue, and the last job id that was given out where it is a new one; a driver may do both at once."""
-        if jobs:
-            self.write_jobs(jobs)
+    def write_queue(self, jobs: t.Mapping[int, Json], serial: t.Optional[int]) -> t.Dict[int, str]:
+        """Write jobs of the queue, and the last job id that was given out where it is a new one; a driver may do both at once. As write_jobs."""
+        refused = self.write_jobs(jobs) if jobs else {}
         if serial is not None:
             self.write_serial(serial)
+        return refused
+
+    @abc.abstractmethod
+    def leave_out(self, refused: t.Mapping[int, str], archived: bool = False) -> None:
+        """Note which of the jobs that were read last cannot be stored elsewhere, and why; a driver may leave them out of `jobs` until they change."""
 
     @abc.abstractmethod
     def ssconf(self) -> t.Dict[str, str]:
@@ -93,15 +97,26 @@ class Copied(t.NamedTuple):
     jobs: int
 
 
-def convert(source: Storage, target: Storage) -> Copied:
-    """Make *target* hold what *source* holds, and nothing else: jobs first, the configuration last.
+def convert(source: Storage, target: Storage, exact: bool = False) -> Copied:
+    """Make *target* hold what *source* holds: jobs first, the configuration last. What is there already is not written again.
 
-    What is there already is not written again. Archived jobs never change, so they are compared by their ids alone.
+    Jobs that only *target* has stay, and so does the highest job id; unless it is to be *exact*, as whoever restores something asks for.
+    Else what is missing may be what was not written yet: removal.py says when a job may go.
     """
     here, there = source.queue(), target.queue()
-    count = copy_jobs(source, target, here.archived, there.archived, archived=True)
-    count += copy_jobs(source, target, here.jobs, there.jobs, archived=False)
-    if there.serial != here.serial:
+    copied = copy(source, target, here, there)
+    if not exact:
+        return copied
+    if there.serial > here.serial:
+        target.write_serial(here.serial)
+    return copied._replace(jobs=copied.jobs + remove(target, there.jobs - here.jobs, there.archived - here.archived))
+
+
+def copy(source: Storage, target: Storage, here: Queue, there: Queue) -> Copied:
+    """Write what *source*, whose queue is *here*, has, to *target*, whose queue is *there*. No job is removed, and no job id given out again."""
+    count = copy_jobs(source, target, here.archived - there.archived, archived=True)
+    count += copy_jobs(source, target, here.jobs, archived=False)
+    if there.serial < here.serial:
         target.write_serial(here.serial)
     target.write_ssconf(source.ssconf())
     configuration = source.configuration()
@@ -109,22 +124,29 @@ def convert(source: Storage, target: Storage) -> Copied:
     return Copied(configuration["serial_no"], count)
 
 
-def copy_jobs(source: Storage, target: Storage, here: t.FrozenSet[int], there: t.FrozenSet[int], archived: bool) -> int:
-    """Make *target*, which holds the jobs *there*, hold those that *source* has, which are *here*; how many were written or removed."""
+def copy_jobs(source: Storage, target: Storage, wanted: t.Collection[int], archived: bool) -> int:
+    """Write those of the *wanted* jobs to *target* that differ there; how many they were. What is archived changes no more."""
     count = 0
-    for numbers in _batches(sorted(here - there if archived else here)):
+    for numbers in _batches(sorted(wanted)):
         count += _write(source, target, numbers, archived)
-    target.remove_jobs(there - here, archived)
-    return count + len(there - here)
+    return count
+
+
+def remove(target: Storage, queue: t.Collection[int], archived: t.Collection[int]) -> int:
+    """Remove jobs from queue and archive; how many they were."""
+    for numbers, which in ((queue, False), (archived, True)):
+        for batch in _batches(sorted(numbers)):
+            target.remove_jobs(batch, which)
+    return len(queue) + len(archived)
 
 
 def _write(source: Storage, target: Storage, numbers: t.Sequence[int], archived: bool) -> int:
-    """Write those of the jobs that differ."""
+    """Write those of the jobs that differ, and can be stored there."""
     present = dict(target.jobs(numbers, archived))
     changed = {number: job for number, job in source.jobs(numbers, archived) if present.get(number) != job}
-    if changed:
-        target.write_jobs(changed, archived)
-    return len(changed)
+    refused = target.write_jobs(changed, archived) if changed else {}
+    source.leave_out(refused, archived)
+    return len(changed) - len(refused)
 
 
 def _batches(numbers: t.Sequence[int]) -> t.Iterator[t.Sequence[int]]:

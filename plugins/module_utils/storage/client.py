@@ -15,7 +15,7 @@ import time
 import typing as t
 import urllib.parse
 
-from .._errors import AuthenticationFailed, ConnectionFailed, InvalidInput, StorageConflict, StorageFailed
+from .._errors import AuthenticationFailed, ConnectionFailed, InvalidInput, StorageConflict, StorageFailed, StorageRefused
 
 _SECONDS = 60.0
 _BRIEF_SECONDS = 5.0
@@ -121,12 +121,12 @@ class Client:
         return self._good(answer, "DELETE", where)
 
     def ask(self, method: str, where: str, body: t.Any = None, seconds: t.Optional[float] = None) -> Answer:
-        """The answer, whatever its status; raise ConnectionFailed where there is none.
+        """The answer, whatever its status; raise ConnectionFailed where there is none, StorageRefused where *body* cannot be sent as JSON.
 
         Asked again where a kept connection turns out to be closed, or the session's cookie too old. All that this client writes carries
         revisions, so asking twice does nothing twice.
         """
-        data = None if body is None else json.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8")
+        data = None if body is None else _encoded(body)
         problem = ""
         for attempt in range(self._attempts):
             try:
@@ -183,9 +183,19 @@ class Client:
         if answer.status == 409:
             raise StorageConflict(f"{at} has another revision of {where} than was expected: somebody else writes it too.")
         if answer.status == 413:
-            raise StorageFailed(f"{at} does not take {where}, which is too large for it: raise max_document_size in its configuration.")
+            raise StorageRefused(f"{at} does not take {where}, which is too large for it: raise max_document_size in its configuration.")
+        if answer.status == 400 and said.get("error"):  # CouchDB itself, and nothing before it
+            raise StorageRefused(f"{at} does not take {where} ({reason}).")
         hint = ": see its log, and whether its disk is full" if answer.status >= 500 else ""
         raise StorageFailed(f"{at} answered {method} {where} with {answer.status} ({reason}){hint}.")
+
+
+def _encoded(body: t.Any) -> bytes:
+    """JSON as CouchDB takes it. Python also reads numbers beyond all bounds and halves of characters, which are neither JSON nor UTF-8."""
+    try:
+        return json.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except (ValueError, RecursionError) as error:
+        raise StorageRefused(f"It cannot be written as JSON in UTF-8 ({str(error)[:200]}): a number or a text in it is none that could be stored.") from error
 
 
 def _parse(text: bytes) -> t.Any:

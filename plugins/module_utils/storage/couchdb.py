@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .._errors import AuthenticationFailed, StorageConflict, StorageFailed
+from .._errors import AuthenticationFailed, StorageConflict, StorageFailed, StorageRefused
 from . import conflicts, documents, recent, whole
 from .base import Queue, Storage
 from .client import Client, Server, path
@@ -29,6 +29,18 @@ class Written(t.NamedTuple):
 
     rev: str
     fingerprint: int
+
+
+_FOR_GOOD = ("forbidden", "unauthorized", "doc_validation", "document_too_large", "bad_request")
+"""Errors of one document that no other try mends: its content, or a rule of the database's own, is the reason."""
+
+
+class Sent(t.NamedTuple):
+    """What became of documents: the new revisions of those that were written, those that have another revision there, and those that are not taken and why."""
+
+    made: t.Dict[str, str]
+    conflicts: t.Set[str]
+    refused: t.Dict[str, str]
 
 
 class CouchStorage(Storage):
@@ -143,11 +155,18 @@ class CouchStorage(Storage):
         database = ARCHIVE if archived else QUEUE
         for row in self._rows(database, [str(number) for number in numbers], include_docs=True):
             if row.get("doc"):
-                yield documents.job_number(row["doc"]), row["doc"]["info"]
+                try:
+                    number = documents.job_number(row["doc"])
+                except StorageFailed:  # no job, so it is left out
+                    continue
+                yield number, row["doc"]["info"]
 
-    def write_jobs(self, jobs: t.Mapping[int, Json], archived: bool = False) -> None:
+    def write_jobs(self, jobs: t.Mapping[int, Json], archived: bool = False) -> t.Dict[int, str]:
         wanted = [documents.of_job(number, job, archived) for number, job in jobs.items()]
-        self._write_by_id(ARCHIVE if archived else QUEUE, wanted)
+        return {int(name): why for name, why in self._write_by_id(ARCHIVE if archived else QUEUE, wanted).items()}
+
+    def leave_out(self, refused: t.Mapping[int, str], archived: bool = False) -> None:
+        """What is in a database could be stored, and is read when somebody asks for it."""
 
     def remove_jobs(self, numbers: t.Iterable[int], archived: bool = False) -> None:
         database = ARCHIVE if archived else QUEUE
@@ -159,11 +178,11 @@ class CouchStorage(Storage):
     def write_serial(self, serial: int) -> None:
         self.write_queue({}, serial)
 
-    def write_queue(self, jobs: t.Mapping[int, Json], serial: t.Optional[int]) -> None:
+    def write_queue(self, jobs: t.Mapping[int, Json], serial: t.Optional[int]) -> t.Dict[int, str]:
         wanted = [documents.of_job(number, job, False) for number, job in jobs.items()]
         if serial is not None:
             wanted.append({"_id": SERIAL, "value": serial})
-        self._write_by_id(QUEUE, wanted)
+        return {int(name): why for name, why in self._write_by_id(QUEUE, wanted).items() if name != SERIAL}
 
     def ssconf(self) -> t.Dict[str, str]:
         return {each["_id"]: each["value"] for each in self._all(SSCONF)}
@@ -235,36 +254,73 @@ class CouchStorage(Storage):
         rows = [row for row in self._rows(database, names) if "value" in row and not row["value"].get("deleted")]
         return {row["id"]: row["value"]["rev"] for row in rows}
 
-    def _write_by_id(self, database: str, wanted: t.Sequence[Json]) -> None:
-        """Write documents over whatever has their ids. Those that are not known are taken for new ones, as jobs mostly are; the others are looked up then."""
+    def _write_by_id(self, database: str, wanted: t.Sequence[Json]) -> t.Dict[str, str]:
+        """Write documents over whatever has their ids; those that the server does not take, and why.
+
+        Those that are not known are taken for new ones, as jobs mostly are; the others are looked up then.
+        """
         known = self._known.setdefault(database, {})
         revs = {name: known[name].rev for name in (each["_id"] for each in wanted) if name in known}
-        made, refused = self._send(database, _over(wanted, revs))
-        if refused:
-            made.update(self._bulk(database, _over([each for each in wanted if each["_id"] in refused], self._revs(database, sorted(refused)))))
+        sent = self._send(database, _over(wanted, revs))
+        made, refused = dict(sent.made), dict(sent.refused)
+        if sent.conflicts:
+            again = self._send(database, _over([each for each in wanted if each["_id"] in sent.conflicts], self._revs(database, sorted(sent.conflicts))))
+            if again.conflicts:
+                raise self._conflict(database, again.conflicts)
+            made.update(again.made)
+            refused.update(again.refused)
         if database != ARCHIVE:  # what is archived changes no more
             known.update({name: Written(rev, 0) for name, rev in made.items()})
+        return refused
 
     def _bulk(self, database: str, batch: t.Sequence[Json]) -> t.Dict[str, str]:
-        """Write documents in one request; their new revisions. Raises StorageConflict, after all that could be written is."""
-        made, refused = self._send(database, batch)
-        if refused:
-            names = ", ".join(sorted(refused)[:5])
-            raise StorageConflict(f"Somebody else than this service writes to {database} at {self._client.server.url} ({names}): find out who.")
-        return made
+        """Write documents, all of which are needed; their new revisions.
 
-    def _send(self, database: str, batch: t.Sequence[Json]) -> t.Tuple[t.Dict[str, str], t.Set[str]]:
-        """Write documents in one request; the new revisions of those that were written, and the ids of those that have another revision there."""
+        Raises StorageConflict where somebody else has written one, StorageRefused where the server does not take one, after all others are written.
+        """
+        sent = self._send(database, batch)
+        if sent.conflicts:
+            raise self._conflict(database, sent.conflicts)
+        for name, why in sent.refused.items():
+            raise StorageRefused(f"{name} in {database} at {self._client.server.url} cannot be stored. {why}")
+        return sent.made
+
+    def _send(self, database: str, batch: t.Sequence[Json]) -> Sent:
+        """Write documents, in one request where the server takes all of them.
+
+        It refuses a request as a whole for one document that is too large. Halves of it are sent then, and their halves, until the document is alone.
+        """
         if not batch:
-            return {}, set()
-        answers = self._client.post(path(self.database(database), "_bulk_docs"), {"docs": list(batch)})
-        bad = [each for each in answers if "error" in each]
-        refused = {each["id"] for each in bad if each["error"] == "conflict"}
-        wrong = [each for each in bad if each["id"] not in refused]
-        if wrong:
-            why = wrong[0].get("reason", wrong[0]["error"])
-            raise StorageFailed(f"CouchDB at {self._client.server.url} did not take {wrong[0]['id']} in {database}: {why}.")
-        return {each["id"]: each["rev"] for each in answers if "error" not in each}, refused
+            return Sent({}, set(), {})
+        try:
+            answers = self._client.post(path(self.database(database), "_bulk_docs"), {"docs": list(batch)})
+        except StorageRefused as error:
+            if len(batch) == 1:
+                return Sent({}, set(), {batch[0]["_id"]: error.message})
+            half = len(batch) // 2
+            first, second = self._send(database, batch[:half]), self._send(database, batch[half:])
+            return Sent({**first.made, **second.made}, first.conflicts | second.conflicts, {**first.refused, **second.refused})
+        return self._sent(database, answers)
+
+    def _sent(self, database: str, answers: t.Sequence[Json]) -> Sent:
+        """What the server says of each document; raise StorageFailed for what another try may mend."""
+        sent = Sent({}, set(), {})
+        for each in answers:
+            name, error = each["id"], each.get("error")
+            why = f"CouchDB at {self._client.server.url} did not take {name} in {database}: {each.get('reason', error)}."
+            if error is None:
+                sent.made[name] = each["rev"]
+            elif error == "conflict":
+                sent.conflicts.add(name)
+            elif error in _FOR_GOOD:
+                sent.refused[name] = why
+            else:
+                raise StorageFailed(why)
+        return sent
+
+    def _conflict(self, database: str, names: t.Collection[str]) -> StorageConflict:
+        some = ", ".join(sorted(names)[:5])
+        return StorageConflict(f"Somebody else than this service writes to {database} at {self._client.server.url} ({some}): find out who.")
 
 
 def _over(wanted: t.Iterable[Json], revs: t.Mapping[str, str]) -> t.List[Json]:

@@ -12,6 +12,7 @@ import re
 import typing as t
 
 from .._errors import StorageFailed, StorageIncomplete
+from .aside import Aside, Identity, identity
 from .base import Queue, Storage
 from .documents import JOBS_PER_DIRECTORY, Json
 from .files import replace
@@ -24,17 +25,21 @@ _SSCONF = re.compile(r"ssconf_([-_a-z0-9]+)\Z")
 class DiskStorage(Storage):
     """The files below a directory, as Ganeti 3.0 lays them out. Whose they are is Ganeti's to say: its ensure-dirs sees to that after a write.
 
-    Where they are not *durable* one by one, whoever writes them has to sync them all.
+    Where they are not *durable* one by one, whoever writes them has to sync them all. New files are this process's, or with *inherit* their
+    directory's owner's, as is right where Ganeti's daemons may run.
     """
 
     name = "disk"
 
-    def __init__(self, directory: str = DIRECTORY, durable: bool = True) -> None:
+    def __init__(self, directory: str = DIRECTORY, durable: bool = True, inherit: bool = False) -> None:
         self._directory = directory
         self._durable = durable
+        self._inherit = inherit
         self._queue = os.path.join(directory, "queue")
-        self.damaged: t.Dict[str, str] = {}
-        """Files of jobs that could not be read when they were last asked for, and why; they are left out, and the others are not held up."""
+        self.aside = Aside()
+        """Files of jobs that could not be read, or not be stored elsewhere; they are left out until they change, and the others are not held up."""
+        self._read: t.Dict[str, Identity] = {}
+        """The files that `jobs` has read when it was called last."""
 
     def configuration(self) -> Json:
         path = os.path.join(self._directory, "config.data")
@@ -48,32 +53,63 @@ class DiskStorage(Storage):
         self._write(os.path.join(self._directory, "config.data"), text, 0o640)
 
     def queue(self) -> Queue:
+        jobs = _numbers(self._queue)  # before the archive: a job that moves meanwhile is seen in both, and never in neither
         archived: t.Set[int] = set()
         for name in _list(os.path.join(self._queue, "archive")):
             archived |= _numbers(os.path.join(self._queue, "archive", name))
-        return Queue(frozenset(_numbers(self._queue)), frozenset(archived), self.queue_serial())
+        return Queue(frozenset(jobs), frozenset(archived), self.queue_serial())
+
+    def has_queue(self) -> bool:
+        """Whether Ganeti's queue is here: an empty directory, as one that is not mounted, has no file with the last job id."""
+        return os.path.exists(os.path.join(self._queue, "serial"))
 
     def jobs(self, numbers: t.Iterable[int], archived: bool = False) -> t.Iterator[t.Tuple[int, Json]]:
+        self._read.clear()
         for number in numbers:
-            path = self._job(number, archived)
-            self.damaged.pop(path, None)
+            path, state = self._job(number, archived), None
             try:
-                yield number, _read_json(path)
+                state = identity(path)  # before it is read: if it is replaced meanwhile, it counts as changed
+                if self.aside.stands(path, state):
+                    continue
+                job = _read_job(path, number)
             except FileNotFoundError:
+                self.aside.clear(path)
                 continue
             except StorageFailed as error:
-                self.damaged[path] = error.message
+                self.aside.note(path, state, error.message)
+                continue
+            self.aside.clear(path)
+            self._read[path] = state
+            yield number, job
+
+    def leave_out(self, refused: t.Mapping[int, str], archived: bool = False) -> None:
+        for number, why in refused.items():
+            path = self._job(number, archived)
+            self.aside.note(path, self._read.get(path), f"{path} cannot be stored. {why}")
 
     def holds(self, number: int, archived: bool = False) -> bool:
         """Whether there is a file of this job, be it damaged."""
         return os.path.exists(self._job(number, archived))
 
-    def write_jobs(self, jobs: t.Mapping[int, Json], archived: bool = False) -> None:
+    def vanished(self, number: int) -> bool:
+        """Whether there is no file of this job any more, while the directory is there in which Ganeti archives it."""
+        directory = os.path.dirname(self._job(number, archived=True))
+        return os.path.isdir(directory) and not self.holds(number) and not self.holds(number, archived=True)
+
+    def set_aside(self, numbers: t.Iterable[int], directory: str) -> None:
+        """Move jobs into a directory of the queue's, where Ganeti does not see them."""
+        place = os.path.join(self._queue, directory)
+        for number in numbers:
+            os.makedirs(place, 0o700, exist_ok=True)
+            os.replace(self._job(number, archived=False), os.path.join(place, f"job-{number}"))
+
+    def write_jobs(self, jobs: t.Mapping[int, Json], archived: bool = False) -> t.Dict[int, str]:
         for number, job in jobs.items():
             path = self._job(number, archived)
             if archived and not os.path.isdir(os.path.dirname(path)):
-                os.makedirs(os.path.dirname(path), 0o750)
+                self._make(os.path.dirname(path))
             self._write(path, json.dumps(job), 0o640)
+        return {}
 
     def remove_jobs(self, numbers: t.Iterable[int], archived: bool = False) -> None:
         for number in numbers:
@@ -135,11 +171,25 @@ class DiskStorage(Storage):
             return os.path.join(self._queue, "archive", str(number // JOBS_PER_DIRECTORY), f"job-{number}")
         return os.path.join(self._queue, f"job-{number}")
 
+    def _make(self, path: str) -> None:
+        try:
+            os.makedirs(path, 0o750)
+            if self._inherit:
+                os.chown(path, *_owner(os.path.dirname(path)))
+        except OSError as error:
+            raise StorageFailed(f"Cannot make the directory {path}: {error.strerror}.") from error
+
     def _write(self, path: str, text: str, mode: int) -> None:
         try:
-            replace(path, text.encode("utf-8"), mode, self._durable)
+            owner = _owner(os.path.dirname(path)) if self._inherit else None
+            replace(path, text.encode("utf-8"), mode, self._durable, owner)
         except OSError as error:
             raise StorageFailed(f"Cannot write {path}: {error.strerror}.") from error
+
+
+def _owner(path: str) -> t.Tuple[int, int]:
+    found = os.stat(path)
+    return found.st_uid, found.st_gid
 
 
 def _list(path: str) -> t.List[str]:
@@ -166,5 +216,12 @@ def _read(path: str) -> str:
 def _read_json(path: str) -> t.Any:
     try:
         return json.loads(_read(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StorageIncomplete(f"{path} does not hold complete JSON ({error}): a write was cut off, or it is damaged.") from error
+
+
+def _read_job(path: str, number: int) -> Json:
+    job = _read_json(path)
+    if not isinstance(job, dict) or str(job.get("id")) != str(number):
+        raise StorageFailed(f"{path} does not hold job {number}: it is damaged, or somebody else than Ganeti wrote it.")
+    return job

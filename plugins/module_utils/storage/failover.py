@@ -74,7 +74,7 @@ class _Failover:
         return {**result, **self._carry_out(situation)}
 
     def _is_master(self, survey: Json, check_mode: bool) -> Json:
-        """It is the master already; only its daemons may be missing, where an earlier failover did not come to its end."""
+        """It is the master already; only daemons and archived jobs may be missing, where an earlier failover did not come to its end."""
         answers = self._accepts_jobs()
         result = {"master": survey["name"], "old_master": survey["name"], "serial": survey["serial"], "warnings": self._warnings}
         change = Difference()
@@ -82,6 +82,9 @@ class _Failover:
         if not answers and not check_mode:
             succeed(self._new, [_DAEMONS, "start-master"], "Starting the master's daemons")
             self._wait("accepts jobs", self._accepts_jobs)
+        change.add("archived jobs", "not all written" if survey["unfinished"] else "written", "written")
+        if survey["unfinished"] and not check_mode:
+            self._write_archive()
         return {"changed": change.changed, "diff": change.diff(), **result}
 
     def _look_around(self) -> t.Tuple[Json, t.Dict[str, str]]:
@@ -102,8 +105,9 @@ class _Failover:
         """What is known; raise PreflightFailed where it speaks against a failover."""
         others = {name for name, node in survey["nodes"].items() if name != survey["name"] and not node["offline"]}
         reached = frozenset(others - unreached.keys())
-        old, why = self._ask_old_master(survey["master"]) if survey["master"] in reached else (None, None)
-        situation = Situation(survey, reached, old, why)
+        situation = Situation(survey, reached, None)
+        if survey["master"] in reached:
+            situation = situation._replace(**self._ask_old_master(survey["master"]))
         found = problems(situation, self._params["fenced"], self._params["accept_loss"])
         if found:
             raise PreflightFailed(found, unreached=unreached)
@@ -115,12 +119,16 @@ class _Failover:
         ]
         return situation
 
-    def _ask_old_master(self, name: str) -> t.Tuple[t.Optional[Json], t.Optional[str]]:
-        """Its survey; or why there is none, as where its database does not answer."""
+    def _ask_old_master(self, name: str) -> Json:
+        """What its files hold, and its survey or why there is none, as where its database does not answer; by the names that a Situation has for them."""
+        host = self._hosts.host(name)
+        found: Json = {"old_files": None, "old_survey": None, "old_problem": None}
         try:
-            return self._hosts.program(self._hosts.host(name), "survey"), None
+            found["old_files"] = self._hosts.program(host, "files")
+            found["old_survey"] = self._hosts.program(host, "survey")
         except GanetiError as error:
-            return None, error.message
+            found["old_problem"] = error.message
+        return found
 
     def _carry_out(self, situation: Situation) -> Json:
         if not situation.dead:
@@ -129,10 +137,12 @@ class _Failover:
         promoted = None
         if not situation.from_files:
             with self._timed("write its files"):
-                promoted = self._hosts.program(self._new, "promote", {"name": situation.new, "dead": situation.dead, "seen": situation.seen})
+                promoted = self._hosts.program(self._new, "promote", self._request(situation))
                 succeed(self._new, [_ENSURE], "Giving the files to Ganeti's users")
             with self._timed("tell the nodes"):
                 self._admit(situation, promoted)
+        elif situation.survey["files"]["job"] < situation.seen_job:
+            self._hosts.program(self._new, "reserve", {"job": situation.seen_job})
         with self._timed("Ganeti's own failover"):
             self._ganetis_failover(situation)
         with self._timed("accept jobs"):
@@ -144,6 +154,10 @@ class _Failover:
         source = "couchdb" if promoted else "files"
         return {"serial": serial, "seconds": seconds, "steps": self._steps, "source": source, "warnings": self._warnings}
 
+    @staticmethod
+    def _request(situation: Situation) -> Json:
+        return {"name": situation.new, "dead": situation.dead, "seen": situation.seen, "job": situation.seen_job}
+
     @contextlib.contextmanager
     def _timed(self, step: str) -> t.Iterator[None]:
         started = time.monotonic()
@@ -151,25 +165,36 @@ class _Failover:
         self._steps[step] = round(time.monotonic() - started, 1)
 
     def _stop(self, situation: Situation) -> Situation:
-        """Stop the old master's daemons, and wait until all that it has written is at the new one, where it can tell what that is."""
+        """Stop the old master's daemons, and wait until all that it has written, in its files and its database, is at the new one."""
         old = self._hosts.host(situation.old)
         succeed(old, [_DAEMONS, "stop-master"], f"Stopping the master's daemons on {situation.old}")
-        if situation.old_survey is None:
-            return situation
-        surveys: t.List[Json] = []
-
-        def same() -> bool:
-            surveys[:] = [self._hosts.program(self._new, "survey"), self._hosts.program(old, "survey")]
-            here, there = surveys
-            return bool(here["contents"] == there["contents"] and here["serial"] >= there["files"]["serial"])
-
         try:
-            self._wait(f"has what {situation.old} has written", same)
+            return self._wait_for_all(situation._replace(stopped=True))
         except GanetiError:
-            if not self._params["accept_loss"]:
-                succeed(old, [_DAEMONS, "start-master"], f"Starting the master's daemons on {situation.old} again")
-                raise
-        return situation._replace(survey=surveys[0], old_survey=surveys[1])
+            succeed(old, [_DAEMONS, "start-master"], f"Starting the master's daemons on {situation.old} again")
+            raise
+
+    def _wait_for_all(self, situation: Situation) -> Situation:
+        """What is known when nothing is missing; raise GanetiError where something is, unless a loss is accepted."""
+        deadline = time.monotonic() + self._params["timeout"]
+        while True:
+            situation = situation._replace(survey=self._hosts.program(self._new, "compare"), **self._ask_old_master(situation.old))
+            if situation.same:
+                return situation
+            nothing_known = situation.old_files is None and (situation.from_files or self._params["accept_loss"])
+            if nothing_known or time.monotonic() > deadline:
+                break
+            time.sleep(_STEP)
+        if situation.old_files is None and situation.from_files:
+            return situation
+        lost = "; ".join(situation.behind) or "all of its database"
+        if not self._params["accept_loss"]:
+            raise GanetiError(
+                f"Within {self._params['timeout']} s {situation.new} did not get what {situation.old} has: {lost}. {situation.old} goes on as the master. "
+                f"See what its service says (--check), and run this again; or set accept_loss."
+            )
+        self._warnings.append(f"{situation.new} becomes the master without what {situation.old} has: {lost}")
+        return situation
 
     def _admit(self, situation: Situation, promoted: Json) -> None:
         """Have all nodes take the new master for a master candidate, by its certificate and its key."""
@@ -181,14 +206,18 @@ class _Failover:
     def _tidy_up(self, situation: Situation, promoted: bool) -> None:
         """What no client waits for: archived jobs; a dead node that Ganeti still counts on; a candidate too many where the pool has room for one."""
         if promoted:
-            self._hosts.program(self._new, "archive")
-            succeed(self._new, [_ENSURE, "--full-run"], "Giving archived jobs to their users")
+            self._write_archive()
         with self._luxi() as cluster:
             limits = {"timeout": self._params["job_timeout"], "lock_timeout": self._params["lock_timeout"]}
             for name in [] if promoted else situation.dead:
                 jobs.run(cluster, [opcode("OP_NODE_SET_PARAMS", node_name=name, offline=True, auto_promote=True)], label=f"mark {name} offline", **limits)
             if situation.survey["pool_size"] == 1:
                 pool.shrink(cluster, pool.read(cluster, situation.new), self._params)
+
+    def _write_archive(self) -> None:
+        """The last step of a promotion; until it is done, nothing is removed from the new master's database because its files do not have it."""
+        self._hosts.program(self._new, "archive")
+        succeed(self._new, [_ENSURE, "--full-run"], "Giving archived jobs to their users")
 
     def _ganetis_failover(self, situation: Situation) -> None:
         """Ganeti tells by its exit status of warnings too, as of an old master that does not answer; what counts is who is the master then."""

@@ -33,10 +33,11 @@ def replace(path: str, content: bytes, mode: int, durable: bool = True, owner: t
         os.unlink(temporary)
         raise
     if durable:
-        _sync_directory(directory)
+        sync_directory(directory)
 
 
-def _sync_directory(path: str) -> None:
+def sync_directory(path: str) -> None:
+    """Have what was put into a directory, or taken out of it, outlast the power."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

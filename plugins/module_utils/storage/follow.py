@@ -6,17 +6,21 @@
 
 The files are the truth and are only read. Whatever goes wrong on the way to the storage, Ganeti goes on; when the way is open again,
 everything is compared and what differs is written. So nothing is missed, whatever was restarted meanwhile, and nothing written twice.
+
+What the files do not have is no reason to remove anything from the storage at once: removal.py decides, when all has been quiet for a while.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import time
 import typing as t
 
 from .._errors import AuthenticationFailed, GanetiError, StorageIncomplete
-from .base import Storage, convert
+from . import promotion, removal
+from .base import Queue, Storage, copy, remove
 from .disk import DiskStorage
 from .inotify import Event, Watcher
 
@@ -25,6 +29,10 @@ _GATHER = 0.005
 """Seconds to wait for more after an event, so that a burst becomes one request."""
 _APART = 0.1
 """Seconds from one write to the next where changes do not end: what is written ten times a second costs Ganeti and the standbys least."""
+_QUIET = 2.0
+"""Seconds without another file that vanishes, until it is decided what that means: who removes many is not judged by the first of them."""
+_AGAIN = 60.0
+"""Seconds until another look at what was not removed as somebody has to decide."""
 _RETRY = (1.0, 30.0)
 """Seconds until another try after an error: at first, and at most."""
 _LOCKED = 300.0
@@ -90,58 +98,102 @@ class Follower:
         self._target = target
         self._tell = tell
         self._watcher = Watcher()
-        self._watched: t.Set[str] = set()
         self._behind = True
         self._delay = _RETRY[0]
         self._next = 0.0
         self._wrote = 0.0
+        self._serial = 0
+        """The highest job id that was written."""
+        self._unfinished = False
+        self._vanished: t.Set[int] = set()
+        """Jobs whose files were seen to vanish, and are in the storage still."""
+        self._held: t.Optional[str] = None
+        self._due = math.inf
+        """When to decide of jobs that the files do not have."""
         self.status = Status("starting")
 
     def step(self, seconds: float) -> None:
         """Wait for changes for some seconds at most, and write them."""
-        self._watch()
-        events = self._watcher.events(max(0.0, min(seconds, self._next - time.monotonic())) if self._behind else seconds)
-        if events and not self._behind:
-            time.sleep(max(_GATHER, self._wrote + _APART - time.monotonic()))
-            events += self._watcher.events(0)
-        changed = sort(events, self._directory)
-        if self._behind and time.monotonic() < self._next:
+        pause = self._next - time.monotonic() if self._behind else 0.0
+        if pause > 0:
+            self._watcher.events(min(seconds, pause))  # whatever they are, everything will be compared
             return
         try:
+            changed = self._wait(seconds)
+            if changed.everything or changed.directories:
+                self._forget_vanished()
             if self._behind or changed.everything or changed.directories:
                 self._watch()
                 self._catch_up()
             elif changed:
                 self._write(changed)
                 self._wrote = time.monotonic()
-        except (GanetiError, OSError) as error:
+            if time.monotonic() >= self._due:
+                self._remove()
+        except (GanetiError, OSError, ValueError, RecursionError) as error:  # the latter two of a configuration that cannot be written as JSON
             self._fail(error)
+
+    def _wait(self, seconds: float) -> Changed:
+        """What has changed; at once where a directory is another one than it was, or a promotion has ended, as then everything is to be compared."""
+        unfinished = promotion.unfinished(self._directory)
+        if self._watch():
+            self._forget_vanished()
+            self._behind = True
+        self._behind = self._behind or (self._unfinished and not unfinished)
+        self._unfinished = unfinished
+        events = self._watcher.events(0.0 if self._behind else max(0.0, min(seconds, self._due - time.monotonic())))
+        if events and not self._behind:
+            time.sleep(max(_GATHER, self._wrote + _APART - time.monotonic()))
+            events += self._watcher.events(0)
+        return sort(events, self._directory)
+
+    def _forget_vanished(self) -> None:
+        """A directory went or came: files that vanished may have gone with it, and may be back in another of its name. So they prove nothing."""
+        self._vanished.clear()
 
     def close(self) -> None:
         """Stop following."""
         self._watcher.close()
         self._target.close()
 
-    def _watch(self) -> None:
-        """Watch all directories that there are; before anything in them is read, so that no change falls in between."""
+    def _watch(self) -> bool:
+        """Watch all directories that there are; before anything in them is read, so that no change falls in between. Whether they are others than before."""
         queue = os.path.join(self._directory, "queue")
         archive = os.path.join(queue, "archive")
         deeper = [os.path.join(archive, name) for name in os.listdir(archive)] if os.path.isdir(archive) else []
-        for directory in (self._directory, queue, archive, *deeper):
-            if directory not in self._watched and os.path.isdir(directory):
-                self._watcher.watch(directory)
-                self._watched.add(directory)
+        return self._watcher.watch((self._directory, queue, archive, *deeper))
 
     def _catch_up(self) -> None:
         self._say(self.status._replace(state="catching up"))
         self._target.resolve()
-        copied = convert(self._source, self._target)
-        self._behind, self._delay = False, _RETRY[0]
+        self._source.aside.prune()
+        here, there = self._source.queue(), self._target.queue()
+        copied = copy(self._source, self._target, here, there)
+        self._behind, self._delay, self._serial = False, _RETRY[0], max(here.serial, there.serial)
+        self._held = removal.forbidden(here if self._source.has_queue() else None, self._unfinished)
+        if there.jobs - here.jobs or self._vanished or self._held:
+            self._due = time.monotonic() + _QUIET
         self._follows(copied.serial)
+
+    def _remove(self) -> None:
+        """Remove what the files do not have, as far as that is right; what is kept is looked at again."""
+        unfinished = promotion.unfinished(self._directory)
+        files: t.Optional[Queue] = self._source.queue() if self._source.has_queue() else None
+        vanished = frozenset(number for number in self._vanished if self._source.vanished(number))
+        verdict = removal.judge(files, self._target.queue(), vanished, unfinished)
+        remove(self._target, verdict.queue, verdict.archive)
+        if not verdict.held:
+            self._vanished.clear()
+        self._due = time.monotonic() + _AGAIN if verdict.held else math.inf
+        if verdict.held != self._held:
+            self._held = verdict.held
+            self._follows(self.status.serial)
 
     def _write(self, changed: Changed) -> None:
         if changed.jobs or changed.serial:
-            self._write_queue(changed.jobs, self._source.queue_serial() if changed.serial else None)
+            serial_now = self._source.queue_serial() if changed.serial else 0
+            self._write_queue(changed.jobs, serial_now if serial_now > self._serial else None)  # a lower one would be given out again
+            self._serial = max(self._serial, serial_now)
         if changed.ssconf:
             self._target.write_ssconf(self._source.ssconf())
         serial = self.status.serial
@@ -152,20 +204,27 @@ class Follower:
         self._follows(serial)
 
     def _follows(self, serial: t.Optional[int]) -> None:
-        """All is written, but for what is damaged."""
-        damaged = " ".join(self._source.damaged.values())
-        self._say(Status("following", serial, time.time(), damaged or None))
+        """All is written, but for what is set aside; and all is removed that may be."""
+        problems = [*self._source.aside.words(), *([self._held] if self._held else [])]
+        self._say(Status("following", serial, time.time(), " ".join(problems) or None))
 
     def _write_queue(self, numbers: t.FrozenSet[int], serial: t.Optional[int]) -> None:
         """What is true of a job is where its file is now, whatever the events were."""
         queued = dict(self._source.jobs(numbers))
+        self._source.leave_out(self._target.write_queue(queued, serial))
         gone = {number for number in numbers - queued.keys() if not self._source.holds(number)}
         archived = dict(self._source.jobs(gone, archived=True))
-        self._target.write_queue(queued, serial)
+        if self._unfinished:  # they come out of the storage, mostly
+            present = dict(self._target.jobs(archived, archived=True))
+            archived = {number: job for number, job in archived.items() if present.get(number) != job}
         if archived:
-            self._target.write_jobs(archived, archived=True)
-        self._target.remove_jobs(gone)
-        self._target.remove_jobs({number for number in gone - archived.keys() if not self._source.holds(number, archived=True)}, archived=True)
+            self._source.leave_out(self._target.write_jobs(archived, archived=True), archived=True)
+        if not self._unfinished:
+            self._target.remove_jobs(number for number in gone if self._source.holds(number, archived=True))
+        lost = {number for number in gone if not self._source.holds(number, archived=True)}
+        if lost:
+            self._vanished |= lost
+            self._due = time.monotonic() + _QUIET
 
     def _fail(self, error: Exception) -> None:
         """Note what is wrong, and compare everything when it may be over."""

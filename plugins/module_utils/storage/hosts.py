@@ -25,6 +25,9 @@ _PUT = f"umask 077 && cat >{_COPY}"
 """The program as this collection has it, for the time of a failover; the service's own may be of another version."""
 _FAILED = {
     "survey": "cannot tell what it has",
+    "compare": "cannot tell what it has",
+    "files": "cannot tell what its files hold",
+    "reserve": "could not be told which job ids were given out",
     "promote": "could not be given the files of a master",
     "archive": "could not be given the archived jobs",
 }

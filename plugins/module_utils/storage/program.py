@@ -14,6 +14,7 @@ import zipfile
 # Written out, as Ansible packs with a module only what it sees imported by name.
 from .. import _errors
 from . import (
+    aside,
     base,
     claims,
     client,
@@ -26,9 +27,12 @@ from . import (
     follow,
     health,
     history,
+    holdings,
     inotify,
     promote,
+    promotion,
     recent,
+    removal,
     replication,
     service,
     settings,
@@ -40,8 +44,8 @@ from . import (
 
 _PACKAGE = "ganeti_couchdb"
 _STORAGE: t.Tuple[types.ModuleType, ...] = (
-    base, claims, client, conflicts, contents, couchdb, disk, documents, files, follow, health, history, inotify, promote, recent, replication, service,
-    settings, snapshot, standbys, survey, whole,
+    aside, base, claims, client, conflicts, contents, couchdb, disk, documents, files, follow, health, history, holdings, inotify, promote, promotion, recent,
+    removal, replication, service, settings, snapshot, standbys, survey, whole,
 )  # fmt: skip
 _MAIN = f"from {_PACKAGE}.storage.service import main\nraise SystemExit(main())\n"
 _TIME = (2020, 1, 1, 0, 0, 0)

@@ -6,6 +6,13 @@
 
 What stock Ganeti asks of the next master is made true: that it is a master candidate, by name, address and certificate (Ganeti 3.0:
 bootstrap.MasterFailover, server/noded.py). The files' owners are set by Ganeti's ensure-dirs afterwards.
+
+What a death at any point leaves:
+1. Before the mark, nothing was touched; the same again begins anew.
+2. From the mark (promotion.py) until the configuration is in its place, the node is no master: Ganeti's own failover runs later. The same again
+   writes the rest.
+3. Until the archived jobs are in their place too, the node may be the master, and its service wakes: it adds to the databases and removes nothing,
+   writes the archived jobs itself, and removes the mark. So does the same failover again. Whoever comes second finds nothing to do.
 """
 
 from __future__ import annotations
@@ -19,7 +26,8 @@ import time
 import typing as t
 
 from .._errors import StorageFailed
-from .base import copy_jobs
+from . import promotion
+from .base import Queue, Storage, copy_jobs
 from .claims import LEAP
 from .couchdb import CouchStorage
 from .disk import DiskStorage
@@ -27,14 +35,17 @@ from .documents import Json
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.S)
 _KEY = "/root/.ssh/id_{}.pub"
+_ASIDE = "before-promotion"
+"""The directory, in the queue's, for jobs that a node had in its queue and its database has not: kept, and run no more."""
 
 
 class Request(t.NamedTuple):
-    """Who becomes the master, which nodes are dead, and the highest serial number that anybody is known to have had."""
+    """Who becomes the master, which nodes are dead, the highest serial number that anybody is known to have had, and the highest job id given out."""
 
     name: str
     dead: t.List[str]
     seen: int
+    job: int = 0
 
 
 def promote(storage: CouchStorage, directory: str, request: Request) -> Json:
@@ -43,10 +54,14 @@ def promote(storage: CouchStorage, directory: str, request: Request) -> Json:
     digest = fingerprint(os.path.join(directory, "client.pem"))
     configuration = promoted(now, request, digest, time.time())
     key = _public_key(configuration["cluster"])
+    promotion.begin(directory)
     files = DiskStorage(directory, durable=False)
-    here, there = storage.queue(), files.queue()
-    jobs = copy_jobs(storage, files, here.jobs, there.jobs, archived=False)
-    files.write_serial(max(here.serial, *here.jobs, *here.archived, 0))
+    here = storage.queue()
+    strange = stale(here, files.queue(), _find(now, request.name)[1]["master_candidate"])
+    files.set_aside(strange, _ASIDE)
+    # What is archived already has ended; the two databases are not replicated in step.
+    jobs = len(strange) + copy_jobs(storage, files, here.jobs - here.archived, archived=False)
+    files.write_serial(max(here.serial, *here.jobs, *here.archived, *files.queue().jobs, request.job))
     files.write_configuration(configuration)
     os.sync()
     uuid, node = _find(configuration, request.name)
@@ -54,12 +69,36 @@ def promote(storage: CouchStorage, directory: str, request: Request) -> Json:
     return {"serial": configuration["serial_no"], "jobs": jobs, "candidates": candidates, "key": key}
 
 
-def archive(storage: CouchStorage, directory: str) -> int:
-    """Write the archived jobs as well, for which no client waits; how many were written or removed."""
-    files = DiskStorage(directory, durable=False)
-    count = copy_jobs(storage, files, storage.queue().archived, files.queue().archived, archived=True)
-    os.sync()
-    return count
+def reserve(directory: str, job: int) -> bool:
+    """Have no job id given out again that is this one or less, where Ganeti's own files are used as they are; whether they said otherwise."""
+    files = DiskStorage(directory, inherit=True)
+    lower = files.queue_serial() < job
+    if lower:
+        files.write_serial(job)
+    return lower
+
+
+def stale(stored: Queue, files: Queue, candidate: bool) -> t.FrozenSet[int]:
+    """The jobs that a node's files have in the queue from an earlier time, and that must not run again.
+
+    On a master *candidate*, whose files Ganeti keeps, a job whose id the database has not seen given out is a newer one that somebody was told of: it stays.
+    """
+    last = max(stored.serial, *stored.jobs, *stored.archived, 0)
+    return frozenset(number for number in files.jobs - (stored.jobs - stored.archived) if not candidate or number <= last)
+
+
+def archive(storage: Storage, directory: str, wait: bool = True) -> t.Optional[int]:
+    """Write the archived jobs as well, for which no client waits, and end the promotion; how many were written.
+
+    None where there is nothing to do: no promotion is unfinished, or, without *wait*, somebody else is at it.
+    """
+    with promotion.finishing(directory, wait) as mine:
+        if not mine:
+            return None
+        files = DiskStorage(directory, durable=False, inherit=True)
+        count = copy_jobs(storage, files, storage.queue().archived - files.queue().archived, archived=True)
+        os.sync()
+        return count
 
 
 def promoted(configuration: Json, request: Request, digest: str, now: float) -> Json:

@@ -7,8 +7,11 @@
 ``service.py --config FILE`` runs until it is told to end. ``service.py --config FILE --check`` looks at all from outside, prints a line, and
 ends with 0, 1 or 2, as monitoring systems want it: all is well, a standby lags, or something does not work.
 ``service.py --config FILE --snapshot DIRECTORY --keep N`` writes a dated archive of what is in the database, and removes the oldest.
-``service.py --config FILE --restore ARCHIVE`` makes the database hold what an archive does; not while the service runs, as it would undo that.
-``--survey``, ``--promote`` and ``--archive`` are steps of a failover (ganeti.cluster.master_failover), which speaks JSON with them.
+``service.py --config FILE --restore ARCHIVE`` makes the database hold what an archive does; not while the service runs, as it would undo that. A
+snapshot of another cluster is refused without ``--another-cluster``.
+``service.py --config FILE --prune`` makes the database forget jobs whose files are gone here, be they many; the service itself refuses that.
+``--survey``, ``--compare``, ``--files``, ``--reserve``, ``--promote`` and ``--archive`` are steps of a failover (ganeti.cluster.master_failover), which
+speaks JSON with them.
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ import time
 import typing as t
 
 from .._errors import GanetiError, InvalidInput
-from . import claims, promote, replication, settings, snapshot
+from . import claims, promote, promotion, removal, replication, settings, snapshot
+from .base import remove
 from .client import Client
 from .couchdb import CouchStorage
 from .disk import DiskStorage
@@ -30,7 +34,7 @@ from .follow import Follower, Status
 from .health import CRITICAL, OK, check, said, tell
 from .settings import Settings
 from .standbys import Standbys
-from .survey import survey
+from .survey import of_files, survey
 
 _STEP = 5.0
 """Seconds between two looks at the replications."""
@@ -91,8 +95,15 @@ class _Tender(threading.Thread):
                 status = self._follower.status
                 if status.state == "following":
                     self.replaced = idle(self._chosen, status.serial) is not None
-                    self.problem = None if self.replaced else standbys.tend()
+                    self.problem = None if self.replaced else "; ".join([*self._finish(client), *filter(None, [standbys.tend()])]) or None
                     pause = _STEP
+
+    def _finish(self, client: Client) -> t.Iterator[str]:
+        """Write the archived jobs where the failover has not; what is wrong with that, in words. Whoever else is at it is let be."""
+        try:
+            promote.archive(CouchStorage(client, self._chosen.prefix), self._chosen.directory, wait=False)
+        except (GanetiError, OSError) as error:
+            yield f"archived jobs could not be written to this new master's files: {error}"
 
     def end(self) -> None:
         """End soon; what it does is let be finished."""
@@ -140,6 +151,8 @@ def main() -> int:
     instead.add_argument("--check", action="store_true", help="look at all, print a line and end")
     instead.add_argument("--snapshot", metavar="DIRECTORY", help="write a snapshot of the database into a directory")
     instead.add_argument("--restore", metavar="ARCHIVE", help="make the database hold what a snapshot does")
+    instead.add_argument("--prune", action="store_true", help="have the database forget jobs whose files are gone here, be they many")
+    parser.add_argument("--another-cluster", action="store_true", help="with --restore: the snapshot may be one of another cluster")
     parser.add_argument("--keep", type=int, default=30, help="how many snapshots to keep, 30 if it is not given")
     for name, words in _FAILOVER.items():
         instead.add_argument(f"--{name}", action="store_true", help=words)
@@ -147,18 +160,28 @@ def main() -> int:
     try:
         chosen = settings.read(asked.config)
         step = next((name for name in _FAILOVER if getattr(asked, name)), None)
-        if not (asked.check or asked.snapshot or asked.restore or step):
+        if not (asked.check or asked.snapshot or asked.restore or asked.prune or step):
             run(chosen)
             return 0
-        status, line = check(chosen) if asked.check else (OK, fail_over(chosen, step) if step else copy(chosen, asked))
+        status, line = check(chosen) if asked.check else (OK, _carry_out(chosen, asked, step))
     except GanetiError as error:
         status, line = CRITICAL, f"CRITICAL: {error.message}"
     sys.stdout.write(line + "\n")
     return status
 
 
+def _carry_out(chosen: Settings, asked: argparse.Namespace, step: t.Optional[str]) -> str:
+    """Whatever is asked for that is neither to run nor to check; a line about it."""
+    if step:
+        return fail_over(chosen, step)
+    return prune(chosen) if asked.prune else copy(chosen, asked)
+
+
 _FAILOVER = {
     "survey": "tell what is here, for a failover",
+    "compare": "the same, with each job in the database",
+    "files": "tell what Ganeti's files hold, for a failover",
+    "reserve": "let no job id be given out that the request on standard input names, nor a lower one",
     "promote": "make the files of a master out of the database, as the request on standard input says",
     "archive": "make the files of archived jobs too",
 }
@@ -166,12 +189,16 @@ _FAILOVER = {
 
 def fail_over(chosen: Settings, step: str) -> str:
     """A step of a failover; what came of it, as JSON."""
-    if step == "survey":
-        return json.dumps(survey(chosen.name, chosen.server, chosen.standbys, chosen.prefix, chosen.directory))
+    if step in ("survey", "compare"):
+        return json.dumps(survey(chosen.name, chosen.server, chosen.standbys, chosen.prefix, chosen.directory, each_job=step == "compare"))
+    if step == "files":
+        return json.dumps(of_files(chosen.directory))
+    if step == "reserve":
+        return json.dumps({"changed": promote.reserve(chosen.directory, json.load(sys.stdin)["job"])})
     with Client(chosen.server) as client:
         storage = CouchStorage(client, chosen.prefix)
         if step == "archive":
-            return json.dumps({"jobs": promote.archive(storage, chosen.directory)})
+            return json.dumps({"jobs": promote.archive(storage, chosen.directory) or 0})
         return json.dumps(promote.promote(storage, chosen.directory, promote.Request(**json.load(sys.stdin))))
 
 
@@ -183,8 +210,24 @@ def copy(chosen: Settings, asked: argparse.Namespace) -> str:
             return snapshot.take(storage, asked.snapshot, asked.keep, time.time())
         if said(chosen) is not None:
             raise InvalidInput("The service runs and would undo a restore at once: stop it first.")
-        copied = snapshot.restore(asked.restore, storage)
+        copied = snapshot.restore(asked.restore, storage, DiskStorage(chosen.directory), asked.another_cluster)
         return f"The database holds serial number {copied.serial}; {copied.jobs} jobs were written or removed"
+
+
+def prune(chosen: Settings) -> str:
+    """Make the database forget jobs whose files are gone, because somebody asks for it; a line about it. Raises InvalidInput where it must not be."""
+    files = DiskStorage(chosen.directory)
+    if idle(chosen, None) is not None:
+        raise InvalidInput(f"{chosen.name} is not the master, so its files say nothing of what the database may forget: run this on {files.master()}.")
+    with Client(chosen.server) as client:
+        storage = CouchStorage(client, chosen.prefix)
+        stored = storage.queue()  # first: what comes meanwhile stays
+        here = files.queue() if files.has_queue() else None
+        verdict = removal.asked_for(here, stored, promotion.unfinished(chosen.directory))
+        if verdict.held:
+            raise InvalidInput(f"Nothing was removed: {verdict.held}.")
+        remove(storage, verdict.queue, verdict.archive)
+    return f"The database has forgotten {len(verdict.queue)} jobs of the queue and {len(verdict.archive)} archived ones, whose files are gone"
 
 
 if __name__ == "__main__":

@@ -9,16 +9,19 @@ from __future__ import annotations
 import typing as t
 
 from .documents import Json
+from .holdings import lacking
 
 
 class Situation(t.NamedTuple):
     """What is known before a failover: the new master's survey, which nodes can be reached by SSH, and of an old master among them its survey or why it
-    has none."""
+    has none, and what its files hold, if it has any. Once it is *stopped* they change no more, and everything in them counts."""
 
     survey: Json
     reached: t.FrozenSet[str]
     old_survey: t.Optional[Json]
     old_problem: t.Optional[str] = None
+    old_files: t.Optional[Json] = None
+    stopped: bool = False
 
     @property
     def new(self) -> str:
@@ -32,9 +35,27 @@ class Situation(t.NamedTuple):
 
     @property
     def from_files(self) -> bool:
-        """Whether Ganeti itself has kept the node's files as new as the database, as it does for master candidates."""
-        files = self.survey["files"]
-        return files is not None and bool(self.survey["nodes"][self.new]["master_candidate"]) and files["serial"] >= self.survey["serial"]
+        """Whether Ganeti itself has kept the node's files as new as the database, as it does for master candidates; and, where the old master is stopped,
+        as new as that one's. Ganeti only logs it where a candidate did not get a file."""
+        files, database = self.survey["files"], self.survey["database"]
+        if files is None or not self.survey["nodes"][self.new]["master_candidate"] or files["serial"] < database["serial"]:
+            return False
+        return not (self.stopped and self.old_files and lacking(files, self.old_files, archive=False))
+
+    @property
+    def behind(self) -> t.List[str]:
+        """What the new master would not have of what the stopped old one's files hold, in words. All archived jobs are in the database, not in files."""
+        if self.old_files is None:
+            return [f"what nobody can tell ({self.old_problem or 'it has no whole configuration in its files'})"]
+        if self.from_files:
+            return lacking(self.survey["files"], self.old_files, archive=False)
+        return lacking(self.survey["database"], self.old_files)
+
+    @property
+    def same(self) -> bool:
+        """Whether all that the stopped old master has written is at the new one."""
+        databases = self.old_survey is None or self.survey["contents"] == self.old_survey["contents"]
+        return not self.behind and (self.from_files or databases)
 
     @property
     def dead(self) -> t.List[str]:
@@ -49,9 +70,17 @@ class Situation(t.NamedTuple):
     @property
     def seen(self) -> int:
         """The highest serial number that anybody is known to have had."""
-        found = [each for each in self.survey["serials"].values() if isinstance(each, int)]
-        files = self.old_survey["files"] if self.old_survey else None
-        return int(max([self.survey["serial"], *found, *([files["serial"]] if files else [])]))
+        return self._highest("serial", self.survey["serials"])
+
+    @property
+    def seen_job(self) -> int:
+        """The highest job id that anybody is known to have given out: somebody waits for that job, so none other may get the id."""
+        return self._highest("job", self.survey["job_serials"])
+
+    def _highest(self, key: str, servers: Json) -> int:
+        told = [each for each in servers.values() if isinstance(each, int)]
+        held = [self.survey["database"], self.survey["files"], self.old_files, self.old_survey and self.old_survey["database"]]
+        return max([*told, *(int(each[key]) for each in held if each)])
 
     @property
     def away(self) -> t.List[str]:
@@ -90,11 +119,11 @@ def _of_old_master(situation: Situation, fenced: bool) -> t.Iterator[str]:
 
 def _of_copies(situation: Situation) -> t.Iterator[str]:
     """A reachable old master is waited for, so what its server has is no loss."""
-    if situation.old_problem:
+    if situation.old_problem and situation.old_files is None:
         yield f"Nobody knows what the master until now, {situation.old}, has that others have not ({situation.old_problem}). Repair that, or set accept_loss"
     here = int(situation.survey["serial"])
     for name, found in sorted(situation.survey["serials"].items()):
-        if isinstance(found, int) and found > here and not (name == situation.old and situation.old_survey):
+        if isinstance(found, int) and found > here and not (name == situation.old and (situation.old_survey or situation.old_files)):
             yield (
                 f"The standby {name} has serial number {found}, {situation.new} only {here}: {found - here} changes would be lost. "
                 f"Make {name} the master, or set accept_loss"

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -17,8 +18,10 @@ import typing as t
 from .._errors import InvalidInput, StorageFailed
 from .base import Copied, Storage, convert
 from .disk import DiskStorage
+from .files import sync_directory
 
-_NAME = re.compile(r"ganeti-\d{8}T\d{6}Z\.tar\.gz\Z")
+_NAME = re.compile(r"ganeti-\d{8}T\d{6}Z(?:-(\d+))?\.tar\.gz\Z")
+"""The time, which is for people, and a number that grows with each snapshot in a directory, which is the order: a clock may have been wrong."""
 _DIRECTORIES = ("queue", os.path.join("queue", "archive"))
 
 
@@ -26,9 +29,10 @@ def take(storage: Storage, directory: str, keep: int, now: float) -> str:
     """Write a snapshot into a directory and remove all but the newest *keep*; the snapshot's path. It is there as a whole or not at all."""
     if keep < 1:
         raise InvalidInput(f"keep is {keep}: keep one snapshot at least.")
-    name = time.strftime("ganeti-%Y%m%dT%H%M%SZ.tar.gz", time.gmtime(now))
     try:
         os.makedirs(directory, 0o700, exist_ok=True)
+        number = 1 + max(map(_number, snapshots(directory)), default=0)
+        name = time.strftime(f"ganeti-%Y%m%dT%H%M%SZ-{number:06d}.tar.gz", time.gmtime(now))
         with tempfile.TemporaryDirectory(prefix=".snapshot-", dir=directory) as work:
             _fill(storage, os.path.join(work, "files"))
             archive = os.path.join(work, name)
@@ -38,8 +42,10 @@ def take(storage: Storage, directory: str, keep: int, now: float) -> str:
                 stream.flush()
                 os.fsync(stream.fileno())
             os.rename(archive, os.path.join(directory, name))
+        sync_directory(directory)
         for old in snapshots(directory)[keep:]:
-            os.unlink(os.path.join(directory, old))
+            if old != name:
+                _remove(os.path.join(directory, old))
     except OSError as error:
         raise StorageFailed(f"Cannot write a snapshot into {directory}: {error.strerror or error}.") from error
     return os.path.join(directory, name)
@@ -51,13 +57,57 @@ def _fill(storage: Storage, directory: str) -> None:
     convert(storage, DiskStorage(directory, durable=False))  # what has to last is the archive
 
 
+def _remove(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):  # somebody else was faster
+        os.unlink(path)
+
+
 def snapshots(directory: str) -> t.List[str]:
     """The names of the snapshots in a directory, the newest first."""
-    return sorted((name for name in os.listdir(directory) if _NAME.match(name)), reverse=True)
+    return sorted((name for name in os.listdir(directory) if _NAME.match(name)), key=lambda name: (_number(name), name), reverse=True)
 
 
-def restore(archive: str, storage: Storage) -> Copied:
-    """Make a storage hold what a snapshot does, and nothing else. Raises StorageFailed where it is none, before anything is written."""
+def _number(name: str) -> int:
+    """A snapshot's number; 0 where it has none, as those of earlier versions."""
+    match = _NAME.match(name)
+    return int(match[1] or 0) if match else 0
+
+
+class Owner(t.NamedTuple):
+    """Which cluster something is of; its UUID stays when it is renamed."""
+
+    uuid: t.Optional[str]
+    name: t.Optional[str]
+
+    def __str__(self) -> str:
+        return f"{self.name or 'a cluster without a name'} ({self.uuid or 'without UUID'})"
+
+
+def owner(storage: Storage) -> t.Optional[Owner]:
+    """Whose configuration a storage holds, or held when it was whole; None where nothing in it tells."""
+    try:
+        cluster = storage.configuration()["cluster"]
+        return Owner(cluster.get("uuid"), cluster["cluster_name"])
+    except (StorageFailed, KeyError):
+        name = storage.ssconf().get("cluster_name", "").strip()
+    return Owner(None, name) if name else None
+
+
+def strange(its: t.Optional[Owner], mine: t.Optional[Owner], empty: bool) -> t.Optional[str]:
+    """Why a snapshot that is *its* must not take the place of what is *mine*, in words; *empty* is whether that holds no job."""
+    if mine is None:
+        return None if empty else "nobody can tell which cluster the jobs are of that are there now"
+    if its is None or (its.uuid != mine.uuid if its.uuid and mine.uuid else its.name != mine.name):
+        return f"it is of {its or 'nobody knows which cluster'}, and what is there now is of {mine}"
+    return None
+
+
+def restore(archive: str, storage: Storage, files: t.Optional[Storage] = None, another: bool = False) -> Copied:
+    """Make a storage hold what a snapshot does, and nothing else.
+
+    Raises StorageFailed, before anything is written, where it is none; and InvalidInput where it is one of another cluster than the storage or, if that
+    is empty, than *files* are, unless *another* says that it may be.
+    """
     with tempfile.TemporaryDirectory(prefix="ganeti-restore-") as work:
         try:
             with tarfile.open(archive, "r:gz") as tar:
@@ -66,9 +116,19 @@ def restore(archive: str, storage: Storage) -> Copied:
                     _put(tar, member, os.path.join(work, member.name))
         except (OSError, EOFError, tarfile.TarError) as error:
             raise StorageFailed(f"{archive} is no snapshot, or was cut off: {error}.") from error
-        files = DiskStorage(os.path.join(work, "ganeti"))
-        files.configuration()  # whole, or nothing is written
-        return convert(files, storage)
+        taken = DiskStorage(os.path.join(work, "ganeti"))
+        taken.configuration()  # whole, or nothing is written
+        if not another:
+            _refuse_strange(archive, owner(taken), storage, files)
+        return convert(taken, storage, exact=True)
+
+
+def _refuse_strange(archive: str, its: t.Optional[Owner], storage: Storage, files: t.Optional[Storage]) -> None:
+    queue = storage.queue()
+    mine = owner(storage) or (owner(files) if files else None)
+    why = strange(its, mine, not queue.jobs | queue.archived)
+    if why:
+        raise InvalidInput(f"{archive} is not restored: {why}. If that is what you want, say so with --another-cluster.")
 
 
 def _put(tar: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> None:

@@ -14,21 +14,29 @@ import sys
 import typing as t
 
 from .._errors import GanetiError
-from . import whole
-from .client import Client, Server, path
+from . import promotion, whole
+from .client import Client, Server, brief, path
 from .couchdb import CouchStorage
 from .disk import DiskStorage
-from .documents import ARCHIVE, DATABASES, Json
+from .documents import ARCHIVE, DATABASES, QUEUE, SERIAL, Json
+from .holdings import holdings
 
 _LIBRARIES = ("/usr/share/ganeti/default", "/etc/ganeti/share")
 """Where Ganeti's Python library may be."""
 
 
-def survey(name: str, server: Server, others: t.Mapping[str, Server], prefix: str, directory: str) -> Json:
-    """All that a failover is decided by; raise GanetiError where the database holds no whole configuration."""
+def survey(name: str, server: Server, others: t.Mapping[str, Server], prefix: str, directory: str, each_job: bool = False) -> Json:
+    """All that a failover is decided by; raise GanetiError where the database holds no whole configuration.
+
+    Only with *each_job* it tells of each job in the database, which takes its time: nobody waits for that where the old master is dead.
+    """
     with Client(server) as client:
-        configuration, behind = CouchStorage(client, prefix).newest_whole()
-        contents = {database: _content(client, prefix + database) for database in DATABASES if database != ARCHIVE}
+        storage = CouchStorage(client, prefix)
+        configuration, behind = storage.newest_whole()
+        serial, last = configuration["serial_no"], _last_job(client, prefix)
+        database = holdings(storage, serial) if each_job else {"serial": serial, "job": last or 0, "queue": {}, "archived": []}
+        contents = {name: _content(client, prefix + name) for name in DATABASES if name != ARCHIVE}
+    answers = _ask(others, prefix)
     nodes = {node["name"]: _node(uuid, node) for uuid, node in configuration["nodes"].items()}
     return {
         "name": name,
@@ -36,14 +44,17 @@ def survey(name: str, server: Server, others: t.Mapping[str, Server], prefix: st
         "serial": configuration["serial_no"],
         "behind": behind,
         "contents": contents,
-        "serials": _serials(others, prefix),
+        "database": database,
+        "serials": {name: serial for name, (serial, _job) in answers.items()},
+        "job_serials": {name: job for name, (_serial, job) in answers.items() if job is not None},
         "nodes": nodes,
         "pool_size": configuration["cluster"]["candidate_pool_size"],
         "version": configuration["version"],
         "installed": _installed(),
         "master_ip": configuration["cluster"]["master_ip"],
         "master": DiskStorage(directory).master(),
-        "files": _files(DiskStorage(directory)),
+        "files": of_files(directory),
+        "unfinished": promotion.unfinished(directory),
     }
 
 
@@ -57,12 +68,35 @@ def _node(uuid: str, node: Json) -> Json:
     return {"uuid": uuid, "address": node["primary_ip"], **{key: node[key] for key in ("master_candidate", "master_capable", "offline", "drained")}}
 
 
-def _serials(servers: t.Mapping[str, Server], prefix: str) -> Json:
-    """The serial numbers of what is whole on all servers, asked at once: some may be away, and take their time."""
+class _Answer(t.NamedTuple):
+    """The serial number on a server, as whole.glance has it, and the last job id that it knows to be given out."""
+
+    serial: t.Union[int, str, None]
+    job: t.Optional[int]
+
+
+def _ask(servers: t.Mapping[str, Server], prefix: str) -> t.Dict[str, _Answer]:
+    """What all servers answer, asked at once: some may be away, and take their time."""
     if not servers:
         return {}
     with concurrent.futures.ThreadPoolExecutor(len(servers)) as executor:
-        return dict(zip(servers, executor.map(lambda server: whole.glance(server, prefix), servers.values())))
+        return dict(zip(servers, executor.map(lambda server: _ask_one(server, prefix), servers.values())))
+
+
+def _ask_one(server: Server, prefix: str) -> _Answer:
+    serial = whole.glance(server, prefix)
+    if isinstance(serial, str):  # away: it is not asked twice
+        return _Answer(serial, None)
+    try:
+        with brief(server) as client:
+            return _Answer(serial, _last_job(client, prefix))
+    except GanetiError as error:
+        return _Answer(error.message, None)
+
+
+def _last_job(client: Client, prefix: str) -> t.Optional[int]:
+    found = client.get(path(prefix + QUEUE, SERIAL), missing=True)
+    return found["value"] if found else None
 
 
 def _installed() -> t.Optional[int]:
@@ -76,9 +110,10 @@ def _installed() -> t.Optional[int]:
         del sys.path[: len(_LIBRARIES)]
 
 
-def _files(files: DiskStorage) -> t.Optional[Json]:
-    """The serial number and the last job of Ganeti's own files; None on a node that has none, as it is no master candidate."""
+def of_files(directory: str) -> t.Optional[Json]:
+    """What Ganeti's own files hold (holdings.py); None on a node that has none, as it is no master candidate."""
+    storage = DiskStorage(directory)
     try:
-        return {"serial": files.configuration()["serial_no"], "job": files.queue_serial()}
+        return holdings(storage, storage.configuration()["serial_no"])
     except GanetiError:
         return None

@@ -385,6 +385,7 @@ CONTROLLER = """
     import conftest
     from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh import SshHost
 
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which is ignored below nohup
     host = SshHost("far", json.loads(sys.argv[2]))
     process = host.popen(["sh", "-c", "echo up; cat; sleep " + sys.argv[3]])
     assert next(iter(process)) == b"up"

@@ -127,7 +127,7 @@ def _row(world, machine):
     silent = machine.node in world.silent
     count = len(machine.nics)
     return {
-        "name": machine.name, "uuid": machine.uuid, "pnode": machine.node, "snodes": [], "os": "noop", "hypervisor": "kvm", "disk_template": "file",
+        "name": machine.name, "uuid": machine.uuid, "pnode": machine.node, "snodes": [], "os": "noop", "hypervisor": "kvm", "disk_template": world.template,
         "admin_state": machine.admin, "oper_state": None if silent else machine.runs,
         "status": "ERROR_nodedown" if silent else "running" if machine.runs else f"ADMIN_{machine.admin}", "tags": sorted(machine.tags),
         "beparams": {}, "custom_beparams": {}, "hvparams": {}, "custom_hvparams": {}, "custom_osparams": {},

@@ -432,8 +432,9 @@ def all_of(begun, kinds=()):
         if not following:
             ends.append(here)
         for moment in following:
-            if moment not in came:
-                came[moment] = here
+            known = len(came)
+            came.setdefault(moment, here)  # asked once, as to look one up takes most of the time
+            if len(came) > known:
                 todo.append(moment)
     return came, ends
 

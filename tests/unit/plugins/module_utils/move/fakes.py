@@ -51,6 +51,8 @@ class World(t.NamedTuple):
     starts_fail: bool = False
     tampered: bool = False
     """Whether an administrator, who may do anything, has taken a hand."""
+    template: str = "plain"
+    """The disk template of all instances; one that takes more opcodes than files do."""
 
     def find(self, cluster, name):
         """The machine of that name, or None."""
@@ -211,8 +213,9 @@ def _query_data(seen, cluster, op):
     machine = seen.find(cluster, name)
     if machine is None:
         raise Refused(f"Instance {name} not known")
-    disk = {"size": 1024, "mode": "rw", "name": None, "dev_type": "file", "uuid": "disk", "logical_id": ["loop", "/srv/disk0"]}
-    return seen, {name: {"disks": [disk] * machine.disks}}
+    disk = {"size": 1024, "mode": "rw", "name": None, "dev_type": seen.template, "uuid": "disk"}
+    places = [["loop" if seen.template == "file" else "xenvg", f"/dev/{machine.uuid}/{index}"] for index in range(machine.disks)]
+    return seen, {name: {"disks": [{**disk, "logical_id": place} for place in places]}}
 
 
 def _activate(seen, cluster, op):

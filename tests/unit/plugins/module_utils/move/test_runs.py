@@ -82,9 +82,11 @@ def test_an_undisturbed_move(monkeypatch, kind):
     moved(stage.world, kind)
 
 
-def test_few_jobs(monkeypatch):
-    """Each costs about half a second on real Ganeti, and three of them are in the downtime."""
-    stage = Stage(fakes.world())
+@pytest.mark.parametrize("template", ["plain", "file"])
+def test_few_jobs(monkeypatch, template):
+    """Each costs about half a second on real Ganeti, and three of them are in the downtime; and each opcode a part of one. Files are not activated."""
+    stage = Stage(fakes.world()._replace(template=template))
+    activated, freed = (["INSTANCE_ACTIVATE_DISKS"], ["INSTANCE_DEACTIVATE_DISKS"]) if template == "plain" else ([], [])
     play(stage, monkeypatch)()
     jobs = [event.opcodes for event in stage.seen if event.kind == "submit"]
     kept = [[name[3:] for name in opcodes] for opcodes in jobs]
@@ -92,11 +94,11 @@ def test_few_jobs(monkeypatch):
         ["INSTANCE_QUERY_DATA"],
         ["TAGS_SET"],
         ["INSTANCE_CREATE", "INSTANCE_SET_PARAMS", "INSTANCE_ACTIVATE_DISKS"],
-        ["TAGS_DEL", "INSTANCE_SHUTDOWN", "INSTANCE_SET_PARAMS", "INSTANCE_QUERY_DATA", "INSTANCE_ACTIVATE_DISKS"],
+        ["TAGS_DEL", "INSTANCE_SHUTDOWN", "INSTANCE_SET_PARAMS", "INSTANCE_QUERY_DATA", *activated],
         ["TAGS_DEL", "TAGS_SET", "INSTANCE_SET_PARAMS", "INSTANCE_STARTUP"],
         ["TAGS_DEL", "TAGS_SET"],
         ["INSTANCE_STARTUP", "TAGS_DEL"],
-        ["INSTANCE_DEACTIVATE_DISKS", "TAGS_DEL"],
+        [*freed, "TAGS_DEL"],
     ]
 
 

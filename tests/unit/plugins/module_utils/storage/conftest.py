@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import uuid
 
 import pytest
@@ -113,6 +114,17 @@ class Master:
 def files(master, tmp_path):
     """The master's files, to be changed."""
     return Master(tmp_path / "master")
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A file with a key and a certificate, as Ganeti's client.pem; and the certificate's digest."""
+    key, made = tmp_path / "key", tmp_path / "made"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=a2", "-keyout", str(key), "-out", str(made)]
+    subprocess.run(command, check=True, capture_output=True)
+    shown = subprocess.run(["openssl", "x509", "-noout", "-fingerprint", "-sha1", "-in", str(made)], check=True, capture_output=True, text=True).stdout
+    (tmp_path / "client.pem").write_text(key.read_text() + made.read_text())
+    return str(tmp_path / "client.pem"), shown.strip().partition("=")[2]
 
 
 def everything(storage):

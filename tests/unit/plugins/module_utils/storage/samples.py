@@ -36,3 +36,20 @@ def configuration(serial=20, **objects):
 def job(number, status="success"):
     """A job with one opcode."""
     return {"id": number, "ops": [{"input": {"OP_ID": "OP_TEST_DELAY", "duration": 0.5}, "status": status}], "received_timestamp": [1795250042, number]}
+
+
+def node(name, **changes):
+    """A node as the configuration has it."""
+    return {
+        "name": name, "uuid": f"u{name[1:]}", "primary_ip": f"10.0.0.{name[1:]}", "master_candidate": False, "master_capable": True, "offline": False,
+        "drained": False, "serial_no": 3, "mtime": 1.0, **changes,
+    }  # fmt: skip
+
+
+def cluster(serial=20, pool_size=1):
+    """A configuration with three nodes, the master of which is a1."""
+    found = configuration(serial, nodes={"u1": node("a1", master_candidate=True), "u2": node("a2"), "u3": node("a3")})
+    found["cluster"].update(
+        master_node="u1", master_ip="10.0.0.10", candidate_certs={"u1": "AA:01"}, candidate_pool_size=pool_size, serial_no=7, mtime=1.0, modify_ssh_setup=False
+    )
+    return found

@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import InvalidInput, StorageFailed, StorageIncomplete
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage import open_storage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.base import convert
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.disk import DiskStorage
 
 from .samples import CONFIGURATION, configuration, job
 
@@ -33,11 +34,44 @@ def test_a_conversion_loses_nothing(master, empty, tmp_path):
     assert not [name for _folder, _folders, names in os.walk(tmp_path) for name in names if name.startswith(".")]
 
 
-def test_a_conversion_removes_what_the_source_does_not_have(master, empty):
+def test_a_conversion_removes_only_what_it_is_asked_to(master, empty):
+    """Jobs that the source lacks may be those that were not written yet; a job id is never given out again."""
     empty.write_jobs({9: job(9)})
+    empty.write_jobs({4: job(4)}, archived=True)
     empty.write_ssconf({"old": "1"})
-    convert(master, empty)
-    assert empty.queue().jobs == {7, 20005} and "old" not in empty.ssconf()
+    empty.write_serial(30000)
+    assert convert(master, empty) == (20, 4)
+    assert empty.queue() == ({7, 9, 20005}, {3, 4, 20001}, 30000) and "old" not in empty.ssconf()
+    assert convert(master, empty, exact=True) == (20, 2)
+    assert empty.queue() == master.queue()
+
+
+def test_a_job_that_moves_is_never_in_neither_place(master, files, monkeypatch):
+    """Ganeti archives while the directories are listed."""
+    listed, listing = [], os.listdir
+
+    def slow(path):
+        found = listing(path)
+        listed.append(path)
+        if len(listed) == 1:
+            files.archive(7)
+        return found
+
+    monkeypatch.setattr(os, "listdir", slow)
+    found = master.queue()
+    assert 7 in found.jobs | found.archived and 20005 in found.jobs
+
+
+def test_new_files_can_be_their_directorys_owners(master, tmp_path, monkeypatch):
+    """As root writes them where Ganeti's daemons run as users of their own."""
+    given = []
+    owner = (os.getuid(), os.getgid())
+    monkeypatch.setattr(os, "fchown", lambda _descriptor, *ids: given.append(ids))
+    monkeypatch.setattr(os, "chown", lambda _path, *ids: given.append(ids))
+    master.write_jobs({4: job(4)}, archived=True)
+    assert given == []
+    DiskStorage(str(tmp_path / "master"), inherit=True).write_jobs({50001: job(50001)}, archived=True)
+    assert given == [owner, owner], "the directory's and the file's"
 
 
 def test_files_have_ganetis_modes(empty, tmp_path):
@@ -72,11 +106,11 @@ def test_what_is_damaged_is_named(master, tmp_path, file, text, error, words):
 def test_a_damaged_job_does_not_hold_up_the_others(master, empty, tmp_path):
     (tmp_path / "master/queue/job-7").write_text('{"id": 7, "ops"')
     assert dict(master.jobs([7, 20005])) == {20005: job(20005)}
-    (problem,) = master.damaged.values()
+    (problem,) = master.aside.words()
     assert "job-7 does not hold complete JSON" in problem and master.holds(7)
     assert convert(master, empty) == (20, 3)
     (tmp_path / "master/queue/job-7").write_text(json.dumps(job(7)))
-    assert dict(master.jobs([7])) == {7: job(7)} and master.damaged == {}
+    assert dict(master.jobs([7])) == {7: job(7)} and master.aside.words() == []
 
 
 def test_a_write_that_fails_leaves_the_old_file(master, tmp_path, monkeypatch):

@@ -46,9 +46,10 @@ def test_lost_events_mean_that_everything_may_have_changed():
 
 
 @pytest.fixture
-def following(files, empty):
+def following(files, empty, monkeypatch):
     """A follower that has caught up, and what it has told."""
     told = []
+    monkeypatch.setattr(follow, "_QUIET", 0.1)
     follower = Follower(str(files.directory), empty, told.append)
     follower.told = told
     follower.step(0)
@@ -107,7 +108,8 @@ def test_what_happened_while_it_was_not_running_is_found(following, files, empty
     again = Follower(str(files.directory), empty, lambda _status: None)
     try:
         again.step(0)
-        assert same(files, empty) and again.status.serial == 25
+        assert again.status.serial == 25
+        settle(again, lambda: same(files, empty))
     finally:
         again.close()
 
@@ -126,8 +128,8 @@ def test_a_target_that_is_away_is_caught_up_with(following, files, empty, monkey
         files.job(20008)
         files.archive(7)
         following.step(0.1)
-    settle(following, lambda: following.status.state == "following")
-    assert same(files, empty) and following.status.problem is None
+    settle(following, lambda: following.status.state == "following" and same(files, empty))
+    assert following.status.problem is None
 
 
 def test_a_refused_password_is_not_tried_again_and_again(following, files, empty, monkeypatch):

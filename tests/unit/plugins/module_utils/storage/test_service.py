@@ -18,7 +18,7 @@ import pytest
 from couchdb.launch import StandIn
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import InvalidInput
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage import health, replication, settings
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage import health, promotion, replication, settings
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.base import convert
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.client import Client, path
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.couchdb import CouchStorage
@@ -127,6 +127,23 @@ def test_a_killed_service_goes_on_where_it_was(running, files, master, databases
     revs = [client.get(path(databases[0].database("queue"), str(number)))["_rev"] for number in range(20010, 20060)]
     client.close()
     assert all(rev.startswith("1-") for rev in revs), "nothing was written twice"
+
+
+def test_a_promotion_that_nobody_finished_is_finished_by_the_service(tmp_path, files, master, servers, prefix, databases):
+    """As where the controller died before its last step: the master has jobs to follow, and no archived ones yet."""
+    convert(master, databases[0])
+    whole = everything(master)
+    for name in ("0/job-3", "2/job-20001"):
+        os.unlink(files.directory / "queue/archive" / name)
+    promotion.begin(str(files.directory))
+    made = Service(tmp_path, servers, prefix)
+    made.start()
+    try:
+        eventually(lambda: not promotion.unfinished(str(files.directory)))
+        assert everything(master) == whole == everything(databases[0])
+        eventually(lambda: made.check()[0] == 0)
+    finally:
+        made.stop(signal.SIGKILL)
 
 
 def test_a_service_that_is_no_longer_on_the_master_rests(running, files, master, databases, servers):
@@ -273,6 +290,13 @@ def test_snapshots_by_the_program(tmp_path, master, servers, prefix, databases):
     restored = subprocess.run([*command, "--restore", archive], capture_output=True, text=True, check=True, timeout=60)
     assert restored.stdout.strip() == "The database holds serial number 20; 1 jobs were written or removed"
     assert everything(databases[0]) == everything(master)
+    databases[0].write_configuration(configuration(20, cluster={**configuration()["cluster"], "cluster_name": "beta"}))
+    refused = subprocess.run([*command, "--restore", archive], capture_output=True, text=True, check=False, timeout=60)
+    assert refused.returncode == 2 and "--another-cluster" in refused.stdout
+    subprocess.run([*command, "--restore", archive, "--another-cluster"], capture_output=True, text=True, check=True, timeout=60)
+    assert everything(databases[0]) == everything(master)
+    pruned = subprocess.run([*command, "--prune"], capture_output=True, text=True, check=True, timeout=60)
+    assert pruned.stdout.startswith("The database has forgotten 0 jobs of the queue and 0 archived ones")
 
 
 def test_the_same_sources_make_the_same_program():
