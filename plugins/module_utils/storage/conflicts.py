@@ -6,7 +6,7 @@
 
 The files of today's master are the truth. In its own database the losing revisions go, and what won is compared with the files afterwards.
 In a standby's database everything goes that the master's never had, and what another has deleted there comes back. What goes can still be read
-as history.
+as history. The archive alone is only added to: a job that has ended, and of which the master's database never heard, is taken over by that.
 """
 
 from __future__ import annotations
@@ -45,6 +45,18 @@ def settle(master: Client, standby: Client, database: str) -> t.List[str]:
     removed = {name: revs for name, revs in living.items() if revs}
     _remove(standby, database, removed)
     return sorted({*removed, *_bring_back(master, standby, database, sorted(strange))})
+
+
+def adopt(master: Client, standby: Client, database: str) -> t.List[str]:
+    """Write into the master's database the documents that it never had under any revision, and the standby has; their ids."""
+    written = []
+    for names in _batches(sorted(_strange(master, standby, database))):
+        rows = master.post(path(database, "_all_docs"), {"keys": list(names)})["rows"]
+        unheard = [row["key"] for row in rows if row.get("error") == "not_found"]  # what was deleted has a row of its own
+        found = [{key: value for key, value in document.items() if key != "_rev"} for document in _shown(standby, database, unheard).values()]
+        _write(master, database, found, "take over")
+        written += [document["_id"] for document in found]
+    return written
 
 
 def _strange(master: Client, standby: Client, database: str) -> t.Dict[str, t.List[str]]:

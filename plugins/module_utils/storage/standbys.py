@@ -11,7 +11,7 @@ import typing as t
 from .._errors import GanetiError
 from . import conflicts, replication
 from .client import Client, Server, brief
-from .documents import DATABASES
+from .documents import ARCHIVE, DATABASES
 
 
 class Standbys:
@@ -38,6 +38,7 @@ class Standbys:
                     standby.get("/")  # whether it is there at all
                 with Client(self._servers[name]) as standby:
                     replication.arrange(standby, {})
+                    conflicts.adopt(self._client, standby, self._prefix + ARCHIVE)
                     for database in DATABASES:
                         conflicts.settle(self._client, standby, self._prefix + database)
                 self._unsettled.discard(name)

@@ -100,6 +100,25 @@ def test_what_the_old_master_deleted_comes_back(clients, couch, master, prefix):
     assert dict(couch.jobs([7])) == {7: job(7, "error")}
 
 
+def test_an_archived_job_that_only_the_old_master_has_is_taken_over(clients, couch, master, prefix):
+    """Replications are not in step: a failover may come between a job's removal from the queue and its arrival in the archive."""
+    both(clients, couch, master, prefix)
+    elder = CouchStorage(clients[1], prefix)
+    archive = couch.database("archive")
+    cleaned = sorted(couch.queue().archived)[0]
+    couch.remove_jobs([cleaned], archived=True)
+    elder.write_jobs({20098: job(20098), 20099: job(20099)}, archived=True)
+    couch.write_jobs({20099: job(20099, "error")}, archived=True)
+    elder.write_jobs({cleaned: job(cleaned, "error")}, archived=True)
+    assert conflicts.adopt(*clients, archive) == ["20098"], "not what the master has, or has removed"
+    conflicts.settle(*clients, archive)
+    replicate(clients, archive)
+    assert dict(couch.jobs([20098, 20099, cleaned], archived=True)) == {20098: job(20098), 20099: job(20099, "error")}
+    elder.forget()
+    assert everything(elder) == everything(couch)
+    assert conflicts.adopt(*clients, archive) == conflicts.settle(*clients, archive) == [], "once is enough"
+
+
 EDITS = st.lists(st.tuples(st.sampled_from("ab"), st.booleans(), st.sampled_from("wwd")), max_size=8)
 
 
