@@ -133,19 +133,20 @@ def lost(sights: t.Mapping[int, Sight], numbers: t.Iterable[int]) -> t.List[int]
 
 
 class JobWatcher:
-    """Waits for jobs in the databases of one server, *prefix* before their names."""
+    """Waits for jobs in the databases of one server, *prefix* before their names; of no other cluster than *expected*, where that is named."""
 
-    def __init__(self, client: Client, numbers: t.Iterable[int], prefix: str = "") -> None:
+    def __init__(self, client: Client, numbers: t.Iterable[int], prefix: str = "", expected: t.Optional[str] = None) -> None:
         self._client = client
         self._prefix = prefix
+        self._expected = expected
         self._since = _START
         self.sights: t.Dict[int, Sight] = {number: Sight() for number in numbers}
 
     def wait(self, wanted: str, seconds: float) -> t.Dict[int, Json]:
         """The jobs as `describe` tells of them, when all have reached *wanted*.
 
-        Raises InvalidInput for jobs that are not there, JobTimeout where it takes too long, ConnectionFailed where the server was away at the
-        end, AuthenticationFailed at once, and StorageFailed for databases or documents that are not Ganeti's.
+        Raises InvalidInput for jobs that are not there and for another cluster's databases, JobTimeout where it takes too long, ConnectionFailed
+        where the server was away at the end, AuthenticationFailed at once, and StorageFailed for databases or documents that are not Ganeti's.
         """
         deadline = time.monotonic() + seconds
         missed: t.Dict[int, float] = {}
@@ -168,6 +169,7 @@ class JobWatcher:
     def _step(self, seconds: float, hurry: bool) -> t.Optional[ConnectionFailed]:
         """Wait for a change and note what is new; the problem where the server is away, which may pass."""
         try:
+            self._check_cluster()
             self._listen(min(seconds, 1.0) if hurry else seconds)
             self._search_archive()
         except AuthenticationFailed:  # waiting makes no password right, and CouchDB locks who tries again and again
@@ -176,6 +178,17 @@ class JobWatcher:
             time.sleep(_PAUSE)
             return error
         return None
+
+    def _check_cluster(self) -> None:
+        """Raise InvalidInput where the databases are not those of the cluster that is expected; once, when the server first answers."""
+        if self._expected is None:
+            return
+        head = self._client.get(path(self._prefix + documents.CONFIG, documents.CONFIG), missing=True)
+        found = head["info"]["cluster"]["cluster_name"] if head else "no cluster"
+        if found != self._expected:
+            url = self._client.server.url
+            raise InvalidInput(f"Wrong cluster: the databases at {url} are of {found}, not of {self._expected}. Correct the server, or cluster_name.")
+        self._expected = None
 
     def _listen(self, seconds: float) -> None:
         names = [str(number) for number in self.sights]
@@ -235,22 +248,11 @@ def tell(params: t.Mapping[str, t.Any]) -> Json:
     # A job that was just submitted, and a server that is away for a moment, are waited for even where nothing else is.
     wanted, seconds = (params["until"], params["timeout"]) if params["wait"] else (_SEEN, _ARRIVAL)
     with Client(server, attempts=1) as client:
-        jobs = JobWatcher(client, numbers, prefix).wait(wanted, seconds)
-        _check_cluster(client, prefix, params["cluster_name"])
+        jobs = JobWatcher(client, numbers, prefix, params["cluster_name"]).wait(wanted, seconds)
     result = {"jobs": [jobs[number] for number in numbers], "server": server.url}
     if params["wait"] if params["fail"] is None else params["fail"]:
         check(result)
     return result
-
-
-def _check_cluster(client: Client, prefix: str, expected: t.Optional[str]) -> None:
-    """Raise InvalidInput where the databases are of another cluster than the one that is *expected*, if one is."""
-    if expected is None:
-        return
-    head = client.get(path(prefix + documents.CONFIG, documents.CONFIG), missing=True)
-    found = head["info"]["cluster"]["cluster_name"] if head else "no cluster"
-    if found != expected:
-        raise InvalidInput(f"Wrong cluster: the databases at {client.server.url} are of {found}, not of {expected}. Correct the server, or cluster_name.")
 
 
 def check(result: Json) -> None:

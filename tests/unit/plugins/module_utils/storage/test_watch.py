@@ -268,6 +268,8 @@ def test_without_waiting_a_failed_job_is_told(couch, servers, tmp_path):
     assert watch.tell({**asked, "jobs": [7], "wait": True, "fail": False})["jobs"][0]["status"] == "error"
     with pytest.raises(InvalidInput, match=r"are of alpha\.lab\.example, not of beta\.lab\.example"):
         watch.tell({**asked, "cluster_name": "beta.lab.example"})
+    with pytest.raises(InvalidInput, match=r"are of alpha\.lab\.example"):  # before anybody waits for a job there
+        watch.tell({**asked, "cluster_name": "beta.lab.example", "jobs": [8, 99], "wait": True})
 
 
 def test_what_makes_no_sense_is_refused(servers):
