@@ -160,7 +160,7 @@ def restore(scene: Scene, work: Work) -> t.List[Job]:
     names = within.names(work.options, work.case.within, scene.move_id)
     if work.case.within:
         opcodes += within.give_back(source, names, scene.move_id)
-    named = source._replace(name=names.source)
+    named = source._replace(name=names.source) if work.case.within else source
     up = scene.marks["source"] == "up"
     if not up and source.running is Running.NO and volumes.must_be_activated(source.disk_template):
         opcodes.append(_of(named, "OP_INSTANCE_DEACTIVATE_DISKS", force=True))

@@ -121,9 +121,15 @@ def instance(cluster: Cluster, name: str) -> t.Optional[Instance]:
     """The instance that has exactly this *name*, or None where there is none."""
     # Ganeti takes a name for the first labels of longer ones, too. Asked for that name alone it would answer with an error where it fits
     # several, as the two that a move within a cluster has renamed; a condition of the kind "all of" just gives all that fit.
-    row = next((row for row in cluster.query("instance", _INSTANCE_FIELDS, ["&", ["=", "name", name]]) if row["name"] == name), None)
-    if row is None:
-        return None
+    return next((_instance(row) for row in cluster.query("instance", _INSTANCE_FIELDS, ["&", ["=", "name", name]]) if row["name"] == name), None)
+
+
+def instance_of(cluster: Cluster, uuid: str) -> t.Optional[Instance]:
+    """The instance that has this *uuid*, whatever its name is now, or None where there is none."""
+    return next((_instance(row) for row in cluster.query("instance", _INSTANCE_FIELDS, ["&", ["=", "uuid", uuid]]) if row["uuid"] == uuid), None)
+
+
+def _instance(row: t.Mapping[str, t.Any]) -> Instance:
     return Instance(
         name=row["name"],
         uuid=row["uuid"],

@@ -57,9 +57,9 @@ def source_known(scene: Scene, case: Case) -> str:
 
 
 def source_has_its_name(scene: Scene, case: Case) -> str:
-    """A running source cannot be renamed."""
+    """A running source cannot be renamed, as it has to be within a cluster; in another one the name that somebody gave it under way stays."""
     source = _source(scene)
-    if source.name == case.name or source.running is Running.NO:
+    if not case.within or source.name == case.name or source.running is Running.NO:
         return ""
     return f"{_at_source(scene, case)} is the source of the move and runs under this name: shut it down, and run the same task again."
 

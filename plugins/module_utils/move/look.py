@@ -73,8 +73,16 @@ def _read(session: Session, case: Case) -> View:
     tagged, uuids = facts.tagged(session.destination.cluster)
     name = within.source_of(case.name, tagged, uuids) if case.within else case.name
     source = facts.instance(session.source.cluster, name) if name is not None else None
+    if source is None and not case.within:
+        source = _renamed(session, tagged.get(case.final, ()))
     found = (facts.instance(session.destination.cluster, each) for each in _copies(source, case, tagged, uuids))
     return view_of(case, source, tuple(copy for copy in found if copy is not None), tagged, uuids)
+
+
+def _renamed(session: Session, noted: t.Sequence[str]) -> t.Optional[facts.Instance]:
+    """The source that a copy with the tags *noted* remembers, where somebody has renamed it under way: Ganeti lets anybody do that while it is stopped."""
+    uuids = [marks["destination"] for marks in tags.marks(noted).values() if marks.get("destination")]
+    return facts.instance_of(session.source.cluster, str(uuids[0])) if uuids else None
 
 
 def view_of(

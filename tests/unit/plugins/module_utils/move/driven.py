@@ -82,7 +82,9 @@ class FakeCluster(Cluster):
         wanted = [each for each in self.stage.world.machines if each.cluster == self.name]
         if qfilter is not None:
             qfilter = qfilter[1] if qfilter[0] == "&" else qfilter
-            wanted = [each for each in wanted if each.name == qfilter[2] or each.name.startswith(qfilter[2] + ".")]
+            _is, field, value = qfilter
+            fits = (lambda each: each.uuid == value) if field == "uuid" else (lambda each: each.name == value or each.name.startswith(value + "."))
+            wanted = [each for each in wanted if fits(each)]
         return [{field: value for field, value in _row(self.stage.world, each).items() if field in fields} for each in wanted]
 
     def submit(self, opcodes):

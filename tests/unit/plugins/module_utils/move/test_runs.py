@@ -353,6 +353,35 @@ def test_a_silent_node_leads_to_no_removal_and_no_start(monkeypatch, kind, node)
         moved(stage.world, kind)
 
 
+@pytest.mark.parametrize("which", ["source", "copy"])
+@pytest.mark.parametrize("kind", KINDS[:2] + KINDS[4:5], ids=IDS[:2] + IDS[4:5])
+def test_a_rename_under_way_loses_nothing(monkeypatch, kind, which):
+    """An administrator renames one of the two at each call, as Ganeti allows it while that does not run; and gives it its name back after the run."""
+    told = set()
+    for at in range(length(kind, monkeypatch)):
+        stage = Stage(fakes.world())
+        act = play(stage, monkeypatch)
+
+        def renamed(does, stage=stage):
+            found = [each for each in stage.world.machines if (each.uuid == "u-web") == (which == "source") and not each.runs and each.admin != "up"]
+            for machine in found:
+                stage.world = stage.world.replace(machine, name="odd")
+            return does()
+
+        stage.at, stage.happens = at, renamed
+        try:
+            told.add(act(**kind)["action"])
+        except GanetiError as error:
+            told.add("failed")
+            assert "mistake in this collection" not in error.message, error.message
+        for machine in [each for each in stage.world.machines if each.name == "odd"]:
+            told.add("renamed")
+            stage.world = stage.world.replace(machine, name="web")
+        act(**kind)
+        moved(stage.world, kind)
+    assert {"move", "failed", "renamed"} <= told
+
+
 @pytest.mark.parametrize("kind", KINDS[:4], ids=IDS[:4])
 def test_a_copy_that_does_not_start_is_taken_back(monkeypatch, kind):
     stage = Stage(fakes.world()._replace(starts_fail=True))
