@@ -77,6 +77,10 @@ class Storage(abc.ABC):
     def resolve(self) -> None:
         """Remove what another writer left beside what is stored; all is to be compared afterwards."""
 
+    def intruded(self) -> bool:
+        """Whether somebody else has written since this was asked last; the first time it only begins to look. False where a driver lets nobody else write."""
+        return False
+
     @abc.abstractmethod
     def forget(self) -> None:
         """Look anew at what is stored, after something went wrong or somebody else may have written."""

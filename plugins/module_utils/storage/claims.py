@@ -4,8 +4,8 @@
 
 """Whether a node that takes itself for the master has been replaced. What it would write then must never reach the others.
 
-A node learns from Ganeti that it is the master no more, but not while it is cut off, or when it comes back. A failover raises the serial
-number of the configuration by far more than the old master may have counted on, so the databases tell.
+A node learns from Ganeti that it is the master no more, but not while it is cut off, or when it comes back. A failover begins a new epoch of the
+configuration's serial numbers, above all that the old master can count to, so the databases tell.
 """
 
 from __future__ import annotations
@@ -16,8 +16,23 @@ from .._errors import GanetiError
 from .client import Client, Server, brief, path
 from .documents import CONFIG, Json
 
-LEAP = 1000
-"""By how much a failover raises the serial number."""
+EPOCH = 10**10
+"""The serial numbers of one master's time: each failover begins with the next multiple, so that whoever was the master before cannot catch up.
+
+Ganeti only ever adds one to the number and compares it. Its own programs have 64 bits for it, and JSON in CouchDB is exact up to 2**53.
+"""
+
+
+def raised(seen: int) -> int:
+    """The serial number with which a new master begins, where *seen* is the highest that anybody is known to have had."""
+    return (seen // EPOCH + 1) * EPOCH
+
+
+def lost(here: int, there: int) -> str:
+    """What is lost, in words, where the configuration with the serial number *here* takes the place of a newer one."""
+    if here // EPOCH == there // EPOCH:
+        return f"{there - here} changes"
+    return "all changes since another node became the master"
 
 
 class Claim(t.NamedTuple):

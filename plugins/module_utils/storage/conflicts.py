@@ -22,7 +22,7 @@ _BATCH = 1000
 
 def find(client: Client, database: str) -> t.Dict[str, t.List[str]]:
     """The losing revisions, by the ids of their documents."""
-    found = {name: _live(client, database, name)[1:] for name, revs in _leaves(client, database).items() if len(revs) > 1}
+    found = {name: live(client, database, name)[1:] for name, revs in _leaves(client, database).items() if len(revs) > 1}
     return {name: revs for name, revs in found.items() if revs}
 
 
@@ -41,7 +41,7 @@ def settle(master: Client, standby: Client, database: str) -> t.List[str]:
     again, as a new revision: of two leaves the one that is no deletion wins.
     """
     strange = _strange(master, standby, database)
-    living = {name: [rev for rev in _live(standby, database, name) if rev in revs] for name, revs in strange.items()}
+    living = {name: [rev for rev in live(standby, database, name) if rev in revs] for name, revs in strange.items()}
     removed = {name: revs for name, revs in living.items() if revs}
     _remove(standby, database, removed)
     return sorted({*removed, *_bring_back(master, standby, database, sorted(strange))})
@@ -99,8 +99,8 @@ def _leaves(client: Client, database: str) -> t.Dict[str, t.List[str]]:
     return {row["id"]: [each["rev"] for each in row["changes"]] for row in rows}
 
 
-def _live(client: Client, database: str, name: str) -> t.List[str]:
-    """The newest revisions of a document that are no deletions, the winning one first."""
+def live(client: Client, database: str, name: str) -> t.List[str]:
+    """The newest revisions of a document that are no deletions, the winning one first; none where it is deleted."""
     document: t.Optional[Json] = client.get(path(database, name, conflicts=True), missing=True)
     return [] if document is None else [document["_rev"], *document.get("_conflicts", [])]
 

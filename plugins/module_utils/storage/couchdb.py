@@ -20,6 +20,8 @@ from .documents import ARCHIVE, CONFIG, CONTAINERS, DATABASES, QUEUE, SERIAL, SS
 
 _SYSTEM = ("_users", "_replicator")
 """What CouchDB itself needs, and makes only where it is configured as a single node."""
+_OWN = (*CONTAINERS, CONFIG, QUEUE)
+"""The databases of which it is remembered what was written. Archived jobs never change, and the simple configuration is read before each write."""
 _ROWS = 2000
 """Documents in one answer; a job has some KiB."""
 
@@ -54,6 +56,8 @@ class CouchStorage(Storage):
         self._known: t.Dict[str, t.Dict[str, Written]] = {}
         self._last: t.Optional[documents.Parts] = None
         self._recent: t.Optional[t.List[recent.Write]] = None
+        self._looked: t.Dict[str, str] = {}
+        """How far each database's feed of changes was read by `intruded`."""
 
     def database(self, name: str) -> str:
         """The name of a database on the server."""
@@ -78,6 +82,28 @@ class CouchStorage(Storage):
         for name in DATABASES:
             conflicts.resolve(self._client, self.database(name))
         self.forget()
+
+    def intruded(self) -> bool:
+        """By the feeds of changes. A master that was replaced replicates what it has as soon as its server is up; where its branch of a document is the longer
+        one it is what everybody reads, and our own next write extends the losing one without any conflict being told.
+        """
+        found = [self._strange(database, row) for database in _OWN for row in self._changes(database)]
+        return any(found)
+
+    def _changes(self, database: str) -> t.List[Json]:
+        query = {"style": "all_docs", "since": self._looked.get(database, "now")}
+        answer = self._client.get(path(self.database(database), "_changes", **query))
+        self._looked[database] = answer["last_seq"]
+        return t.cast("t.List[Json]", answer["results"])
+
+    def _strange(self, database: str, row: Json) -> bool:
+        """Whether a document that has changed is another one than was written here last."""
+        if database not in self._known or row["id"].startswith("_design/"):
+            return False
+        known = self._known[database].get(row["id"])
+        if len(row["changes"]) == 1 and known is not None:
+            return bool(row["changes"][0]["rev"] != known.rev)
+        return conflicts.live(self._client, self.database(database), row["id"]) != ([known.rev] if known else [])
 
     def check_closed(self) -> None:
         """Raise AuthenticationFailed where somebody without a password can read: the configuration holds secrets."""
@@ -140,7 +166,7 @@ class CouchStorage(Storage):
         left: recent.Objects = {}
         for container in CONTAINERS:
             held = {each["_id"]: each for each in self._look(container)}
-            newer = {name: each["info"] for name, each in held.items() if each["serial"] > head["serial"]}
+            newer = {name: each["info"] for name, each in held.items() if each.get("serial", 0) > head["serial"]}
             there = {name: held[name]["info"] if name in held else None for name in told.get(container, {})}
             newer.update({name: info for name, info in there.items() if info != told[container][name]})
             if newer:

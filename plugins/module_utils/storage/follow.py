@@ -33,6 +33,8 @@ _QUIET = 2.0
 """Seconds without another file that vanishes, until it is decided what that means: who removes many is not judged by the first of them."""
 _AGAIN = 60.0
 """Seconds until another look at what was not removed as somebody has to decide."""
+_LOOK = 5.0
+"""Seconds between two looks at whether somebody else has written."""
 _RETRY = (1.0, 30.0)
 """Seconds until another try after an error: at first, and at most."""
 _LOCKED = 300.0
@@ -110,6 +112,8 @@ class Follower:
         self._held: t.Optional[str] = None
         self._due = math.inf
         """When to decide of jobs that the files do not have."""
+        self._look = math.inf
+        """When to look whether somebody else has written."""
         self.status = Status("starting")
 
     def step(self, seconds: float) -> None:
@@ -130,6 +134,9 @@ class Follower:
                 self._wrote = time.monotonic()
             if time.monotonic() >= self._due:
                 self._remove()
+            if time.monotonic() >= self._look:
+                self._behind = self._target.intruded()
+                self._look = time.monotonic() + _LOOK
         except (GanetiError, OSError, ValueError, RecursionError) as error:  # the latter two of a configuration that cannot be written as JSON
             self._fail(error)
 
@@ -165,11 +172,13 @@ class Follower:
 
     def _catch_up(self) -> None:
         self._say(self.status._replace(state="catching up"))
+        self._target.intruded()  # from here on
         self._target.resolve()
         self._source.aside.prune()
         here, there = self._source.queue(), self._target.queue()
         copied = copy(self._source, self._target, here, there)
         self._behind, self._delay, self._serial = False, _RETRY[0], max(here.serial, there.serial)
+        self._look = time.monotonic() + _LOOK
         self._held = removal.forbidden(here if self._source.has_queue() else None, self._unfinished)
         if there.jobs - here.jobs or self._vanished or self._held:
             self._due = time.monotonic() + _QUIET

@@ -28,7 +28,7 @@ import typing as t
 from .._errors import StorageFailed
 from . import promotion
 from .base import Queue, Storage, copy_jobs
-from .claims import LEAP
+from .claims import raised
 from .couchdb import CouchStorage
 from .disk import DiskStorage
 from .documents import Json
@@ -114,7 +114,7 @@ def promoted(configuration: Json, request: Request, digest: str, now: float) -> 
     certificates = result["cluster"]["candidate_certs"]
     kept = {each: value for each, value in certificates.items() if result["nodes"].get(each, {}).get("master_candidate")}
     result["cluster"].update(candidate_certs={**kept, uuid: digest}, serial_no=result["cluster"]["serial_no"] + 1, mtime=now)
-    result.update(serial_no=max(result["serial_no"], request.seen) + LEAP, mtime=now)
+    result.update(serial_no=raised(max(result["serial_no"], request.seen)), mtime=now)
     return result
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
+from . import claims
 from .documents import Json
 from .holdings import lacking
 
@@ -125,6 +126,6 @@ def _of_copies(situation: Situation) -> t.Iterator[str]:
     for name, found in sorted(situation.survey["serials"].items()):
         if isinstance(found, int) and found > here and not (name == situation.old and (situation.old_survey or situation.old_files)):
             yield (
-                f"The standby {name} has serial number {found}, {situation.new} only {here}: {found - here} changes would be lost. "
+                f"The standby {name} has serial number {found}, {situation.new} only {here}: {claims.lost(here, found)} would be lost. "
                 f"Make {name} the master, or set accept_loss"
             )

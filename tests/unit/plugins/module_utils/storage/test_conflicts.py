@@ -185,6 +185,13 @@ def test_a_newer_configuration_of_another_master_replaces_this_one(found, replac
     assert not replaced or "serial number 1020 of the master a2, the configuration here has 20" in words
 
 
+def test_a_master_that_was_cut_off_is_replaced_however_long_it_went_on():
+    old, new = ({**configuration(serial), "cluster": {"master_node": uuid}, "nodes": NODES} for serial, uuid in ((1_000_020, "u1"), (claims.raised(20), "u2")))
+    told = [claims.Claim(each["serial_no"], each["cluster"]["master_node"]) for each in (old, new)]
+    assert "this node was replaced" in claims.usurped(old, told) and claims.usurped(new, told) is None
+    assert claims.raised(claims.raised(20)) == 2 * claims.raised(20) < 2**53
+
+
 def test_servers_that_are_away_claim_nothing(servers, couch, prefix):
     couch.write_configuration({**configuration(20), "cluster": {"master_node": "u1"}})
     away = Server("http://127.0.0.1:9", "ganeti", "secret")

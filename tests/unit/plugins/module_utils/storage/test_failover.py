@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, GanetiError, StorageFailed
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage import admit, failover, hosts, promote, promotion, takeover
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.base import Queue, convert
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.claims import LEAP
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.claims import EPOCH
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.disk import DiskStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.holdings import lacking, numbers, runs
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.program import source
@@ -73,6 +73,7 @@ def nodes(**changes):
         (situation(installed=2160000), "has an older Ganeti"),
         (situation(installed=3010000), "has a newer Ganeti"),
         (situation(installed=None), "Ganeti's library is not found on a2"),
+        (situation(serials={"a1": "away", "a3": EPOCH + 2}), "all changes since another node became the master would be lost"),
         (situation(serials={"a1": "away", "a3": 27}), "The standby a3 has serial number 27, a2 only 20: 7 changes would be lost. Make a3 the master"),
         (situation(why="a1 cannot tell what it has: CouchDB does not answer"), "Nobody knows what the master until now, a1, has"),
         (situation(["a3"], serials={"a1": 22}), "The standby a1 has serial number 22"),
@@ -246,7 +247,7 @@ def test_the_new_configuration_after_a_death():
     flags = {each["name"]: (each["master_candidate"], each["offline"], each["serial_no"], each["mtime"]) for each in after["nodes"].values()}
     assert flags == {"a1": (False, True, 4, 5.0), "a2": (True, False, 4, 5.0), "a3": (False, False, 3, 1.0)}
     assert after["cluster"]["candidate_certs"] == {"u2": "BB:02"}, "the dead one's certificate is worth nothing any more"
-    assert (after["serial_no"], after["mtime"], after["cluster"]["serial_no"]) == (23 + LEAP, 5.0, 8)
+    assert (after["serial_no"], after["mtime"], after["cluster"]["serial_no"]) == (EPOCH, 5.0, 8)
     assert after["cluster"]["master_node"] == "u1", "Ganeti's own failover changes that"
     assert after["instances"] == before["instances"]
 
@@ -280,9 +281,9 @@ def test_a_standby_gets_the_files_of_a_master(couch, master, certificate, tmp_pa
     files = DiskStorage(str(directory))
     files.write_jobs({5: job(5), 7: job(7, "running")})
     done = promote.promote(couch, str(directory), Request("a2", ["a1"], 20))
-    assert done == {"serial": 1020, "jobs": 3, "key": None, "candidates": {
+    assert done == {"serial": EPOCH, "jobs": 3, "key": None, "candidates": {
         "master_candidates": "a2", "master_candidates_ips": "10.0.0.2", "master_candidates_certs": f"u2={digest}"}}  # fmt: skip
-    assert files.configuration()["serial_no"] == 1020 and files.queue() == (master.queue().jobs, frozenset(), 20005)
+    assert files.configuration()["serial_no"] == EPOCH and files.queue() == (master.queue().jobs, frozenset(), 20005)
     assert dict(files.jobs([7])) == dict(master.jobs([7]))
     assert (directory / "queue/before-promotion/job-5").exists(), "kept, and run no more"
     assert promotion.unfinished(str(directory))

@@ -13,13 +13,15 @@ import time
 import pytest
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import AuthenticationFailed, StorageFailed
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage import follow
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage import conflicts, documents, follow
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.client import Client, path
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.disk import DiskStorage
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.documents import DATABASES
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.follow import Changed, Follower, sort
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.inotify import Event
 
 from .conftest import everything
-from .samples import configuration, job
+from .samples import INSTANCE, configuration, job
 
 TOP = "/var/lib/ganeti"
 
@@ -112,6 +114,35 @@ def test_what_happened_while_it_was_not_running_is_found(following, files, empty
         settle(again, lambda: same(files, empty))
     finally:
         again.close()
+
+
+def replicated(client, database, *documents):
+    """Write as a replication of another master does, on branches that are longer than ours."""
+    batch = [{**document, "_rev": f"9-{'f' * 32}"} for document in documents]
+    client.post(path(database, "_bulk_docs"), {"docs": batch, "new_edits": False})
+
+
+def test_what_another_master_replicates_into_the_database_does_not_stay(files, couch, servers, monkeypatch):
+    """Its branches win, and to write on top of ours raises no conflict; so it is looked for. It comes before, or after, one of our own writes."""
+    monkeypatch.setattr(follow, "_LOOK", 0.0)
+    monkeypatch.setattr(follow, "_QUIET", 0.1)
+    told = []
+    follower = Follower(str(files.directory), couch, told.append)
+    try:
+        with Client(servers[0]) as client:
+            settle(follower, lambda: follower.status.state == "following")
+            for serial in (21, 22):
+                replicated(client, couch.database("instances"), {"_id": INSTANCE, "serial": 19, "info": {"name": "theirs"}}, {"_id": "theirs", "info": {}})
+                replicated(client, couch.database("queue"), {"_id": "7", **documents.of_job(7, job(7, "error"), False)})
+                replicated(client, couch.database("config_data"), {"_id": "config_data", "serial": 3_000, "info": {}, "manifest": {}, "containers": []})
+                if serial == 22:
+                    files.put("config.data", json.dumps(configuration(22, networks={"n": {"name": "lan"}})))
+                settle(follower, lambda: not any(conflicts.find(client, couch.database(name)) for name in DATABASES) and same(files, couch))
+            count = len(told)
+            follower.step(0)
+            assert len(told) == count, "it is at rest, and sees nobody but itself"
+    finally:
+        follower.close()
 
 
 def test_a_target_that_is_away_is_caught_up_with(following, files, empty, monkeypatch):

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import InvalidInput, StorageFailed
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage import disk, follow, promote, promotion, removal, service
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.base import Queue, convert
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.claims import EPOCH
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.disk import DiskStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.documents import ARCHIVE
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.follow import Follower
@@ -89,7 +90,7 @@ def test_a_failover_keeps_the_archive(promoted, follower, couch, master):
     assert DiskStorage(str(promoted)).queue().archived == frozenset()
     for _each in range(3):
         follower.step(0)
-    assert couch.queue().archived == {3, 20001} and follower.status.serial == 1020
+    assert couch.queue().archived == {3, 20001} and follower.status.serial == EPOCH
     assert promote.archive(couch, str(promoted)) == 2
     assert everything(couch)[:2] == everything(master)[:2] == everything(DiskStorage(str(promoted)))[:2]
 
