@@ -141,8 +141,8 @@ class _Failover:
                 succeed(self._new, [_ENSURE], "Giving the files to Ganeti's users")
             with self._timed("tell the nodes"):
                 self._admit(situation, promoted)
-        elif situation.survey["files"]["job"] < situation.seen_job:
-            self._hosts.program(self._new, "reserve", {"job": situation.seen_job})
+        else:
+            self._hosts.program(self._new, "reserve", self._request(situation))
         with self._timed("Ganeti's own failover"):
             self._ganetis_failover(situation)
         with self._timed("accept jobs"):

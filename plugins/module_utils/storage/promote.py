@@ -69,13 +69,14 @@ def promote(storage: CouchStorage, directory: str, request: Request) -> Json:
     return {"serial": configuration["serial_no"], "jobs": jobs, "candidates": candidates, "key": key}
 
 
-def reserve(directory: str, job: int) -> bool:
-    """Have no job id given out again that is this one or less, where Ganeti's own files are used as they are; whether they said otherwise."""
+def reserve(directory: str, request: Request) -> None:
+    """Where Ganeti's own files are used as they are: begin a new epoch, and have no job id given out again that anybody knows of."""
     files = DiskStorage(directory, inherit=True)
-    lower = files.queue_serial() < job
-    if lower:
-        files.write_serial(job)
-    return lower
+    if files.queue_serial() < request.job:
+        files.write_serial(request.job)
+    configuration = files.configuration()
+    configuration.update(serial_no=raised(max(configuration["serial_no"], request.seen)), mtime=time.time())
+    files.write_configuration(configuration)
 
 
 def stale(stored: Queue, files: Queue, candidate: bool) -> t.FrozenSet[int]:

@@ -181,7 +181,7 @@ _FAILOVER = {
     "survey": "tell what is here, for a failover",
     "compare": "the same, with each job in the database",
     "files": "tell what Ganeti's files hold, for a failover",
-    "reserve": "let no job id be given out that the request on standard input names, nor a lower one",
+    "reserve": "begin a new epoch in the files that are here, and give out no job id that the request on standard input names, nor a lower one",
     "promote": "make the files of a master out of the database, as the request on standard input says",
     "archive": "make the files of archived jobs too",
 }
@@ -194,7 +194,8 @@ def fail_over(chosen: Settings, step: str) -> str:
     if step == "files":
         return json.dumps(of_files(chosen.directory))
     if step == "reserve":
-        return json.dumps({"changed": promote.reserve(chosen.directory, json.load(sys.stdin)["job"])})
+        promote.reserve(chosen.directory, promote.Request(**json.load(sys.stdin)))
+        return json.dumps({})
     with Client(chosen.server) as client:
         storage = CouchStorage(client, chosen.prefix)
         if step == "archive":

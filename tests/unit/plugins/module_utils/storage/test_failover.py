@@ -235,9 +235,13 @@ def test_which_jobs_of_a_node_must_not_run_again():
     assert promote.stale(stored, own, candidate=True) == {3, 5, 8}, "somebody was told of job 10, and the database has not seen it yet"
 
 
-def test_ids_are_reserved_in_files_that_are_used_as_they_are(master, tmp_path):
-    assert not promote.reserve(str(tmp_path / "master"), 20005) and promote.reserve(str(tmp_path / "master"), 20007)
+def test_files_that_are_used_as_they_are_begin_an_epoch_and_give_out_no_id_again(master, tmp_path):
+    before = master.configuration()
+    promote.reserve(str(tmp_path / "master"), Request("a2", ["a1"], 1520, 20004))
+    assert master.queue_serial() == 20005
+    promote.reserve(str(tmp_path / "master"), Request("a2", ["a1"], EPOCH + 7, 20007))
     assert master.queue_serial() == 20007
+    assert {**master.configuration(), "serial_no": 20, "mtime": before["mtime"]} == before and master.configuration()["serial_no"] == 2 * EPOCH
 
 
 def test_the_new_configuration_after_a_death():
