@@ -120,6 +120,7 @@ class CouchStorage(Storage):
 
     def forget(self) -> None:
         self._known.clear()
+        self._looked.clear()  # a database that was made anew does not know its old sequences
         self._last = self._recent = None
 
     def configuration(self) -> Json:

@@ -172,8 +172,8 @@ class Follower:
 
     def _catch_up(self) -> None:
         self._say(self.status._replace(state="catching up"))
-        self._target.intruded()  # from here on
         self._target.resolve()
+        self._target.intruded()  # from here on
         self._source.aside.prune()
         here, there = self._source.queue(), self._target.queue()
         copied = copy(self._source, self._target, here, there)
