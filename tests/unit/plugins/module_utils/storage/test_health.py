@@ -35,11 +35,8 @@ def watched(servers, prefix, couch, master, files, tmp_path, monkeypatch):
     status = str(tmp_path / "run/status.json")
     health.tell(status, Status("following", 20))
     monkeypatch.setattr(health, "_PATIENCE", 0.05)
-    monkeypatch.setattr(replication, "states", lambda _client: [replication.State(name, "running", None) for name in _names()])
-
-    def _names():
-        return replication.wanted(("a1", servers[0]), {"a2": servers[1]}, prefix)
-
+    names = replication.wanted(("a1", servers[0]), {"a2": servers[1]}, prefix)
+    monkeypatch.setattr(replication, "states", lambda _client: [replication.State(name, "running", None) for name in names])
     yield Settings("a1", servers[0], {"a2": servers[1]}, str(tmp_path / "master"), status, prefix, 3), standby
     standby.close()
 
