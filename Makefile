@@ -49,7 +49,7 @@ test: venv ## Run everything: lint, types, sanity and unit tests beside the lab'
 	@mkdir -p $(BUILD)
 	@$(BIN)/python tests/tools/run_all.py $(BUILD) lab,test-integration test-unit,test-couchdb,test-dist,docs,test-lint,test-types,test-sanity
 
-test-unit: venv ## Run the unit tests (under a minute)
+test-unit: venv ## Run the unit tests (a minute and a half)
 	@mkdir -p $(BUILD); rm -f $(BUILD)/unit.xml
 	$(BIN)/pytest -q -n $(UNIT_WORKERS) --dist worksteal --junit-xml=$(BUILD)/unit.xml tests/unit
 
