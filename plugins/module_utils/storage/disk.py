@@ -25,8 +25,8 @@ _SSCONF = re.compile(r"ssconf_([-_a-z0-9]+)\Z")
 class DiskStorage(Storage):
     """The files below a directory, as Ganeti 3.0 lays them out. Whose they are is Ganeti's to say: its ensure-dirs sees to that after a write.
 
-    Where they are not *durable* one by one, whoever writes them has to sync them all. New files are this process's, or with *inherit* their
-    directory's owner's, as is right where Ganeti's daemons may run.
+    Where they are not *durable* one by one, whoever writes them has to sync them all. Files are this process's, or with *inherit* those of whoever had
+    the file whose place they take, else of their directory's owner, as is right where Ganeti's daemons may run.
     """
 
     name = "disk"
@@ -181,7 +181,7 @@ class DiskStorage(Storage):
 
     def _write(self, path: str, text: str, mode: int) -> None:
         try:
-            owner = _owner(os.path.dirname(path)) if self._inherit else None
+            owner = _owner(path if os.path.exists(path) else os.path.dirname(path)) if self._inherit else None
             replace(path, text.encode("utf-8"), mode, self._durable, owner)
         except OSError as error:
             raise StorageFailed(f"Cannot write {path}: {error.strerror}.") from error

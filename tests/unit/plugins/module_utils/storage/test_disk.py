@@ -12,7 +12,7 @@ import os
 import pytest
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import InvalidInput, StorageFailed, StorageIncomplete
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage import open_storage
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage import disk, open_storage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.base import convert
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.disk import DiskStorage
 
@@ -72,6 +72,15 @@ def test_new_files_can_be_their_directorys_owners(master, tmp_path, monkeypatch)
     assert given == []
     DiskStorage(str(tmp_path / "master"), inherit=True).write_jobs({50001: job(50001)}, archived=True)
     assert given == [owner, owner], "the directory's and the file's"
+
+
+def test_a_file_that_is_replaced_keeps_its_owner(master, tmp_path, monkeypatch):
+    """The configuration's group is another one than its directory's: who only got that could not read it any more (Ganeti: tools/ensure_dirs.py)."""
+    given = []
+    monkeypatch.setattr(disk, "_owner", lambda path: (os.path.basename(path), "group"))
+    monkeypatch.setattr(os, "fchown", lambda _descriptor, *ids: given.append(ids))
+    DiskStorage(str(tmp_path / "master"), inherit=True).write_configuration(configuration(21))
+    assert given == [("config.data", "group")] and master.configuration()["serial_no"] == 21
 
 
 def test_files_have_ganetis_modes(empty, tmp_path):
