@@ -119,8 +119,12 @@ class CouchStorage(Storage):
             raise AuthenticationFailed(f"{open_to_all}: set require_valid_user to true there.")
 
     def forget(self) -> None:
-        self._known.clear()
+        self._doubt()
         self._looked.clear()  # a database that was made anew does not know its old sequences
+
+    def _doubt(self) -> None:
+        """Remember nothing of what was written, but how far the feeds were read: what somebody else has written elsewhere is still to be seen."""
+        self._known.clear()
         self._last = self._recent = None
 
     def configuration(self) -> Json:
@@ -138,7 +142,7 @@ class CouchStorage(Storage):
             self._write(wanted)
         except StorageConflict:
             # An answer of the server's was lost, or somebody else has written: what is remembered is wrong. So look, and write what differs.
-            self.forget()
+            self._doubt()
             self._write(documents.split(configuration))
         self._last = wanted
 

@@ -116,9 +116,9 @@ def test_what_happened_while_it_was_not_running_is_found(following, files, empty
         again.close()
 
 
-def replicated(client, database, *documents):
+def replicated(client, database, generation, *documents):
     """Write as a replication of another master does, on branches that are longer than ours."""
-    batch = [{**document, "_rev": f"9-{'f' * 32}"} for document in documents]
+    batch = [{**document, "_rev": f"{generation}-{'f' * 32}"} for document in documents]
     client.post(path(database, "_bulk_docs"), {"docs": batch, "new_edits": False})
 
 
@@ -131,12 +131,18 @@ def test_what_another_master_replicates_into_the_database_does_not_stay(files, c
     try:
         with Client(servers[0]) as client:
             settle(follower, lambda: follower.status.state == "following")
-            for serial in (21, 22):
-                replicated(client, couch.database("instances"), {"_id": INSTANCE, "serial": 19, "info": {"name": "theirs"}}, {"_id": "theirs", "info": {}})
-                replicated(client, couch.database("queue"), {"_id": "7", **documents.of_job(7, job(7, "error"), False)})
-                replicated(client, couch.database("config_data"), {"_id": "config_data", "serial": 3_000, "info": {}, "manifest": {}, "containers": []})
-                if serial == 22:
-                    files.put("config.data", json.dumps(configuration(22, networks={"n": {"name": "lan"}})))
+            for serial in (21, 22, 23):
+                theirs = {"_id": INSTANCE, "serial": 19, "info": {"name": "theirs"}}
+                replicated(client, couch.database("instances"), serial, theirs, {"_id": "theirs", "info": {}})
+                replicated(client, couch.database("queue"), serial, {"_id": "7", **documents.of_job(7, job(7, "error"), False)})
+                head = {"_id": "config_data", "serial": 3_000, "info": {}, "manifest": {}, "containers": []}
+                if serial < 23:
+                    replicated(client, couch.database("config_data"), serial, head)
+                else:  # on top of ours, so that our own next write meets a conflict; the others must not be forgotten for that
+                    where = path(couch.database("config_data"), "config_data")
+                    client.put(where, {**head, "_rev": client.get(where)["_rev"]})
+                if serial > 21:
+                    files.put("config.data", json.dumps(configuration(serial, networks={"n": {"name": "lan"}})))
                 settle(follower, lambda: not any(conflicts.find(client, couch.database(name)) for name in DATABASES) and same(files, couch))
             count = len(told)
             follower.step(0)
