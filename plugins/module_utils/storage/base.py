@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import typing as t
 
-from .documents import Json
+from .documents import Json, batches
 
 
 class Queue(t.NamedTuple):
@@ -131,7 +131,7 @@ def copy(source: Storage, target: Storage, here: Queue, there: Queue) -> Copied:
 def copy_jobs(source: Storage, target: Storage, wanted: t.Collection[int], archived: bool) -> int:
     """Write those of the *wanted* jobs to *target* that differ there; how many they were. What is archived changes no more."""
     count = 0
-    for numbers in _batches(sorted(wanted)):
+    for numbers in batches(sorted(wanted), _BATCH):
         count += _write(source, target, numbers, archived)
     return count
 
@@ -139,7 +139,7 @@ def copy_jobs(source: Storage, target: Storage, wanted: t.Collection[int], archi
 def remove(target: Storage, queue: t.Collection[int], archived: t.Collection[int]) -> int:
     """Remove jobs from queue and archive; how many they were."""
     for numbers, which in ((queue, False), (archived, True)):
-        for batch in _batches(sorted(numbers)):
+        for batch in batches(sorted(numbers), _BATCH):
             target.remove_jobs(batch, which)
     return len(queue) + len(archived)
 
@@ -151,8 +151,3 @@ def _write(source: Storage, target: Storage, numbers: t.Sequence[int], archived:
     refused = target.write_jobs(changed, archived) if changed else {}
     source.leave_out(refused, archived)
     return len(changed) - len(refused)
-
-
-def _batches(numbers: t.Sequence[int]) -> t.Iterator[t.Sequence[int]]:
-    for start in range(0, len(numbers), _BATCH):
-        yield numbers[start : start + _BATCH]

@@ -15,7 +15,7 @@ import typing as t
 
 from .._errors import StorageFailed
 from .client import Client, path
-from .documents import Json
+from .documents import Json, batches
 
 _BATCH = 1000
 
@@ -50,7 +50,7 @@ def settle(master: Client, standby: Client, database: str) -> t.List[str]:
 def adopt(master: Client, standby: Client, database: str) -> t.List[str]:
     """Write into the master's database the documents that it never had under any revision, and the standby has; their ids."""
     written = []
-    for names in _batches(sorted(_strange(master, standby, database))):
+    for names in batches(sorted(_strange(master, standby, database)), _BATCH):
         rows = master.post(path(database, "_all_docs"), {"keys": list(names)})["rows"]
         unheard = [row["key"] for row in rows if row.get("error") == "not_found"]  # what was deleted has a row of its own
         found = [{key: value for key, value in document.items() if key != "_rev"} for document in _shown(standby, database, unheard).values()]
@@ -63,7 +63,7 @@ def _strange(master: Client, standby: Client, database: str) -> t.Dict[str, t.Li
     """The newest revisions at the standby that the master's database never had, deletions among them, by the ids of their documents."""
     leaves = _leaves(standby, database)
     found: t.Dict[str, t.List[str]] = {}
-    for names in _batches(sorted(leaves)):
+    for names in batches(sorted(leaves), _BATCH):
         answers = master.post(path(database, "_revs_diff"), {name: leaves[name] for name in names})
         found.update({name: answer["missing"] for name, answer in answers.items()})
     return found
@@ -72,7 +72,7 @@ def _strange(master: Client, standby: Client, database: str) -> t.Dict[str, t.Li
 def _bring_back(master: Client, standby: Client, database: str, names: t.Sequence[str]) -> t.List[str]:
     """Write again those of the documents that the standby has got in the master's revision and does not show; their ids."""
     written = []
-    for some in _batches(names):
+    for some in batches(names, _BATCH):
         here, there = (_shown(client, database, some) for client in (master, standby))
         hidden = {name: document for name, document in here.items() if document["_rev"] != there.get(name, {}).get("_rev")}
         coming = standby.post(path(database, "_revs_diff"), {name: [document["_rev"]] for name, document in hidden.items()}) if hidden else {}
@@ -86,11 +86,6 @@ def _shown(client: Client, database: str, names: t.Sequence[str]) -> t.Dict[str,
     """Those of the documents that are there and not deleted."""
     rows = client.post(path(database, "_all_docs", include_docs=True), {"keys": list(names)})["rows"]
     return {row["id"]: row["doc"] for row in rows if row.get("doc")}
-
-
-def _batches(names: t.Sequence[str]) -> t.Iterator[t.Sequence[str]]:
-    for start in range(0, len(names), _BATCH):
-        yield names[start : start + _BATCH]
 
 
 def _leaves(client: Client, database: str) -> t.Dict[str, t.List[str]]:

@@ -53,6 +53,12 @@ def _revs(client: Client, database: str) -> t.Dict[str, str]:
     return {row["id"]: row["value"]["rev"] for row in rows if not row["id"].startswith("_design/")}
 
 
+def last_job(client: Client, prefix: str) -> t.Optional[int]:
+    """The last job id that was given out, as a server has it; a new master goes on numbering from there. None where it has none."""
+    found = client.get(path(prefix + QUEUE, SERIAL), missing=True)
+    return int(found["value"]) if found else None
+
+
 def of_files(queue: Queue, own: Contents) -> Contents:
     """What of the queue the files of a master say that its own database is to hold: what is there is as it should be, its content is not compared."""
     names = [*map(str, sorted(queue.jobs)), *([SERIAL] if queue.serial or SERIAL in own.revs[QUEUE] else [])]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import typing as t
 
 from .._errors import AuthenticationFailed, StorageConflict, StorageFailed, StorageRefused
-from . import conflicts, documents, recent, whole
+from . import conflicts, contents, documents, recent, whole
 from .base import Queue, Storage
 from .client import Client, Server, path
 from .documents import ARCHIVE, CONFIG, CONTAINERS, DATABASES, QUEUE, SERIAL, SSCONF, Json
@@ -179,8 +179,8 @@ class CouchStorage(Storage):
         return left
 
     def queue(self) -> Queue:
-        serial = self._client.get(path(self.database(QUEUE), SERIAL), missing=True)
-        return Queue(self._numbers(QUEUE), self._numbers(ARCHIVE), serial["value"] if serial else 0)
+        last = contents.last_job(self._client, self._prefix)  # before the jobs: one that comes meanwhile is seen, and counts by its own id
+        return Queue(self._numbers(QUEUE), self._numbers(ARCHIVE), last or 0)
 
     def jobs(self, numbers: t.Iterable[int], archived: bool = False) -> t.Iterator[t.Tuple[int, Json]]:
         database = ARCHIVE if archived else QUEUE
@@ -276,9 +276,9 @@ class CouchStorage(Storage):
         return frozenset(int(row["id"]) for row in rows if row["id"].isascii() and row["id"].isdigit())
 
     def _rows(self, database: str, names: t.Sequence[str], **query: t.Any) -> t.Iterator[Json]:
-        for first in range(0, len(names), _ROWS):
-            where = path(self.database(database), "_all_docs", **query)
-            yield from self._client.post(where, {"keys": names[first : first + _ROWS]})["rows"]
+        where = path(self.database(database), "_all_docs", **query)
+        for some in documents.batches(names, _ROWS):
+            yield from self._client.post(where, {"keys": some})["rows"]
 
     def _revs(self, database: str, names: t.Sequence[str]) -> t.Dict[str, str]:
         """The revisions of those documents that are there."""

@@ -37,6 +37,13 @@ JOBS_PER_DIRECTORY = 10000
 """Archived jobs are kept in directories of this many (Ganeti: constants.JSTORE_JOBS_PER_ARCHIVE_DIRECTORY)."""
 
 _MODULUS = 1 << 256
+Item = t.TypeVar("Item")
+
+
+def batches(items: t.Sequence[Item], size: int) -> t.Iterator[t.Sequence[Item]]:
+    """The items in parts of so many, as a request takes them."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
 
 
 def canonical(value: t.Any) -> bytes:

@@ -13,10 +13,10 @@ import typing as t
 
 from .._errors import GanetiError
 from . import contents, replication, whole
-from .client import Client, Server, brief, path
+from .client import Client, Server, brief
 from .contents import Contents, Gap
 from .disk import DiskStorage
-from .documents import CONFIG, CONTAINERS, QUEUE, SERIAL, Json
+from .documents import CONFIG, CONTAINERS, Json
 from .files import replace
 from .follow import Status
 from .settings import Settings
@@ -115,13 +115,13 @@ def _of_contents(chosen: Settings, files: DiskStorage, standbys: t.Sequence[str]
             held = {name: each for name, each in found.items() if not isinstance(each, str)}
             expected = contents.of_files(queue, own)
             late = [name for name, each in held.items() if contents.gaps(own, own, each)]
-            if not late and not contents.gaps(expected, expected, own) and _last_id(client, chosen.prefix) == queue.serial:
+            if not late and not contents.gaps(expected, expected, own) and (contents.last_job(client, chosen.prefix) or 0) == queue.serial:
                 return
             time.sleep(_PATIENCE)
             again = {name: _content(chosen, name) for name in late}
             now = contents.read(client, chosen.prefix)
             yield from _lacking(chosen.name, contents.gaps(expected, contents.of_files(files.queue(), now), now))
-            last, wanted = _last_id(client, chosen.prefix), files.queue_serial()
+            last, wanted = contents.last_job(client, chosen.prefix) or 0, files.queue_serial()
             if wanted == queue.serial != last:
                 yield WARNING, f"{chosen.name} has {last} for the last job id, which is {wanted}"
     except GanetiError as error:
@@ -159,12 +159,6 @@ def _of_standby(chosen: Settings, name: str, found: t.Mapping[str, Gap], here: i
 
 def _lacking(name: str, found: t.Mapping[str, Gap]) -> t.Iterator[Problem]:
     yield from ((WARNING, f"{name} {gap} in {database}") for database, gap in found.items())
-
-
-def _last_id(client: Client, prefix: str) -> int:
-    """The last job id that was given out, as a server has it; a new master goes on numbering from there."""
-    found = client.get(path(prefix + QUEUE, SERIAL), missing=True)
-    return int(found["value"]) if found else 0
 
 
 def _serial(server: Server, prefix: str) -> t.Union[int, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from .client import Client, path
-from .documents import Json
+from .documents import Json, batches
 
 _BATCH = 50
 """Revisions in one answer: most are not asked for, as what is looked for is among the newest."""
@@ -36,9 +36,9 @@ def revisions(client: Client, database: str, name: str) -> t.Iterator[Revision]:
     generations = client.get(path(database, name, rev=row["value"]["rev"], revs=True))["_revisions"]
     revs = [f"{generations['start'] - back}-{identity}" for back, identity in enumerate(generations["ids"])]
     removals: t.List[str] = []
-    for start in range(0, len(revs), _BATCH):
-        found = _bodies(client, database, name, revs[start : start + _BATCH])
-        for document in (found[rev] for rev in revs[start : start + _BATCH] if rev in found):
+    for some in batches(revs, _BATCH):
+        found = _bodies(client, database, name, some)
+        for document in (found[rev] for rev in some if rev in found):
             if "serial" not in document:
                 removals.append(document["_rev"])
                 continue

@@ -16,9 +16,10 @@ import typing as t
 from .._errors import GanetiError
 from . import promotion, whole
 from .client import Client, Server, brief, path
+from .contents import last_job
 from .couchdb import CouchStorage
 from .disk import DiskStorage
-from .documents import ARCHIVE, DATABASES, QUEUE, SERIAL, Json
+from .documents import ARCHIVE, DATABASES, Json
 from .holdings import holdings
 
 _LIBRARIES = ("/usr/share/ganeti/default", "/etc/ganeti/share")
@@ -33,7 +34,7 @@ def survey(name: str, server: Server, others: t.Mapping[str, Server], prefix: st
     with Client(server) as client:
         storage = CouchStorage(client, prefix)
         configuration, behind = storage.newest_whole()
-        serial, last = configuration["serial_no"], _last_job(client, prefix)
+        serial, last = configuration["serial_no"], last_job(client, prefix)
         database = holdings(storage, serial) if each_job else {"serial": serial, "job": last or 0, "queue": {}, "archived": []}
         contents = {name: _content(client, prefix + name) for name in DATABASES if name != ARCHIVE}
     answers = _ask(others, prefix)
@@ -84,19 +85,12 @@ def _ask(servers: t.Mapping[str, Server], prefix: str) -> t.Dict[str, _Answer]:
 
 
 def _ask_one(server: Server, prefix: str) -> _Answer:
-    serial = whole.glance(server, prefix)
-    if isinstance(serial, str):  # away: it is not asked twice
-        return _Answer(serial, None)
     try:
         with brief(server) as client:
-            return _Answer(serial, _last_job(client, prefix))
-    except GanetiError as error:
+            found = whole.newest(client, prefix)
+            return _Answer(found and found.serial, last_job(client, prefix))
+    except GanetiError as error:  # it is away, or holds nothing whole
         return _Answer(error.message, None)
-
-
-def _last_job(client: Client, prefix: str) -> t.Optional[int]:
-    found = client.get(path(prefix + QUEUE, SERIAL), missing=True)
-    return found["value"] if found else None
 
 
 def _installed() -> t.Optional[int]:

@@ -18,7 +18,7 @@ from .._errors import AuthenticationFailed, ConnectionFailed, InvalidInput, JobF
 from ..api import opcodes
 from ..api.answers import fault
 from ..api.cluster import FINAL_STATUS
-from . import documents, settings
+from . import contents, documents, settings
 from .client import Client, Server, path
 from .documents import ARCHIVE, QUEUE, Documents, Json
 
@@ -218,8 +218,8 @@ class JobWatcher:
     def _refuse(self, numbers: t.Sequence[int]) -> None:
         if not numbers:
             return
-        serial = self._client.get(path(self._prefix + QUEUE, documents.SERIAL), missing=True)
-        last = f"the last id given out is {serial['value']}" if serial else "no id was given out yet"
+        given = contents.last_job(self._client, self._prefix)
+        last = "no id was given out yet" if given is None else f"the last id given out is {given}"
         names = ", ".join(map(str, numbers))
         seen = [number for number in numbers if self.sights[number].job is not None]
         why = "it was removed before it was seen to end" if seen else f"it never was, or was removed; {last}"
