@@ -69,6 +69,17 @@ def deaths(kind, monkeypatch):
     return [at for at, read in enumerate(reads) if not (read and at and reads[at - 1])]
 
 
+def after_a_death(kind, monkeypatch, at, fault):
+    """The stage after a run that died at a call, and what begins the next run."""
+    stage = Stage(fakes.world())
+    stage.at, stage.happens = at, fault
+    act = play(stage, monkeypatch)
+    with pytest.raises(Killed):
+        act(**kind)
+    stage.holder = None
+    return stage, act
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=IDS)
 def test_an_undisturbed_move(monkeypatch, kind):
     stage = Stage(fakes.world())
@@ -114,12 +125,7 @@ def test_the_lease_comes_before_every_change(monkeypatch):
 @pytest.mark.parametrize("kind", KINDS, ids=IDS)
 def test_a_run_that_dies_anywhere_is_taken_up(monkeypatch, kind, fault):
     for at in deaths(kind, monkeypatch):
-        stage = Stage(fakes.world())
-        stage.at, stage.happens = at, fault
-        act = play(stage, monkeypatch)
-        with pytest.raises(Killed):
-            act(**kind)
-        stage.holder = None
+        stage, act = after_a_death(kind, monkeypatch, at, fault)
         result = act(**kind)
         moved(stage.world, kind)
         assert result["action"] in ("move", "finish", "none")
@@ -130,12 +136,7 @@ def test_a_run_that_dies_anywhere_is_taken_up(monkeypatch, kind, fault):
 def test_a_run_that_dies_anywhere_is_undone_or_was_released(monkeypatch, kind):
     told = set()
     for at in deaths(kind, monkeypatch):
-        stage = Stage(fakes.world())
-        stage.at, stage.happens = at, killed_after
-        act = play(stage, monkeypatch)
-        with pytest.raises(Killed):
-            act(**kind)
-        stage.holder = None
+        stage, act = after_a_death(kind, monkeypatch, at, killed_after)
         try:
             act(**kind, state="aborted")
             told.add("undone")
@@ -269,12 +270,7 @@ def test_a_disk_that_is_added_between_two_runs_is_not_lost(monkeypatch):
     """The first dies at each of its calls; the one that finishes its move was not there when the disks were read."""
     kind, kept = {"source_after": "removed"}, 0
     for at in deaths(kind, monkeypatch):
-        stage = Stage(fakes.world())
-        stage.at, stage.happens = at, killed_after
-        act = play(stage, monkeypatch)
-        with pytest.raises(Killed):
-            act(**kind)
-        stage.holder = None
+        stage, act = after_a_death(kind, monkeypatch, at, killed_after)
         source, copy = stage.world.by_uuid("u-web"), stage.world.find("beta", "web")
         if source is None or copy is None or copy.admin == "offline":
             continue  # gone with the disks that it had, or undone and begun anew

@@ -52,12 +52,18 @@ def test_in_the_masters_own_database_the_files_win(clients, couch, master):
     assert conflicts.resolve(clients[0], database) == []
 
 
-def test_a_standby_loses_what_its_master_never_had(clients, couch, master, prefix):
+def both(clients, couch, master, prefix):
+    """Let master and standby hold the same; the standby's storage."""
     standby = CouchStorage(clients[1], prefix)
     standby.prepare()
     convert(master, couch)
     for name in DATABASES:
         replicate(clients, couch.database(name))
+    return standby
+
+
+def test_a_standby_loses_what_its_master_never_had(clients, couch, master, prefix):
+    standby = both(clients, couch, master, prefix)
     elsewhere(clients[1], couch.database("instances"), INSTANCE, {"name": "theirs"})
     elsewhere(clients[1], couch.database("instances"), "never-seen", {"name": "lost"})
     standby.write_jobs({20099: job(20099)})
@@ -69,16 +75,6 @@ def test_a_standby_loses_what_its_master_never_had(clients, couch, master, prefi
     assert everything(standby) == everything(couch)
     for name in DATABASES:
         assert conflicts.settle(*clients, couch.database(name)) == [], "once is enough"
-
-
-def both(clients, couch, master, prefix):
-    """Let master and standby hold the same; the standby's storage."""
-    standby = CouchStorage(clients[1], prefix)
-    standby.prepare()
-    convert(master, couch)
-    for name in DATABASES:
-        replicate(clients, couch.database(name))
-    return standby
 
 
 def test_what_the_old_master_deleted_comes_back(clients, couch, master, prefix):
