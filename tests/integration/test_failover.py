@@ -219,3 +219,8 @@ def test_ganetis_own_copies_come_back(gamma):
     assert back["changed"] and not back["failed"] and gamma.jobs("c2") <= gamma.jobs("c1"), back
     assert not gamma.switch("c1", "mirror")["failed"]
     assert gamma.roles("c1") == {"c1": "M", "c2": "C", "c3": "C"} and gamma.verified("c1")
+    # By now the second node has all jobs in its files, and they are taken as they are, but for the epoch that begins.
+    before = serial(gamma, "c1")
+    by_files = gamma.fail_over("c2")
+    assert by_files["changed"] and by_files["source"] == "files" and serial(gamma, "c2") // 10**10 > before // 10**10, by_files
+    assert gamma.fail_over("c1")["changed"] and gamma.verified("c1")
