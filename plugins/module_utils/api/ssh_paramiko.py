@@ -76,7 +76,8 @@ class Session:
         if not self._channel.status_event.wait(seconds):
             return None
         self._error.join(5.0)
-        return int(self._channel.recv_exit_status())
+        # What was closed may still say how it took the end of its input.
+        return -1 if self._killed else int(self._channel.recv_exit_status())
 
     def lost(self) -> t.Optional[str]:
         """Why this ended though the command did not, or None where it did."""
