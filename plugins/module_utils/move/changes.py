@@ -97,12 +97,18 @@ def _into_use(scene: Scene, work: Work) -> t.Iterator[Opcode]:
         yield _of(named, "OP_INSTANCE_STARTUP", no_remember=True)
 
 
-def commit(scene: Scene, _work: Work) -> t.List[Job]:
-    """Make the move final."""
+def commit(scene: Scene, work: Work) -> t.List[Job]:
+    """Make the move final, and take what reminds of it from a source that is kept; meanwhile have Ganeti remember that the copy runs.
+
+    That cannot start a copy which was taken back: it is offline then, or gone.
+    """
     source, copy = t.cast(Instance, scene.source), t.cast(Instance, scene.copy)
     opcodes = [_untag(source.name, [tags.restorable(scene.move_id)])] if "restorable" in scene.marks else []
     opcodes.append(_tag(source.name, [tags.moved_to(scene.move_id, copy.uuid)]))
-    return [Job(True, tuple(opcodes), f"commit the move of {source.name}")]
+    if work.options.source_after != "removed":
+        opcodes += _tidied(source, [tags.restorable(scene.move_id)])
+    remembered = [Job(False, (_of(copy, "OP_INSTANCE_STARTUP"),), f"note that {copy.name} runs")] if _is_to_be_remembered(copy) else []
+    return [*remembered, Job(True, tuple(opcodes), f"commit the move of {source.name}")]
 
 
 def tidy(scene: Scene, work: Work) -> t.List[Job]:
@@ -117,19 +123,32 @@ def tidy(scene: Scene, work: Work) -> t.List[Job]:
         if guards.is_removable(scene):
             jobs.append(Job(True, (_offline(source), _of(source, "OP_INSTANCE_REMOVE", shutdown_timeout=0)), f"remove {source.name}"))
         return jobs
-    left = [tag for tag in tags.own(source.tags) if not any("moved-to" in marks for marks in tags.marks([tag]).values())]
-    if left:
-        # Forced, as Ganeti does not look at the disks of an instance that is offline otherwise.
-        activated = source.running is Running.NO and volumes.must_be_activated(source.disk_template)
-        freed = [_of(source, "OP_INSTANCE_DEACTIVATE_DISKS", force=True)] if activated else []
-        jobs.append(Job(True, (*freed, _untag(source.name, left)), f"remove tags from {source.name}"))
+    opcodes = _tidied(source)
+    if opcodes:
+        jobs.append(Job(True, tuple(opcodes), f"remove tags from {source.name}"))
     return jobs
+
+
+def _tidied(source: Instance, taken: t.Sequence[str] = ()) -> t.List[Opcode]:
+    """What takes all tags but the last from a source that was moved, those that are *taken* before aside, and lets go of its disks."""
+    left = [tag for tag in tags.own(source.tags) if tag not in taken and not any("moved-to" in marks for marks in tags.marks([tag]).values())]
+    if not left:
+        return []
+    # Forced, as Ganeti does not look at the disks of an instance that is offline otherwise.
+    activated = source.running is Running.NO and volumes.must_be_activated(source.disk_template)
+    freed = [_of(source, "OP_INSTANCE_DEACTIVATE_DISKS", force=True)] if activated else []
+    return [*freed, _untag(source.name, left)]
+
+
+def _is_to_be_remembered(copy: Instance) -> bool:
+    """Whether a copy runs, and Ganeti is yet to remember that it is to: it was started without that."""
+    return copy.running is Running.YES and copy.admin_state == "down"
 
 
 def _tidy_copy(copy: Instance) -> Job:
     opcodes = []
-    if copy.running is Running.YES and copy.admin_state == "down":
-        opcodes.append(_of(copy, "OP_INSTANCE_STARTUP"))  # it runs: this makes Ganeti remember that it is to
+    if _is_to_be_remembered(copy):
+        opcodes.append(_of(copy, "OP_INSTANCE_STARTUP"))
     elif copy.running is Running.NO and copy.admin_state == "down" and copy.disk_template != "diskless":
         opcodes.append(_of(copy, "OP_INSTANCE_DEACTIVATE_DISKS"))
     return Job(False, (*opcodes, _untag(copy.name, tags.of_copies(copy.tags))), f"remove tags from {copy.name}")

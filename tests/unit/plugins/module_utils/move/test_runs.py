@@ -107,9 +107,9 @@ def test_few_jobs(monkeypatch, template):
         ["INSTANCE_CREATE", "INSTANCE_SET_PARAMS", "INSTANCE_ACTIVATE_DISKS"],
         ["TAGS_DEL", "INSTANCE_SHUTDOWN", "INSTANCE_SET_PARAMS", "INSTANCE_QUERY_DATA", *activated],
         ["TAGS_DEL", "TAGS_SET", "INSTANCE_SET_PARAMS", "INSTANCE_STARTUP"],
-        ["TAGS_DEL", "TAGS_SET"],
-        ["INSTANCE_STARTUP", "TAGS_DEL"],
-        [*freed, "TAGS_DEL"],
+        ["INSTANCE_STARTUP"],
+        ["TAGS_DEL", "TAGS_SET", *freed, "TAGS_DEL"],
+        ["TAGS_DEL"],
     ]
 
 
