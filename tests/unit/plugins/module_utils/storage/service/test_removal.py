@@ -28,7 +28,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.set
 
 from ..conftest import everything, ganeti
 from ..samples import CONFIGURATION, cluster, job
-from ..test_follow import settle
+from .test_follow import settle
 
 _NUMBERS = st.frozensets(st.integers(1, 300))
 _QUEUES = st.builds(Queue, _NUMBERS, _NUMBERS, st.integers(0, 300))
