@@ -2,13 +2,14 @@
 # Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""What no interface of Ganeti tells about an instance, out of the master's configuration file: private OS parameters, parameters of disks."""
+"""What no interface of Ganeti tells about an instance, or only by a job, out of the master's configuration file."""
 
 from __future__ import annotations
 
 import typing as t
 
 from .._errors import GanetiError
+from .facts import InstanceDisk, described_disks
 
 PATH = "/var/lib/ganeti/config.data"
 
@@ -16,10 +17,11 @@ Values = t.Mapping[str, t.Any]
 
 
 class Hidden(t.NamedTuple):
-    """Private OS parameters in effect, inherited ones too, and each disk's own parameters by the disk's UUID."""
+    """Private OS parameters in effect, inherited ones too, each disk's own parameters by the disk's UUID, and the disks."""
 
     private: t.Dict[str, str]
     disk_params: t.Dict[str, t.Dict[str, t.Any]]
+    disks: t.Tuple[InstanceDisk, ...] = ()
 
 
 def hidden(config: t.Any, uuid: str) -> Hidden:
@@ -31,8 +33,13 @@ def hidden(config: t.Any, uuid: str) -> Hidden:
     os_name = str(instance.get("os") or "")
     inherited = _mapping(cluster, "osparams_private_cluster")
     private = {**_mapping(inherited, os_name.partition("+")[0]), **_mapping(inherited, os_name), **_mapping(instance, "osparams_private")}
-    own = {str(disk): dict(_mapping(_mapping(disks, str(disk)), "params")) for disk in instance.get("disks") or ()}
-    return Hidden({name: str(value) for name, value in private.items()}, own)
+    rows = {str(disk): _mapping(disks, str(disk)) for disk in instance.get("disks") or ()}
+    own = {disk: dict(_mapping(row, "params")) for disk, row in rows.items()}
+    try:
+        described = described_disks({"disks": list(rows.values())})
+    except (KeyError, IndexError, TypeError) as error:
+        raise GanetiError(f"{PATH} on the master does not describe the disks of {instance.get('name')} as this collection knows it ({error!r}).") from error
+    return Hidden({name: str(value) for name, value in private.items()}, own, described)
 
 
 def _mapping(values: t.Any, field: str) -> Values:

@@ -20,6 +20,8 @@ _INSTANCE_FIELDS = (
 )  # fmt: skip
 _NODE_FIELDS = ("name", "uuid", "pip", "sip", "offline", "drained", "vm_capable", "mfree", "dfree")
 
+_OS_FIELDS = ("name", "variants", "valid")
+
 _LOCK_TIMEOUT = 60.0
 
 
@@ -168,7 +170,7 @@ def disks(cluster: Cluster, name: str) -> t.Tuple[InstanceDisk, ...]:
 
 
 def described_disks(described: t.Mapping[str, t.Any]) -> t.Tuple[InstanceDisk, ...]:
-    """The disks of an instance, out of what OP_INSTANCE_QUERY_DATA says of it."""
+    """The disks of an instance, out of what OP_INSTANCE_QUERY_DATA says of it, or the configuration."""
     return tuple(map(_disk, described["disks"]))
 
 
@@ -179,7 +181,7 @@ def _disk(row: t.Mapping[str, t.Any]) -> InstanceDisk:
     if template == "drbd":
         place = tuple(str(part) for part in row["children"][0]["logical_id"][:2]) if row.get("children") else ()
     file = place[1] if template in ("file", "sharedfile") else None
-    return InstanceDisk(row["size"], row["mode"], row["name"], file, row["uuid"] or "", template, place, row.get("spindles"))
+    return InstanceDisk(row["size"], row["mode"], row.get("name"), file, row["uuid"] or "", template, place, row.get("spindles"))
 
 
 def names(cluster: Cluster, what: str) -> t.List[str]:
@@ -196,11 +198,26 @@ def nodes(cluster: Cluster) -> t.Dict[str, Node]:
     return result
 
 
-def oses(cluster: Cluster) -> t.Set[str]:
-    """The operating systems that are valid on all nodes, with their variants. RAPI does not tell those that are hidden or blacklisted."""
+def ask_for_oses(cluster: Cluster) -> t.Callable[[], t.Set[str]]:
+    """Ask for the operating systems that are valid on all nodes, with their variants; what is returned waits for the answer.
+
+    Ganeti looks at all nodes for it, in a job. RAPI does not tell those that are hidden or blacklisted, and is asked when the answer is wanted.
+    """
+    if cluster.transport == "rapi":
+        return lambda: _valid_oses(cluster.query("os", ["name", "variants"]))
+    diagnose = opcode("OP_OS_DIAGNOSE", output_fields=list(_OS_FIELDS), names=[])
+    job_id = cluster.submit([diagnose])
+
+    def answer() -> t.Set[str]:
+        (rows,) = jobs.results(cluster, job_id, timeout=_LOCK_TIMEOUT, lock_timeout=_LOCK_TIMEOUT, label="ask for operating systems")
+        return _valid_oses([dict(zip(_OS_FIELDS, row)) for row in rows])
+
+    return answer
+
+
+def _valid_oses(rows: t.Iterable[t.Mapping[str, t.Any]]) -> t.Set[str]:
     names_: t.Set[str] = set()
-    fields = ["name", "variants"] if cluster.transport == "rapi" else ["name", "variants", "valid"]
-    for row in cluster.query("os", fields):
+    for row in rows:
         if row.get("valid", True):
             names_.add(row["name"])
             names_.update(f"{row['name']}+{variant}" for variant in row["variants"] or ())

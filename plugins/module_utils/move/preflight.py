@@ -36,7 +36,6 @@ class Clusters(t.NamedTuple):
     holder: t.Optional[Instance]
     """The instance that has the destination's name already, if there is one."""
     destination_nodes: t.Mapping[str, Node]
-    destination_oses: t.Set[str]
     destination_networks: t.Set[str]
     lock_holder: t.Optional[str]
     providers: t.Optional[t.Mapping[str, t.Set[str]]] = None
@@ -241,17 +240,23 @@ def _hypervisor(seen: Clusters, options: Options) -> Problems:
 
 def _os(seen: Clusters, options: Options) -> Problems:
     instance, info = seen.source.instance, seen.destination_info
-    name = instance.os
-    names = {name, name.partition("+")[0]}
+    if not instance.os and "os-image" not in instance.custom_os:
+        yield f"{instance.name} has no operating system, and Ganeti makes no instance without one: set one (gnt-instance modify --os-type)."
+    elif instance.os in (info.get("blacklisted_os") or ()):
+        yield (
+            f"The operating system {instance.os} is blacklisted on {info['name']}: "
+            "take it off the list there, with the module cluster (blacklisted_os)."
+        )
+
+
+def missing_os(seen: Clusters, oses: t.Set[str]) -> t.List[str]:
+    """What stands against the move where the destination's nodes have the operating systems *oses*; they take long to tell."""
+    name, info = seen.source.instance.os, seen.destination_info
     # Some ways to a cluster do not list what is hidden or blacklisted: of that the rehearsal knows more.
-    unlisted = names & {*(info.get("hidden_os") or ()), *(info.get("blacklisted_os") or ())}
-    if not name:
-        if "os-image" not in instance.custom_os:
-            yield f"{instance.name} has no operating system, and Ganeti makes no instance without one: set one (gnt-instance modify --os-type)."
-    elif name in (info.get("blacklisted_os") or ()):
-        yield f"The operating system {name} is blacklisted on {info['name']}: take it off the list there, with the module cluster (blacklisted_os)."
-    elif name not in seen.destination_oses and not unlisted:
-        yield f"The operating system {name} is not installed on all nodes of {info['name']}: install its definition there."
+    unlisted = {name, name.partition("+")[0]} & {*(info.get("hidden_os") or ()), *(info.get("blacklisted_os") or ())}
+    if not name or name in oses or unlisted:
+        return []
+    return [f"The operating system {name} is not installed on all nodes of {info['name']}: install its definition there."]
 
 
 def _tool(seen: Clusters, options: Options) -> Problems:

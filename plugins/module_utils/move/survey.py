@@ -83,8 +83,8 @@ def full_names(options: Options, here: t.Sequence[str], there: t.Sequence[str], 
 
 def read_source(session: Session, instance: facts.Instance) -> Source:
     """All that is to be known of the source, as its cluster tells it now."""
-    disks = facts.disks(session.source.cluster, instance.name)
     hidden = session.hidden(instance)
+    disks = hidden.disks if hidden else facts.disks(session.source.cluster, instance.name)
     # What the user gives takes the place of what was read: it may be meant for the destination.
     private = dict(session.options.osparams_private or (hidden.private if hidden else {}))
     return Source(instance, disks, private, session.source.info, hidden.disk_params if hidden else None)
@@ -92,11 +92,13 @@ def read_source(session: Session, instance: facts.Instance) -> Source:
 
 def survey(session: Session, options: Options, instance: facts.Instance, name_taken: bool, move_id: str, estimate: bool = False) -> Survey:
     """Ask everything; raise PreflightFailed with all problems at once. With *estimate*, measure what tells how long the copy takes."""
-    (source, source_node, holder), there = abreast(lambda: _at_source(session, instance), lambda: _at_destination(session, options, instance, name_taken))
+    here, (oses, there) = abreast(lambda: _at_source(session, instance), lambda: _at_destination(session, options, instance, name_taken))
+    source, source_node, holder = here
     seen = preflight.Clusters(source=source, source_info=session.source.info, destination_info=session.destination.info, lock_holder=holder, **there)
     problems = preflight.of_clusters(seen, options)
-    node, looked = _ask(session, options, source, source_node, seen, None if problems else move_id)
-    problems += looked.problems
+    node, refusal, looked = _ask(session, options, source, source_node, seen, None if problems else move_id)
+    # The destination's own refusal says less of an operating system that is not there.
+    problems += [*(preflight.missing_os(seen, oses()) or refusal), *looked.problems]
     if problems:
         raise PreflightFailed(problems)
     target = seen.destination_nodes[node] if node else None
@@ -113,14 +115,16 @@ def _at_source(session: Session, instance: facts.Instance) -> t.Tuple[Source, fa
     return source, facts.nodes(session.source.cluster)[instance.node], facts.lock_holder(session.source.cluster, instance.name)
 
 
-def _at_destination(session: Session, options: Options, instance: facts.Instance, name_taken: bool) -> t.Dict[str, t.Any]:
-    """What the destination's cluster tells, by the names that :class:`preflight.Clusters` has for it."""
+def _at_destination(
+    session: Session, options: Options, instance: facts.Instance, name_taken: bool
+) -> t.Tuple[t.Callable[[], t.Set[str]], t.Dict[str, t.Any]]:
+    """What the destination's cluster tells: what waits for its operating systems, and the rest by the names that :class:`preflight.Clusters` has for it."""
     there = session.destination.cluster
     with_providers = (options.disk_template or instance.disk_template) == volumes.EXT
-    return {
+    oses = facts.ask_for_oses(there)
+    return oses, {
         "holder": facts.instance(there, options.destination_name) if name_taken else None,
         "destination_nodes": facts.nodes(there),
-        "destination_oses": facts.oses(there),
         "destination_networks": facts.networks(there),
         "providers": facts.providers(there) if with_providers else None,
     }
@@ -133,8 +137,8 @@ def _ask(
     source_node: facts.Node,
     seen: preflight.Clusters,
     move_id: t.Optional[str],
-) -> t.Tuple[t.Optional[str], Examined]:
-    """The node that the destination would get, and what stands against that: the creation is rehearsed, if there is a *move_id*, and both nodes are examined.
+) -> t.Tuple[t.Optional[str], t.Sequence[str], Examined]:
+    """The node that the destination would get, why its cluster refuses the creation, if it is rehearsed as there is a *move_id*, and what the nodes say.
 
     Both at the same time where the node is known before the rehearsal.
     """
@@ -154,7 +158,7 @@ def _ask(
         looked = look(node)
     else:
         (node, refusal), looked = abreast(rehearse, lambda: look(node))
-    return node, looked._replace(problems=[*refusal, *looked.problems])
+    return node, refusal, looked
 
 
 def _speed(session: Session, options: Options, source_node: facts.Node, node: facts.Node) -> t.Optional[float]:

@@ -72,7 +72,7 @@ def clusters(**changes):
     return preflight.Clusters(
         source_info=info("alpha.example.com"), destination_info=info(), source=source(), holder=None,
         destination_nodes={"b2": facts.Node("b2", "uuid of b2", "192.0.2.2", "198.51.100.2", True, 4096, 100000)},
-        destination_oses={"debian", "debian+default"}, destination_networks={"lan"}, lock_holder=None,
+        destination_networks={"lan"}, lock_holder=None,
     )._replace(**changes)  # fmt: skip
 
 

@@ -30,15 +30,25 @@ class Answering:
         return [{field: row.get(field) for field in fields} for row in self._rows[what]]
 
 
+    def submit(self, opcodes):
+        self.asked += [(op["OP_ID"], tuple(op["output_fields"]), op["names"]) for op in opcodes]
+        return 7
+
+
 @pytest.mark.parametrize("transport", ["luxi", "ssh"])
-def test_an_os_that_is_not_valid_everywhere_is_none(transport):
-    assert facts.oses(Answering(transport, os=OSES)) == {"debian", "debian+default"}
+def test_an_os_that_is_not_valid_everywhere_is_none(monkeypatch, transport):
+    """The job is under way before its answer is waited for."""
+    cluster = Answering(transport)
+    answer = facts.ask_for_oses(cluster)
+    assert cluster.asked == [("OP_OS_DIAGNOSE", ("name", "variants", "valid"), [])]
+    monkeypatch.setattr(facts.jobs, "results", lambda _cluster, job_id, **_limits: [[list(row.values()) for row in OSES]] if job_id == 7 else None)
+    assert answer() == {"debian", "debian+default"}
 
 
 def test_rapi_is_asked_for_what_it_tells():
     """It lists valid ones only, and has no field for it."""
     cluster = Answering("rapi", os=OSES[:1])
-    assert facts.oses(cluster) == {"debian", "debian+default"} and cluster.asked == [("os", ("name", "variants"), None)]
+    assert facts.ask_for_oses(cluster)() == {"debian", "debian+default"} and cluster.asked == [("os", ("name", "variants"), None)]
     assert facts.providers(cluster) is None
 
 

@@ -55,7 +55,6 @@ SMALL = Node("b2", "uuid", "192.0.2.2", "198.51.100.2", True, 100, 100000)
         ({}, {"primary_node": "b2", "secondary_node": "b3"}, "is not drbd: leave it out"),
         ({}, {"disk_template": "drbd"}, "disk template drbd is not enabled"),
         ({"source": source(hypervisor="xen-pvm")}, {}, "hypervisor xen-pvm is not enabled"),
-        ({"source": source(os="arch")}, {}, "operating system arch is not installed"),
         ({}, {"compress": "zstd"}, "zstd is not allowed on the source cluster"),
         ({"destination_info": info(compression_tools=["gzip"])}, {"compress": "lzop"}, "lzop is not allowed on the destination cluster"),
         ({"source": source(nics=(NIC._replace(network="dmz"),))}, {}, "is in the network dmz"),
@@ -92,7 +91,7 @@ def test_each_problem_of_nodes_has_one_sentence(changes, option_changes, words):
 
 
 def test_all_problems_are_told_at_once():
-    seen = clusters(holder=instance(uuid="another"), lock_holder="job 3", source=source(hypervisor="xen-pvm", os="arch"))
+    seen = clusters(holder=instance(uuid="another"), lock_holder="job 3", source=source(hypervisor="xen-pvm", os=""))
     assert len(preflight.of_clusters(seen, options(compress="zstd", disk_template="drbd"))) == 7
 
 
@@ -122,8 +121,16 @@ def test_a_newer_release_is_no_problem_but_told():
 @pytest.mark.parametrize("listed", ["debian", "debian+default"])
 def test_a_hidden_os_is_left_to_the_rehearsal(listed):
     """The remote API does not list it, and Ganeti makes instances with it all the same."""
-    seen = clusters(destination_oses=set(), destination_info=info(hidden_os=[listed]))
-    assert preflight.of_clusters(seen, options()) == []
+    seen = clusters(destination_info=info(hidden_os=[listed]))
+    assert preflight.of_clusters(seen, options()) == preflight.missing_os(seen, set()) == []
+
+
+@pytest.mark.parametrize("name", ["debian", "debian+default"])
+def test_an_os_is_on_all_nodes_of_the_destination(name):
+    seen = clusters(source=source(os=name))
+    assert preflight.missing_os(seen, {"debian", "debian+default"}) == []
+    (problem,) = preflight.missing_os(seen, {"arch"})
+    assert f"operating system {name} is not installed on all nodes of beta.example.com" in problem
 
 
 def test_problems_are_sentences_side_by_side():

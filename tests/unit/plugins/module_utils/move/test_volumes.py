@@ -80,7 +80,10 @@ def test_disks_are_read_as_ganeti_tells_them(row, file, place):
 CONFIG = {
     "cluster": {"osparams_private_cluster": {"debian": {"token": "base", "key": "base"}, "debian+default": {"key": "variant"}}},
     "instances": {"i1": {"name": "web", "os": "debian+default", "osparams_private": {"password": 1}, "disks": ["u2", "u3"]}},
-    "disks": {"u2": {"params": {"provider": "loopdev", "pool": "a"}}, "u3": {}},
+    "disks": {
+        "u2": {**ROW, "uuid": "u2", "dev_type": "ext", "logical_id": ["loopdev", "v"], "params": {"provider": "loopdev", "pool": "a"}},
+        "u3": {"uuid": "u3", "dev_type": "file", "logical_id": ["loop", "/srv/x"], "size": 64, "mode": "rw"},
+    },
 }
 
 
@@ -88,6 +91,16 @@ def test_the_configuration_tells_what_no_interface_does():
     found = configuration.hidden(CONFIG, "i1")
     assert found.private == {"token": "base", "key": "variant", "password": "1"}
     assert found.disk_params == {"u2": {"provider": "loopdev", "pool": "a"}, "u3": {}}
+    assert [(disk.uuid, disk.size, disk.file, disk.place) for disk in found.disks] == [
+        ("u2", 64, None, ("loopdev", "v")),
+        ("u3", 64, "/srv/x", ("loop", "/srv/x")),
+    ]
+
+
+@pytest.mark.parametrize("row", [{}, {"dev_type": "file"}, {**ROW, "dev_type": "drbd", "logical_id": [], "children": [{}]}, 7])
+def test_disks_that_are_described_in_another_way_are_refused(row):
+    with pytest.raises(GanetiError, match="does not describe the disks of web as this collection knows it"):
+        configuration.hidden({**CONFIG, "disks": {"u2": row, "u3": row}}, "i1")
 
 
 @pytest.mark.parametrize("config", [{}, [], None, {"instances": []}, {"instances": {"i1": 7}}, {**CONFIG, "instances": {}}])
