@@ -27,9 +27,9 @@ HEARTBEAT = 5.0
 """Seconds between signs of life for an endpoint."""
 
 _PYTHON = ("python3", "-I", "-c", bundle.BOOT)
-_ENCRYPTED = ("send", "receive", "flood", "sink", "listen", "connect")
+_ENCRYPTED = ("send", "receive", "flood", "sink", "echo", "ping")
 _ANSWER = 60.0
-_WAY = 10.0
+_PROBE_SECONDS = 10.0
 
 _ADVICE = "Open the way in the firewalls, or set data_port or data_network."
 
@@ -56,7 +56,7 @@ class Endpoint:
         self._process: SshProcess = host.popen([*_PYTHON, *suites])
         try:
             with contextlib.suppress(OSError, ConnectionFailed):  # why it ended, its reader tells
-                self._write(bundle.bundle() + _line(request))
+                self._write(bundle.bundle() + _json_line(request))
         except BaseException:
             self._process.kill()  # nobody else knows of it
             raise
@@ -67,9 +67,9 @@ class Endpoint:
         with contextlib.suppress(OSError, ConnectionFailed):
             self._write(b"\n")
 
-    def tell(self, **message: t.Any) -> None:
+    def say(self, **message: t.Any) -> None:
         """Send the endpoint what it waits for; raise ConnectionFailed or OSError where nobody is there to take it."""
-        self._write(_line(message))
+        self._write(_json_line(message))
 
     def kill(self) -> None:
         """End the endpoint: its standard input ends, and so does it."""
@@ -105,7 +105,7 @@ def _failed(message: str, secondary: bool = False) -> Event:
     return {"event": "failed", "secondary": secondary, "message": message, "clock": None}
 
 
-def _line(message: t.Mapping[str, t.Any]) -> bytes:
+def _json_line(message: t.Mapping[str, t.Any]) -> bytes:
     return json.dumps(message).encode("ascii") + b"\n"
 
 
@@ -138,7 +138,7 @@ def ask(host: SshHost, request: t.Mapping[str, t.Any], seconds: float = _ANSWER)
         endpoint.kill()
 
 
-def lanes(wanted: t.Optional[int], hosts: t.Iterable[SshHost], known: t.Mapping[str, int] = MappingProxyType({})) -> int:
+def lane_count(wanted: t.Optional[int], hosts: t.Iterable[SshHost], known: t.Mapping[str, int] = MappingProxyType({})) -> int:
     """How many lanes to use: as *wanted*, or one for each core of the smallest of *hosts*, four at most.
 
     Those whose cores are *known*, by name, are not asked.
@@ -169,13 +169,13 @@ def reachable(
     """
     move_id = move_id or os.urandom(8).hex()
     source, destination = identities(move_id)
-    request = {"move_id": move_id, "address": address, "seconds": _WAY, "ciphers": list(ciphers)}
+    request = {"move_id": move_id, "address": address, "seconds": _PROBE_SECONDS, "ciphers": list(ciphers)}
     arriving: Events = queue.Queue()
     ends: t.List[Endpoint] = []
     try:
-        ends.append(Endpoint(there, "destination", {**request, **destination._asdict(), "command": "listen", "port": port}, arriving))
+        ends.append(Endpoint(there, "destination", {**request, **destination._asdict(), "command": "echo", "port": port}, arriving))
         opened = _next(ends[0], arriving, "listening")["port"]
-        ends.append(Endpoint(calling, "source", {**request, **source._asdict(), "command": "connect", "port": opened}, arriving))
+        ends.append(Endpoint(calling, "source", {**request, **source._asdict(), "command": "ping", "port": opened}, arriving))
         while not all(end.result for end in ends):
             end, event = _event(arriving, ends, time.monotonic() + _ANSWER)
             if event["event"] == "failed":
@@ -191,7 +191,7 @@ def reachable(
 
 
 def failure(arriving: Events, endpoint: Endpoint, event: Event, what: str, seconds: float = 5.0) -> StreamFailed:
-    """The cause of a failure, from whichever end knows it: an echo waits for the other end's words."""
+    """The cause of a failure, from whichever end knows it: a secondary one waits for what the other end says."""
     deadline = time.monotonic() + seconds
     while event.get("secondary") and time.monotonic() < deadline:
         try:

@@ -11,7 +11,7 @@ import typing as t
 
 from .._errors import InvalidInput
 from ..compression.choose import AUTO
-from ..stream.tools import NONE, valid_name
+from ..stream.tools import NO_TOOL, valid_name
 from . import naming
 
 _CIPHER = re.compile(r"[A-Za-z0-9][-_A-Za-z0-9]*\Z")
@@ -172,4 +172,4 @@ def _cipher_names(ciphers: t.Sequence[str]) -> t.Iterator[str]:
 
 def uses_tool(options: Options) -> bool:
     """Whether data goes through a compression tool that the user named."""
-    return options.compress not in (NONE, AUTO)
+    return options.compress not in (NO_TOOL, AUTO)

@@ -53,7 +53,7 @@ _WATCHED: t.Mapping[str, t.Callable[[Source], t.Any]] = {
 }
 
 
-def changes(before: Source, after: Source) -> t.List[str]:
+def source_changes(before: Source, after: Source) -> t.List[str]:
     """What is different about a source that was read again, a sentence each; nothing where the plan made from *before* still holds.
 
     The state is not compared: it is the move that changes it.

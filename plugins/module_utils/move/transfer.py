@@ -25,7 +25,7 @@ from .nodes import Endpoint
 from .progress import Meter, Progress
 
 
-class Copy(t.NamedTuple):
+class TransferPlan(t.NamedTuple):
     """What both ends agree on. *targets* are the disks' paths on the destination node, *sizes* their bytes; a port of 0 is any."""
 
     move_id: str
@@ -88,20 +88,20 @@ class Transfer:
         for end in list(self._ends):
             end.kill()
 
-    def prepare(self, destination: SshHost, source: SshHost, copy: Copy) -> None:
+    def prepare(self, destination: SshHost, source: SshHost, plan: TransferPlan) -> None:
         """Start both endpoints, empty the destination's disks and connect all lanes; raise StreamFailed where that cannot be.
 
         What then is left for `run` is the copy: both programs run, and each has seen the other's certificate.
         """
-        here, there = identities(copy.move_id)
-        common = {name: getattr(copy, name) for name in ("move_id", "address", "lanes", "tool", "checksum")}
-        common.update(ciphers=list(copy.ciphers))
-        receive = {**common, **there._asdict(), "command": "receive", "port": copy.port, "readback": copy.readback}
-        receive.update(disks=list(zip(copy.targets, copy.sizes)))
+        here, there = identities(plan.move_id)
+        common = {name: getattr(plan, name) for name in ("move_id", "address", "lanes", "tool", "checksum")}
+        common.update(ciphers=list(plan.ciphers))
+        receive = {**common, **there._asdict(), "command": "receive", "port": plan.port, "readback": plan.readback}
+        receive.update(disks=list(zip(plan.targets, plan.sizes)))
         receiver = self._start(destination, "destination", receive)
-        sender = self._start(source, "source", {**common, **here._asdict(), "command": "send", "sizes": list(copy.sizes)})
+        sender = self._start(source, "source", {**common, **here._asdict(), "command": "send", "sizes": list(plan.sizes)})
         self._until(lambda: self._has(sender, "started") and self._has(receiver, "listening"), _WAITING)
-        self._tell(sender, port=self._port)
+        self._say(sender, port=self._port)
         self._until(lambda: self._has(sender, "ready"), _WAITING)
 
     def check(self) -> None:
@@ -117,7 +117,7 @@ class Transfer:
         """Copy the source's disks, which are at *paths* on its node; return what the sender and the receiver say at the end."""
         self.check()
         receiver, sender = self._ends
-        self._tell(sender, paths=list(paths))
+        self._say(sender, paths=list(paths))
         self._until(lambda: all(end.result for end in self._ends), "copying")
         return sender.result, receiver.result
 
@@ -126,9 +126,9 @@ class Transfer:
         self._ends.append(end)
         return end
 
-    def _tell(self, end: Endpoint, **message: t.Any) -> None:
+    def _say(self, end: Endpoint, **message: t.Any) -> None:
         try:
-            end.tell(**message)
+            end.say(**message)
         except (OSError, ConnectionFailed) as error:
             raise nodes.failure(self._arriving, end, nodes.lost(error), "The copy failed") from error
 

@@ -48,8 +48,8 @@ class WrongClock(EndpointError):
     """A certificate of this move is not valid by this node's clock."""
 
 
-class Lane(t.NamedTuple):
-    """Where the lanes of a move go to; without a context nothing is encrypted."""
+class Rendezvous(t.NamedTuple):
+    """Where the two ends of a move meet, and over how many lanes; without a context nothing is encrypted."""
 
     address: str
     port: int
@@ -58,34 +58,34 @@ class Lane(t.NamedTuple):
     lanes: int
 
 
-def dial(way: Lane, controller: Controller, seconds: float) -> t.List[Connection]:
+def dial(rendezvous: Rendezvous, controller: Controller, seconds: float) -> t.List[Connection]:
     """Connect all lanes to the destination, trying for *seconds* in all."""
     deadline = time.monotonic() + seconds
-    return [_dial(way, number, controller, deadline) for number in range(way.lanes)]
+    return [_dial(rendezvous, number, controller, deadline) for number in range(rendezvous.lanes)]
 
 
-def _dial(way: Lane, number: int, controller: Controller, deadline: float) -> Connection:
+def _dial(rendezvous: Rendezvous, number: int, controller: Controller, deadline: float) -> Connection:
     while True:
         controller.poll()
         try:
-            return _try(way, number)
+            return _try(rendezvous, number)
         except WrongClock:
             raise
         except (OSError, EndpointError) as error:
             # Whatever else it is may be somebody else's doing: a full queue of connections, a stranger who was taken first.
             if time.monotonic() > deadline or _is_refusal(error):
-                raise _unreached(way, error) from error
+                raise _unreached(rendezvous, error) from error
             time.sleep(_RETRY)
 
 
-def _try(way: Lane, number: int) -> Connection:
-    plain = socket.create_connection((way.address, way.port), timeout=_CONNECT)
+def _try(rendezvous: Rendezvous, number: int) -> Connection:
+    plain = socket.create_connection((rendezvous.address, rendezvous.port), timeout=_CONNECT)
     try:
         plain.settimeout(_HANDSHAKE)
         connection: Connection = plain
-        if way.context is not None:
-            connection = plain = way.context.wrap_socket(plain, server_hostname=tls.names(way.move_id)[1])
-        connection.sendall(frames.pack_hello(way.move_id, number, way.lanes))
+        if rendezvous.context is not None:
+            connection = plain = rendezvous.context.wrap_socket(plain, server_hostname=tls.certificate_names(rendezvous.move_id)[1])
+        connection.sendall(frames.pack_hello(rendezvous.move_id, number, rendezvous.lanes))
         if receive_exactly(connection, len(frames.ACCEPTED)) != frames.ACCEPTED:
             raise EndpointError("somebody else answers there")
         make_ready(connection)
@@ -105,10 +105,11 @@ def _check_clock(error: ssl.SSLCertVerificationError) -> None:
         raise WrongClock("The certificate of the other node is not valid by the clock of this one: set the clock right.", clock=time.time()) from error
 
 
-def _unreached(way: Lane, error: Exception) -> EndpointError:
-    """Why no connection came to be, in the words of the last try."""
+def _unreached(rendezvous: Rendezvous, error: Exception) -> EndpointError:
+    """Why no connection came to be, as the last try says."""
     why = str(error.strerror or error) if isinstance(error, OSError) else str(error)
-    return EndpointError(f"Cannot connect to the destination node at {way.address} port {way.port}: {why.rstrip('.')}.", secondary=_echo(error))
+    said = f"Cannot connect to the destination node at {rendezvous.address} port {rendezvous.port}: {why.rstrip('.')}."
+    return EndpointError(said, secondary=_is_secondary(error))
 
 
 def _is_refusal(error: Exception) -> bool:
@@ -116,7 +117,7 @@ def _is_refusal(error: Exception) -> bool:
     return isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or "")
 
 
-def _echo(error: Exception) -> bool:
+def _is_secondary(error: Exception) -> bool:
     """Whether the other end may know better: the connection was made and then ended there."""
     return isinstance(error, (EndpointError, ssl.SSLError, ConnectionResetError, BrokenPipeError))
 
@@ -124,15 +125,15 @@ def _echo(error: Exception) -> bool:
 class Candidate:
     """Somebody who has connected, and has not shown yet that he is the source of this move."""
 
-    def __init__(self, plain: socket.socket, way: Lane) -> None:
+    def __init__(self, plain: socket.socket, rendezvous: Rendezvous) -> None:
         self.deadline = time.monotonic() + _HANDSHAKE
         plain.setblocking(False)
         self.connection: Connection = plain
-        self._way = way
-        self._shaken = way.context is None
+        self._rendezvous = rendezvous
+        self._shaken = rendezvous.context is None
         self._hello = b""
-        if way.context is not None:
-            self.connection = way.context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
+        if rendezvous.context is not None:
+            self.connection = rendezvous.context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
 
     def advance(self) -> int:
         """Go on as far as it goes: what to wait for on the connection, or 0 once the greeting is complete.
@@ -155,7 +156,7 @@ class Candidate:
 
     def admit(self) -> int:
         """Greet the lane and make its connection ready for data; its number."""
-        number = frames.check_hello(self._hello, self._way.move_id, self._way.lanes)
+        number = frames.check_hello(self._hello, self._rendezvous.move_id, self._rendezvous.lanes)
         self.connection.sendall(frames.ACCEPTED)
         make_ready(self.connection)
         return number
@@ -167,7 +168,7 @@ class Candidate:
         except ssl.SSLCertVerificationError as error:
             _check_clock(error)
             raise
-        if tls.names(self._way.move_id)[0] not in tls.peer_names(connection):
+        if tls.certificate_names(self._rendezvous.move_id)[0] not in tls.peer_names(connection):
             raise EndpointError("The certificate of the sender carries another name.")
         self._shaken = True
 
@@ -175,13 +176,13 @@ class Candidate:
 class Gate:
     """The listening end: lets the lanes of a move in, and turns away whoever else comes."""
 
-    def __init__(self, way: Lane) -> None:
-        self._way = way
+    def __init__(self, rendezvous: Rendezvous) -> None:
+        self._rendezvous = rendezvous
         self._candidates: t.Dict[int, Candidate] = {}
         """By descriptor, the oldest first."""
         self._admitted: t.Dict[int, Connection] = {}
         self._selector = selectors.DefaultSelector()
-        self._listener = listen(way.address, way.port)
+        self._listener = listen(rendezvous.address, rendezvous.port)
         self._listener.setblocking(False)
         self.port = int(self._listener.getsockname()[1])
 
@@ -200,10 +201,10 @@ class Gate:
         deadline = None if seconds is None else time.monotonic() + seconds
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._selector.register(controller.descriptor, selectors.EVENT_READ)
-        while len(self._admitted) < self._way.lanes:
+        while len(self._admitted) < self._rendezvous.lanes:
             for key, _events in self._selector.select(1.0):
                 if key.fd == controller.descriptor:
-                    controller.heard()
+                    controller.read_input()
                 elif key.fileobj is self._listener:
                     self._let_in()
                 elif key.fd in self._candidates:  # it may have made room for another since
@@ -223,7 +224,7 @@ class Gate:
         if len(self._candidates) >= _MOST_CANDIDATES:
             self._drop([next(iter(self._candidates))])
         try:
-            candidate = Candidate(plain, self._way)
+            candidate = Candidate(plain, self._rendezvous)
         except OSError:
             # Gone while its handshake was set up.
             plain.close()
@@ -301,7 +302,7 @@ def close_all(connections: t.Iterable[Connection], but: t.Optional[Connection] =
             connection.close()
 
 
-class Answers(t.NamedTuple):
+class Liveness(t.NamedTuple):
     """What the kernel knows of a peer's kernel: packets sent again and probes without an answer since the last, and seconds since then."""
 
     unanswered: int
@@ -317,10 +318,10 @@ class Answers(t.NamedTuple):
 _TCP_INFO = struct.Struct("=2xBB52xI")
 
 
-def answers(connection: socket.socket) -> Answers:
+def liveness(connection: socket.socket) -> Liveness:
     """What the kernel has heard of the peer's lately."""
     again, probes, silent = _TCP_INFO.unpack(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size))
-    return Answers(again + probes, silent / 1000)
+    return Liveness(again + probes, silent / 1000)
 
 
 class Watch(threading.Thread):
@@ -334,7 +335,7 @@ class Watch(threading.Thread):
         while True:
             time.sleep(_WATCH)
             try:
-                found = answers(self._connection)
+                found = liveness(self._connection)
             except OSError:  # it is closed, which the main thread knows
                 return
             if found.dead:

@@ -156,7 +156,7 @@ def _follow(controller: Controller, read: int, children: t.Sequence[int], phase:
     while len(tally.results) < count:
         ready = select.select([read, controller.descriptor], [], [], 1.0)[0]
         if controller.descriptor in ready:
-            controller.heard()
+            controller.read_input()
         controller.check()
         if read in ready:
             *lines, pending = (pending + os.read(read, 65536)).split(b"\n")

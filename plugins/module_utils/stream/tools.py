@@ -19,7 +19,7 @@ from .errors import EndpointError
 SEARCH_PATH = "/sbin:/bin:/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
 """Where Ganeti's node daemon looks for tools on Debian (/etc/init.d/ganeti)."""
 
-NONE = "none"
+NO_TOOL = "none"
 
 # What Ganeti itself runs for the tools that it knows (impexpd's command builder).
 _KNOWN: t.Mapping[str, t.Tuple[t.List[str], t.List[str]]] = {
@@ -54,7 +54,7 @@ def command(name: str, decompress: bool) -> t.List[str]:
     return [program] + argv[1:]
 
 
-def answers(name: str, seconds: float = 5.0) -> bool:
+def is_present(name: str, seconds: float = 5.0) -> bool:
     """Whether tool *name* is present: its ``-h`` ends with success within *seconds*."""
     try:
         program = command(name, decompress=False)[0]
@@ -70,7 +70,7 @@ def answers(name: str, seconds: float = 5.0) -> bool:
     return done.returncode == 0
 
 
-class Tool:
+class RunningTool:
     """A running tool: bytes written to ``stdin`` come out of ``stdout`` changed."""
 
     def __init__(self, name: str, decompress: bool) -> None:
