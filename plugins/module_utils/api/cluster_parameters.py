@@ -34,10 +34,10 @@ from .parameters import (
     warnings,
 )
 
-#: Where the nodes say which directories may hold disks (Ganeti: pathutils.FILE_STORAGE_PATHS_FILE).
 _STORAGE_PATHS = "/etc/ganeti/file-storage-paths"
-#: How often, a second apart, to look for values that Ganeti writes to its configuration file a little later.
+"""Where the nodes say which directories may hold disks (Ganeti: pathutils.FILE_STORAGE_PATHS_FILE)."""
 _LOOKS = 8
+"""How often, a second apart, to look for values that Ganeti writes to its configuration file a little later."""
 
 
 class Reach(t.NamedTuple):
@@ -54,7 +54,7 @@ class Timeouts(t.NamedTuple):
     job: float
 
 
-def connection(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+def connect_options(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """The options for `connect` out of a module's parameters."""
     if params["transport"] == "luxi" and params["address"]:
         raise InvalidInput(f"address is {params['address']}, but transport luxi reaches only the host that it runs on: use ssh or rapi")
@@ -63,7 +63,7 @@ def connection(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
 
 def ensure(params: t.Mapping[str, t.Any], check_mode: bool) -> t.Dict[str, t.Any]:
     """Bring a cluster's parameters to what a module's parameters say; the module's result."""
-    options = connection(params)
+    options = connect_options(params)
     given = given_in(params)
     if not given:
         raise InvalidInput("No parameter of the cluster was given: name at least one")
@@ -80,7 +80,7 @@ def ensure(params: t.Mapping[str, t.Any], check_mode: bool) -> t.Dict[str, t.Any
 
 def describe(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """All that is known of a cluster, as far as the transport goes."""
-    options = connection(params)
+    options = connect_options(params)
     with connect(options) as cluster:
         master = runner(options)
         try:
@@ -166,7 +166,7 @@ _OBSTACLES: t.Mapping[str, t.Callable[[Reach, State, Change], t.Optional[str]]] 
 def _look_out(reach: Reach, state: State, changes: t.Sequence[Change]) -> t.List[str]:
     """What the user should know. Raises PreflightFailed for what Ganeti would find out too late, or never."""
     checks = [(change.row.name, _OBSTACLES[change.row.name](reach, state, change)) for change in changes if change.row.name in _OBSTACLES]
-    problems = [f"{name} {words}." for name, words in checks if words]
+    problems = [f"{name} {obstacle}." for name, obstacle in checks if obstacle]
     if problems:
         raise PreflightFailed(problems)
     return _forbidden_directories(reach, changes)

@@ -26,14 +26,14 @@ SOCKET = "/var/run/ganeti/socket/ganeti-query"
 SSCONF_MASTER = "/var/lib/ganeti/ssconf_master_node"
 
 END = b"\x03"
-#: Bytes. The largest answers seen are queries of thousands of instances, some ten MB; beyond this something is wrong.
 MAX_MESSAGE = 256 * 1024 * 1024
-#: Seconds to wait for an answer (Ganeti: LUXI_DEF_RWTO).
+"""Bytes. The largest answers seen are queries of thousands of instances, some ten MB; beyond this something is wrong."""
 ANSWER_TIMEOUT = 180.0
-#: Seconds luxid waits for a job to change, at most (Ganeti: LUXI_WFJC_TIMEOUT).
+"""Seconds to wait for an answer (Ganeti: LUXI_DEF_RWTO)."""
 LONGEST_WAIT = 89
-#: Kinds of items that only a job can query (Ganeti: QR_VIA_OP).
+"""Seconds luxid waits for a job to change, at most (Ganeti: LUXI_WFJC_TIMEOUT)."""
 _VIA_JOB = frozenset(("cluster", "extstorage", "os"))
+"""Kinds of items that only a job can query (Ganeti: QR_VIA_OP)."""
 
 
 def encode_request(method: str, args: t.Sequence[t.Any]) -> bytes:
@@ -195,8 +195,8 @@ class LuxiCluster(Cluster):
         return job_change(job_id, answer, last_status)
 
     def cancel(self, job_id: int) -> t.Tuple[bool, str]:
-        done, words = self._call("CancelJob", job_id, False)
-        return bool(done), str(words)
+        done, said = self._call("CancelJob", job_id, False)
+        return bool(done), str(said)
 
     def close(self) -> None:
         self._hang_up()

@@ -17,23 +17,23 @@ from urllib.parse import urlencode
 
 from .._errors import InvalidInput, RequestRefused
 
-#: Fields that every opcode has (Ganeti: opcodes.py, class OpCode). ``reason`` is a list of [source, text, nanoseconds].
 COMMON_FIELDS = frozenset(("dry_run", "debug_level", "priority", "depends", "comment", "reason"))
+"""Fields that every opcode has (Ganeti: opcodes.py, class OpCode). ``reason`` is a list of [source, text, nanoseconds]."""
 
-#: Fields that hold secrets, whichever opcode they are in.
 SECRET_FIELDS = frozenset(("osparams_private", "osparams_secret", "osparams_private_cluster", "source_handshake"))
+"""Fields that hold secrets, whichever opcode they are in."""
 
 MASK = "********"
 
-#: How secrets of so many characters at least are recognized.
 _SECRETS = (
     (8, r"(?P<before>){}"),
     (4, r"(?P<before>(?<!\w)){}(?!\w)"),
     (0, r"(?P<before>['\"]|[=:]\s*){}(?=['\"\s,;.)}}\]]|\Z)"),
 )
+"""How secrets of so many characters at least are recognized."""
 
-#: What RAPI accepts as a name in a path (Ganeti: rapi/connector.py, _NAME_PATTERN); it does not undo %-escapes there.
 _PATH_NAME = re.compile(r"[\w._-]+", re.ASCII)
+"""What RAPI accepts as a name in a path (Ganeti: rapi/connector.py, _NAME_PATTERN); it does not undo %-escapes there."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Route:
 
 
 @dataclass(frozen=True)
-class Opcode:
-    """An opcode's fields beside the common ones, those that must be given, and its RAPI route, if it has one."""
+class Definition:
+    """What an opcode is: its fields beside the common ones, those that must be given, and its RAPI route, if it has one."""
 
     fields: t.FrozenSet[str]
     required: t.FrozenSet[str]
@@ -70,15 +70,14 @@ class RapiRequest(t.NamedTuple):
     body: t.Optional[t.Dict[str, t.Any]]
 
 
-def _opcode(required: str, optional: str = "", route: t.Optional[Route] = None) -> Opcode:
+def _opcode(required: str, optional: str = "", route: t.Optional[Route] = None) -> Definition:
     needed = frozenset(required.split())
-    return Opcode(needed | frozenset(optional.split()), needed, route)
+    return Definition(needed | frozenset(optional.split()), needed, route)
 
 
 _DRY = {"dry_run": "dry-run"}
 _INSTANCE = "/2/instances/{instance_name}"
 
-#: The path of an object's tags by its kind (Ganeti: rapi/rlib2.py, _R_Tags); kinds as in OP_TAGS_SET.
 _TAG_PATHS = {
     "cluster": "/2/tags",
     "instance": "/2/instances/{name}/tags",
@@ -86,9 +85,10 @@ _TAG_PATHS = {
     "nodegroup": "/2/groups/{name}/tags",
     "network": "/2/networks/{name}/tags",
 }
+"""The path of an object's tags by its kind (Ganeti: rapi/rlib2.py, _R_Tags); kinds as in OP_TAGS_SET."""
 _TAG_QUERY = {"tags": "tag", **_DRY}
 
-OPCODES: t.Mapping[str, Opcode] = {
+OPCODES: t.Mapping[str, Definition] = {
     "OP_INSTANCE_CREATE": _opcode(
         "instance_name mode disks nics",
         "force_variant wait_for_sync name_check ignore_ipolicy opportunistic_locking beparams disk_template group_name"
@@ -254,13 +254,13 @@ def _strings(value: t.Any) -> t.Iterator[str]:
             yield from _strings(item)
 
 
-def _find(op_id: str) -> Opcode:
+def _find(op_id: str) -> Definition:
     if op_id not in OPCODES:
         raise InvalidInput(f"There is no opcode {op_id} in this collection's table")
     return OPCODES[op_id]
 
 
-def _definition(op: t.Mapping[str, t.Any]) -> Opcode:
+def _definition(op: t.Mapping[str, t.Any]) -> Definition:
     """The table's entry for an opcode whose fields are all known and complete."""
     op_id = str(op.get("OP_ID"))
     definition = _find(op_id)

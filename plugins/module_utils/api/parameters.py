@@ -44,11 +44,11 @@ Constants = t.Mapping[str, t.Any]
 INFO, CONFIG, EXTENDED = "info", "config", "extended"
 EVERYWHERE = frozenset(("luxi", "ssh", "rapi"))
 ON_MASTER = frozenset(("luxi", "ssh"))
-#: The opcode that takes a parameter, and what takes those that no field of it sets.
 MODIFY, TAGS, FILE = "OP_CLUSTER_SET_PARAMS", "tags", "file"
+"""The opcode that takes a parameter, and what takes those that no field of it sets."""
 
-#: Fields of the opcode that are no parameters: how to set others, by steps that the lists here make needless.
 STEPS = frozenset(("force", "add_uids", "remove_uids"))
+"""Fields of the opcode that are no parameters: how to set others, by steps that the lists here make needless."""
 
 
 class State(t.NamedTuple):
@@ -68,8 +68,8 @@ class Constant(t.NamedTuple):
     """A default that the installed Ganeti has under a name in its constants."""
 
     name: str
-    #: Makes the parameter's default of the constant, of what is stored and of what the user gave.
     shape: t.Callable[[t.Any, t.Any, t.Any], t.Any] = lambda constant, current, given: constant
+    """Makes the parameter's default of the constant, of what is stored and of what the user gave."""
 
 
 class Each(t.NamedTuple):
@@ -90,19 +90,19 @@ class Parameter:
 
     name: str
     kind: Kind
-    #: What the documentation says of it.
     about: str
+    """What the documentation says of it."""
     default: t.Any = ""
-    #: Its name where it is read, if that is another.
     key: str = ""
+    """Its name where it is read, if that is another."""
     source: str = INFO
     via: str = MODIFY
     transports: t.FrozenSet[str] = EVERYWHERE
     secret: bool = False
-    #: Says what stands against setting a value (what is stored, what is wanted), or nothing.
     check: t.Callable[[t.Any, t.Any], t.Optional[str]] = lambda current, wanted: None
-    #: Says what the user should know of a change that is possible.
+    """Says what stands against setting a value (what is stored, what is wanted), or nothing."""
     warn: t.Callable[[t.Any, t.Any], t.Optional[str]] = lambda current, wanted: None
+    """Says what the user should know of a change that is possible."""
 
     def read(self, state: State) -> t.Any:
         """The value as the option takes it. Only where the state has the parameter's source."""
@@ -311,9 +311,9 @@ TABLE: t.Sequence[Parameter] = (
 
 BY_NAME: t.Mapping[str, Parameter] = {row.name: row for row in TABLE}
 
-#: What is read of the configuration file and of Ganeti's constants on the master.
 CONFIG_KEYS = tuple(row.key or row.name for row in TABLE if row.source == CONFIG)
 CONSTANT_NAMES = tuple(row.default.name for row in TABLE if isinstance(row.default, Constant))
+"""What is read of the configuration file and of Ganeti's constants on the master."""
 
 
 def argument_spec() -> t.Dict[str, t.Any]:
@@ -331,9 +331,9 @@ def check_transport(given: t.Mapping[str, t.Any], transport: str) -> None:
     refused = [name for name in given if transport not in BY_NAME[name].transports]
     unset = [name for name in refused if BY_NAME[name].source == INFO]
     unknown = [name for name in refused if name not in unset]
-    words = [f"{', '.join(names)} cannot be {what} over {transport.upper()}" for names, what in ((unset, "set"), (unknown, "set or read")) if names]
-    if words:
-        raise InvalidInput(f"{'; '.join(words)}: use transport ssh, or luxi on the master; nothing was sent", parameters=refused)
+    refusals = [f"{', '.join(names)} cannot be {what} over {transport.upper()}" for names, what in ((unset, "set"), (unknown, "set or read")) if names]
+    if refusals:
+        raise InvalidInput(f"{'; '.join(refusals)}: use transport ssh, or luxi on the master; nothing was sent", parameters=refused)
 
 
 def values(state: State) -> t.Dict[str, t.Any]:

@@ -29,18 +29,17 @@ from .luxi import job_change
 from .opcodes import rapi_request, scrub
 
 PORT = 5080
-#: Seconds to wait for an answer.
 ANSWER_TIMEOUT = 60.0
-#: Seconds that RAPI itself waits for a job to change (Ganeti: rapi/rlib2.py, _WFJC_TIMEOUT); a client cannot choose.
+"""Seconds to wait for an answer."""
 _SERVER_WAIT = 10.0
-#: Seconds between two looks at a job where the wait is to be shorter than that.
+"""Seconds that RAPI itself waits for a job to change (Ganeti: rapi/rlib2.py, _WFJC_TIMEOUT); a client cannot choose."""
 _POLL = 1.0
-#: Bytes.
+"""Seconds between two looks at a job where the wait is to be shorter than that."""
 MAX_ANSWER = 256 * 1024 * 1024
+"""Bytes."""
 _RETRIES = (0.5, 2.0)
-#: Kinds of items that RAPI can be asked about (Ganeti: QR_VIA_RAPI), beside os, which has a way of its own.
 _KINDS = ("export", "filter", "group", "instance", "job", "lock", "network", "node")
-#: What HTTP statuses mean here, beside those with a type of error of their own (Ganeti: http/__init__.py; rapi/baserlib.py).
+"""Kinds of items that RAPI can be asked about (Ganeti: QR_VIA_RAPI), beside os, which has a way of its own."""
 _MEANINGS = {
     403: "is forbidden",
     404: "does not exist on this cluster",
@@ -48,6 +47,7 @@ _MEANINGS = {
     501: "is not something that this RAPI does",
     503: "is refused for now",
 }
+"""What HTTP statuses mean here, beside those with a type of error of their own (Ganeti: http/__init__.py; rapi/baserlib.py)."""
 
 
 class RapiOptions(t.NamedTuple):
@@ -167,8 +167,8 @@ class RapiCluster(Cluster):
             time.sleep(min(_POLL, left))
 
     def cancel(self, job_id: int) -> t.Tuple[bool, str]:
-        done, words = self._read("DELETE", f"/2/jobs/{int(job_id)}")
-        return bool(done), str(words)
+        done, said = self._read("DELETE", f"/2/jobs/{int(job_id)}")
+        return bool(done), str(said)
 
     def close(self) -> None:
         """Nothing is kept open."""
@@ -223,7 +223,7 @@ class RapiCluster(Cluster):
     def _fail(self, method: str, target: str, response: _Response) -> t.NoReturn:
         """Raise what a status means here (Ganeti: http/__init__.py; rapi/baserlib.py)."""
         said = _said(response.body)
-        words = f" ({said})" if said else ""
+        reason = f" ({said})" if said else ""
         user = self._options.username or "an anonymous user"
         path = target.split("?", 1)[0]
         if response.status == 401:
@@ -238,12 +238,12 @@ class RapiCluster(Cluster):
             )
         refusal = refused_behind(response.status, said)
         if response.status in (502, 504) and refusal is None:
-            raise ConnectionFailed(f"RAPI at {self._where} does not reach Ganeti's luxid behind it{words}")
+            raise ConnectionFailed(f"RAPI at {self._where} does not reach Ganeti's luxid behind it{reason}")
         if refusal is not None:
             raise RequestRefused(f"Ganeti refused {method} {path} on {self._where}: {refusal.message}", ecode=refusal.ecode)
         meaning = _MEANINGS.get(response.status, f"failed with HTTP status {response.status}")
         ecode = "unknown_entity" if response.status == 404 else None
-        raise RequestRefused(f"{method} {path} on {self._where} {meaning}{words}", http_status=response.status, ecode=ecode)
+        raise RequestRefused(f"{method} {path} on {self._where} {meaning}{reason}", http_status=response.status, ecode=ecode)
 
 
 class _PinnedConnection(http.client.HTTPSConnection):

@@ -10,7 +10,7 @@ import typing as t
 
 from .._errors import InvalidInput
 from ..api import Cluster, connect
-from ..api.cluster_parameters import connection
+from ..api.cluster_parameters import connect_options
 from ..api.ssh import SshHost
 from ..compression import choose
 from ..stream.tool_speed import Figures
@@ -28,7 +28,7 @@ Params = t.Mapping[str, t.Any]
 def benchmark(params: Params) -> t.Dict[str, t.Any]:
     """Measure as the module's parameters say; the module's result."""
     _check(params)
-    with connect(connection(params)) as cluster:
+    with connect(connect_options(params)) as cluster:
         disk, node, peer = _subject(cluster, params)
         names = runnable(params["tools"], cluster.info())
     with _host(params, node) as here:

@@ -40,8 +40,8 @@ _DEAD_AFTER = 30.0
 _WATCH = 5.0
 _UNANSWERED = 2
 
-# The validity of certificates, as OpenSSL numbers what it finds (X509_V_ERR_*).
 _NOT_YET_VALID, _EXPIRED = 9, 10
+"""The validity of certificates, as OpenSSL numbers what it finds (X509_V_ERR_*)."""
 
 
 class WrongClock(EndpointError):
@@ -314,8 +314,9 @@ class Liveness(t.NamedTuple):
         return self.unanswered >= _UNANSWERED and self.silent >= _DEAD_AFTER
 
 
-# linux/tcp.h: eight bytes, of which the third counts retransmissions and the fourth probes; then numbers, the 13th of which are milliseconds since an answer.
 _TCP_INFO = struct.Struct("=2xBB52xI")
+"""linux/tcp.h: eight bytes, of which the third counts retransmissions and the fourth probes; then numbers, the 13th of which are milliseconds since an
+answer."""
 
 
 def liveness(connection: socket.socket) -> Liveness:

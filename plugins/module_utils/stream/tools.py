@@ -21,13 +21,13 @@ SEARCH_PATH = "/sbin:/bin:/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
 
 NO_TOOL = "none"
 
-# What Ganeti itself runs for the tools that it knows (impexpd's command builder).
 _KNOWN: t.Mapping[str, t.Tuple[t.List[str], t.List[str]]] = {
     "gzip": (["gzip", "-1", "-c"], ["gzip", "-d", "-c"]),
     "gzip-fast": (["gzip", "-1", "-c"], ["gzip", "-d", "-c"]),
     "gzip-slow": (["gzip", "-c"], ["gzip", "-d", "-c"]),
     "lzop": (["lzop", "-c"], ["lzop", "-d", "-c"]),
 }
+"""What Ganeti itself runs for the tools that it knows (impexpd's command builder)."""
 _NAME = re.compile(r"[_a-zA-Z0-9][-_a-zA-Z0-9]*\Z")
 _PIPE_BYTES = 1024 * 1024
 _CHUNK = 256 * 1024

@@ -15,9 +15,9 @@ from ansible_collections.ganeti.cluster.plugins.module_utils._errors import (
     InvalidInput,
 )
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh_failure import NameUnresolved, explain, last_words, scan
-from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh_settings import Answer
+from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh_settings import HostSettings
 
-A1 = Answer("a1", "a1.example.net", 22, "root", None, ("/home/joe/.ssh/known_hosts",), (), None, None)
+A1 = HostSettings("a1", "a1.example.net", 22, "root", None, ("/home/joe/.ssh/known_hosts",), (), None, None)
 BEHIND = "kex_exchange_identification: Connection closed by remote host\r\nConnection closed by UNKNOWN port 65535\r\n"
 SHOWN = "debug1: Server host key: ssh-ed25519 SHA256:abc\r\n"
 
