@@ -53,10 +53,10 @@ def query_rows(what: str, fields: t.Sequence[str], answer: t.Any) -> t.List[t.Di
     try:
         unknown = [definition["name"] for definition in answer["fields"] if definition["kind"] == "unknown"]
         if unknown:
-            raise RequestRefused(f"This cluster knows no field {', '.join(unknown)} of {what}", ecode="wrong_input")
+            raise RequestRefused(f"This cluster knows no field {', '.join(unknown)} of {what}.", ecode="wrong_input")
         return [{name: value if status == _NORMAL else None for name, (status, value) in _pairs(fields, row)} for row in answer["data"]]
     except (KeyError, TypeError, ValueError) as error:
-        raise ConnectionFailed(f"The cluster answered a query for {what} in a form that is not Ganeti's") from error
+        raise ConnectionFailed(f"The cluster answered a query for {what} in a form that is not Ganeti's.") from error
 
 
 def is_one_item(qfilter: t.Any) -> bool:
@@ -99,7 +99,7 @@ def job_status(job: t.Mapping[str, t.Any]) -> JobStatus:
             end=_seconds(job["end_ts"]),
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise ConnectionFailed("The cluster described a job in a form that is not Ganeti's") from error
+        raise ConnectionFailed("The cluster described a job in a form that is not Ganeti's.") from error
 
 
 def existing_job(job_id: int, address: str, job: t.Any) -> JobStatus:
@@ -112,7 +112,7 @@ def existing_job(job_id: int, address: str, job: t.Any) -> JobStatus:
 def no_job(job_id: int, address: str) -> RequestRefused:
     """The error for a job that does not exist."""
     return RequestRefused(
-        f"There is no job {job_id} on the cluster at {address}: it never was, or it was archived", ecode="unknown_entity", job_id=job_id
+        f"There is no job {job_id} on the cluster at {address}: it never was, or it was archived.", ecode="unknown_entity", job_id=job_id
     )
 
 

@@ -57,7 +57,7 @@ class Timeouts(t.NamedTuple):
 def connect_options(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """The options for `connect` out of a module's parameters."""
     if params["transport"] == "luxi" and params["address"]:
-        raise InvalidInput(f"address is {params['address']}, but transport luxi reaches only the host that it runs on: use ssh or rapi")
+        raise InvalidInput(f"address is {params['address']}, but transport luxi reaches only the host that it runs on: use ssh or rapi.")
     return {name: params[name] for name in ("transport", "address", "cluster_name", "ssh", "rapi")}
 
 
@@ -66,7 +66,7 @@ def ensure(params: t.Mapping[str, t.Any], check_mode: bool) -> t.Dict[str, t.Any
     options = connect_options(params)
     given = given_in(params)
     if not given:
-        raise InvalidInput("No parameter of the cluster was given: name at least one")
+        raise InvalidInput("No parameter of the cluster was given: name at least one.")
     check_transport(given, options["transport"])
     timeouts = Timeouts(params["lock_timeout"], params["job_timeout"])
     with connect(options) as cluster:
@@ -180,7 +180,7 @@ def _forbidden_directories(reach: Reach, changes: t.Sequence[Change]) -> t.List[
     text = reach.master.run(["cat", _STORAGE_PATHS])[1].decode("utf-8", "replace")
     allowed = [line.strip().rstrip("/") for line in text.splitlines() if line.startswith("/")]
     return [
-        f"{name} {path} is not within any path of {_STORAGE_PATHS} on the master: until it is, on all nodes, no disk can be made there"
+        f"{name} {path} is not within any path of {_STORAGE_PATHS} on the master: until it is, on all nodes, no disk can be made there."
         for name, path in wanted.items()
         if path and not any(path == root or path.startswith(root + "/") for root in allowed)
     ]
@@ -238,7 +238,7 @@ def _partly(reach: Reach, given: t.Mapping[str, t.Any], changes: t.Sequence[Chan
     error.details["applied"] = applied
     if applied:
         # The family's classes differ in what they are made of, so the message is added to where it is read.
-        error.message += f". These are in force all the same: {', '.join(applied)}"
+        error.message += f" These are in force all the same: {', '.join(applied)}."
     return error
 
 
@@ -254,7 +254,7 @@ def _verified(reach: Reach, given: t.Mapping[str, t.Any]) -> State:
         time.sleep(min(1, attempt))
     names = [change.row.name for change in left]
     raise GanetiError(
-        f"Ganeti reported success but did not take {', '.join(names)}: compare with gnt-cluster info on the master", not_taken=names
+        f"Ganeti reported success but did not take {', '.join(names)}: compare with gnt-cluster info on the master.", not_taken=names
     )
 
 

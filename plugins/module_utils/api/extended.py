@@ -58,7 +58,7 @@ def decode(text: str) -> t.Dict[str, t.Any]:
 
 
 def _damaged() -> GanetiError:
-    return GanetiError(f"{FILE} on the master does not hold this collection's extended parameters: repair it, or remove it for the defaults")
+    return GanetiError(f"{FILE} on the master does not hold this collection's extended parameters: repair it, or remove it for the defaults.")
 
 
 def encode(values: t.Mapping[str, t.Any]) -> bytes:
@@ -94,7 +94,7 @@ def spread(master: Runner, names: t.Sequence[str], values: t.Mapping[str, t.Any]
     if missing:
         raise GanetiError(
             f"The extended parameters did not reach every node that is online: {', '.join(missing)}. "
-            "Repair these nodes or mark them offline, then run this again"
+            "Repair these nodes or mark them offline, then run this again."
         )
 
 

@@ -57,9 +57,9 @@ class LocalRunner:
                 list(argv), input=input or b"", capture_output=True, timeout=timeout, check=False
             )
         except subprocess.TimeoutExpired as error:
-            raise ConnectionFailed(f"{argv[0]} on this host did not end within {timeout:.0f} s") from error
+            raise ConnectionFailed(f"{argv[0]} on this host did not end within {timeout:.0f} s.") from error
         except OSError as error:
-            raise ConnectionFailed(f"{argv[0]} cannot be run on this host: {error.strerror or error}") from error
+            raise ConnectionFailed(f"{argv[0]} cannot be run on this host: {error.strerror or error}.") from error
         return done.returncode, done.stdout, done.stderr
 
     def close(self) -> None:
@@ -82,7 +82,7 @@ def succeed(master: Runner, argv: t.Sequence[str], what: str, input: t.Optional[
     """The standard output of a command that has to succeed; ``what`` says in messages what it was for."""
     status, output, said = master.run(argv, input)
     if status != 0:
-        raise GanetiError(f"{what} failed on the master: {_last_line(said) or _last_line(output) or f'exit status {status}'}")
+        raise GanetiError(f"{what} failed on the master: {_last_line(said) or _last_line(output) or f'exit status {status}'}.")
     return output
 
 
@@ -91,9 +91,9 @@ def read_configuration(master: Runner, keys: t.Sequence[str], names: t.Sequence[
     argv = ["/usr/bin/python3", "-c", _READER, json.dumps(list(keys)), json.dumps(list(names))]
     status, output, said = master.run(argv)
     if b"PermissionError" in said:
-        raise GanetiError("Ganeti's configuration on the master may not be read by this user: connect as root, or become root there")
+        raise GanetiError("Ganeti's configuration on the master may not be read by this user: connect as root, or become root there.")
     if status != 0:
-        raise GanetiError(f"Reading Ganeti's configuration failed on the master: {_last_line(said) or f'exit status {status}'}")
+        raise GanetiError(f"Reading Ganeti's configuration failed on the master: {_last_line(said) or f'exit status {status}'}.")
     try:
         answer = json.loads(output)
         return answer["config"], answer["constants"]
@@ -103,4 +103,4 @@ def read_configuration(master: Runner, keys: t.Sequence[str], names: t.Sequence[
 
 def _last_line(output: bytes) -> str:
     lines = output.decode("utf-8", "replace").strip().splitlines()
-    return lines[-1].strip() if lines else ""
+    return lines[-1].strip().rstrip(".") if lines else ""

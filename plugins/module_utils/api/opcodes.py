@@ -256,7 +256,7 @@ def _strings(value: t.Any) -> t.Iterator[str]:
 
 def _find(op_id: str) -> Definition:
     if op_id not in OPCODES:
-        raise InvalidInput(f"There is no opcode {op_id} in this collection's table")
+        raise InvalidInput(f"There is no opcode {op_id} in this collection's table.")
     return OPCODES[op_id]
 
 
@@ -267,10 +267,10 @@ def _definition(op: t.Mapping[str, t.Any]) -> Definition:
     given = frozenset(op) - {"OP_ID"}
     unknown = sorted(given - definition.fields - COMMON_FIELDS)
     if unknown:
-        raise InvalidInput(f"{op_id} has no field {', '.join(unknown)}")
+        raise InvalidInput(f"{op_id} has no field {', '.join(unknown)}.")
     missing = sorted(definition.required - given)
     if missing:
-        raise InvalidInput(f"{op_id} needs {', '.join(missing)}")
+        raise InvalidInput(f"{op_id} needs {', '.join(missing)}.")
     return definition
 
 
@@ -283,7 +283,7 @@ def rapi_request(op: t.Mapping[str, t.Any]) -> RapiRequest:
     op_id = str(op.get("OP_ID"))
     route = _definition(op).route
     if route is None:
-        raise RequestRefused(f"RAPI has no way to run {op_id}: use transport ssh, or luxi on the master", ecode="wrong_input")
+        raise RequestRefused(f"RAPI has no way to run {op_id}: use transport ssh, or luxi on the master.", ecode="wrong_input")
     path, rest = _path(route, op)
     query: t.List[t.Tuple[str, str]] = []
     body: t.Dict[str, t.Any] = dict(route.extra)
@@ -296,7 +296,7 @@ def rapi_request(op: t.Mapping[str, t.Any]) -> RapiRequest:
             body[name] = value
         elif not _is_default(value):
             raise RequestRefused(
-                f"RAPI cannot set {name} of {op_id}: use transport ssh, or luxi on the master", ecode="wrong_input", field=name
+                f"RAPI cannot set {name} of {op_id}: use transport ssh, or luxi on the master.", ecode="wrong_input", field=name
             )
     target = path + ("?" + urlencode(query) if query else "")
     return RapiRequest(route.method, target, body if route.body else None)
@@ -322,7 +322,7 @@ def _path(route: Route, op: t.Mapping[str, t.Any]) -> t.Tuple[str, t.Dict[str, t
     if template == "{tags}":
         kind = rest.pop("kind")
         if kind not in _TAG_PATHS:
-            raise InvalidInput(f"Objects of kind {kind} have no tags: use one of {', '.join(_TAG_PATHS)}")
+            raise InvalidInput(f"Objects of kind {kind} have no tags: use one of {', '.join(_TAG_PATHS)}.")
         template = _TAG_PATHS[kind]
         if kind == "cluster":
             rest.pop("name", None)
@@ -336,12 +336,12 @@ def _path_name(op_id: str, name: str, value: t.Any) -> str:
     if isinstance(value, (list, tuple)):
         if len(value) != 1:
             raise RequestRefused(
-                f"RAPI takes exactly one item as {name} of {op_id}: use transport ssh, or one call for each",
+                f"RAPI takes exactly one item as {name} of {op_id}: use transport ssh, or one call for each.",
                 ecode="wrong_input",
                 field=name,
             )
         value = value[0]
     text = str(value) if value is not None else ""
     if not _PATH_NAME.fullmatch(text):
-        raise InvalidInput(f"{text!r} is no name that RAPI takes as {name} of {op_id}: letters, digits, dots, dashes and underscores")
+        raise InvalidInput(f"{text!r} is no name that RAPI takes as {name} of {op_id}: letters, digits, dots, dashes and underscores.")
     return text

@@ -153,7 +153,7 @@ def _image(current: str, wanted: str) -> t.Optional[str]:
 def _image_url(current: str, wanted: str) -> t.Optional[str]:
     if wanted.startswith("/"):
         return None
-    return "zeroing_image is a URL, which Ganeti 3.0 takes but cannot fetch under Python 3: zeroing will fail; use a path on the nodes"
+    return "zeroing_image is a URL, which Ganeti 3.0 takes but cannot fetch under Python 3: zeroing will fail; use a path on the nodes."
 
 
 def _gluster(current: str, wanted: str) -> t.Optional[str]:
@@ -181,7 +181,7 @@ def _tags(current: t.Sequence[str], wanted: t.Sequence[str]) -> t.Optional[str]:
 def _pool_shrinks(current: int, wanted: int) -> t.Optional[str]:
     if wanted >= current:
         return None
-    return "candidate_pool_size is smaller now, but Ganeti demotes nobody by itself: use gnt-node modify --master-candidate=no"
+    return "candidate_pool_size is smaller now, but Ganeti demotes nobody by itself: use gnt-node modify --master-candidate=no."
 
 
 def _storage(current: str, wanted: str) -> t.Optional[str]:
@@ -333,7 +333,7 @@ def check_transport(given: t.Mapping[str, t.Any], transport: str) -> None:
     unknown = [name for name in refused if name not in unset]
     refusals = [f"{', '.join(names)} cannot be {what} over {transport.upper()}" for names, what in ((unset, "set"), (unknown, "set or read")) if names]
     if refusals:
-        raise InvalidInput(f"{'; '.join(refusals)}: use transport ssh, or luxi on the master; nothing was sent", parameters=refused)
+        raise InvalidInput(f"{'; '.join(refusals)}: use transport ssh, or luxi on the master; nothing was sent.", parameters=refused)
 
 
 def values(state: State) -> t.Dict[str, t.Any]:

@@ -79,8 +79,8 @@ def _good(tool: Tool, argv: t.List[str], data: bytes) -> bytes:
     except subprocess.TimeoutExpired as late:
         raise GanetiError(f"{tool.name} took more than {_SECONDS:.0f} seconds: it cannot be used.") from late
     if status:
-        said = error.decode("utf-8", "replace").strip()[-300:] or "it said nothing"
-        raise GanetiError(f"{tool.name} failed with status {status}: {said}")
+        said = error.decode("utf-8", "replace").strip()[-300:].rstrip(".") or "it said nothing"
+        raise GanetiError(f"{tool.name} failed with status {status}: {said}.")
     return output
 
 

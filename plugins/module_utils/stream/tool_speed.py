@@ -92,8 +92,8 @@ def _kill(processes: t.Sequence[subprocess.Popen[bytes]]) -> None:
 def _check(name: str, statuses: t.Sequence[int], errors: int) -> None:
     status = next((each for each in statuses if each), 0)
     if status:
-        said = _content(errors)[-_SAID:].decode("utf-8", "replace").strip() or "it said nothing"
-        raise EndpointError(f"{name} failed with status {status}: {said}")
+        said = _content(errors)[-_SAID:].decode("utf-8", "replace").strip().rstrip(".") or "it said nothing"
+        raise EndpointError(f"{name} failed with status {status}: {said}.")
 
 
 def _memory(data: bytes = b"") -> int:

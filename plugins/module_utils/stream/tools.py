@@ -104,8 +104,8 @@ class RunningTool:
         tail = os.pread(self._stderr, 400, max(0, os.fstat(self._stderr).st_size - 400))
         os.close(self._stderr)
         if status:
-            said = tail.decode("ascii", "replace").strip() or "it said nothing"
-            raise EndpointError(f"The compression tool {self._name} failed with status {status}: {said}")
+            said = tail.decode("ascii", "replace").strip().rstrip(".") or "it said nothing"
+            raise EndpointError(f"The compression tool {self._name} failed with status {status}: {said}.")
 
 
 class Pump(threading.Thread):
