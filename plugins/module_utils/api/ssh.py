@@ -41,8 +41,8 @@ MAX_LINE = 4 * 1024 * 1024
 """Bytes. What one line of a command's output may have."""
 
 
-class Session(t.Protocol):
-    """A command in a connection, whoever carries it; see `ssh_openssh.Session`."""
+class CommandChannel(t.Protocol):
+    """A command in a connection, whoever carries it; see `ssh_openssh.CommandChannel`."""
 
     @property
     def stderr(self) -> bytes: ...
@@ -69,7 +69,7 @@ class Carrier(t.Protocol):
 
     def alive(self) -> bool: ...
 
-    def session(self, command: str, /) -> Session: ...
+    def execute(self, command: str, /) -> CommandChannel: ...
 
     def close(self) -> None: ...
 
@@ -81,7 +81,7 @@ class SshProcess:
     Standard error is collected meanwhile, its last 64 KiB are in ``stderr``. Read to the end before ``wait``.
     """
 
-    def __init__(self, host: str, command: str, channel: Session) -> None:
+    def __init__(self, host: str, command: str, channel: CommandChannel) -> None:
         self.host = host
         self.command = command
         self.channel = channel
@@ -188,11 +188,11 @@ class SshHost:
     def popen(self, argv: t.Sequence[str]) -> SshProcess:
         """Start a command; its arguments reach it as they are, whatever is in them."""
         try:
-            session = self._connected().session(shlex.join(argv))
+            channel = self._connected().execute(shlex.join(argv))
         except (OSError, EOFError) as error:
             # Only the command's name: its arguments may be nobody's business.
             raise ConnectionFailed(f"{argv[0]} could not be started on {self.name}: {reason(error)}.") from error
-        return SshProcess(self.name, argv[0], session)
+        return SshProcess(self.name, argv[0], channel)
 
     def run(self, argv: t.Sequence[str], input: t.Optional[bytes] = None, timeout: float = RUN_TIMEOUT) -> t.Tuple[int, bytes, bytes]:
         """Run a command to its end: exit status, standard output, and the end of standard error.
@@ -260,7 +260,7 @@ def luxi_over_ssh(host: SshHost) -> LuxiCluster:
     """The cluster whose master is this host, by LUXI through SSH; every Ganeti node has socat. Closes the host with it."""
     running: t.List[SshProcess] = []
 
-    def dial() -> Session:
+    def dial() -> CommandChannel:
         running[:] = [host.popen(["socat", "STDIO", f"UNIX-CONNECT:{SOCKET}"])]
         return running[0].channel
 

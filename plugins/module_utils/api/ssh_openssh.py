@@ -82,7 +82,7 @@ class Tail:
         self._news.set()
 
 
-class Session:
+class CommandChannel:
     """A command in a connection, with two sockets for its input and output. For one reader and one writer at once."""
 
     def __init__(self, connection: Connection, argv: t.Sequence[str]) -> None:
@@ -197,9 +197,9 @@ class Connection:
         self._tail.join(1.0)
         return last_words(self._said())
 
-    def session(self, command: str) -> Session:
+    def execute(self, command: str) -> CommandChannel:
         """Start a command. Raises OSError where there is no ssh any more."""
-        return Session(self, [self._program, *_SESSION, "-S", self._workspace.socket, "--", self._name, command])
+        return CommandChannel(self, [self._program, *_SESSION, "-S", self._workspace.socket, "--", self._name, command])
 
     def close(self) -> None:
         """End the connection and whatever was started for it."""

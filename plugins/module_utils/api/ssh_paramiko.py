@@ -46,8 +46,8 @@ _RSA_SIGNATURES = ("rsa-sha2-512", "rsa-sha2-256", "ssh-rsa")
 _TOKEN = re.compile("%(.?)")
 
 
-class Session:
-    """A command in a connection; as `ssh_openssh.Session`."""
+class CommandChannel:
+    """A command in a connection; as `ssh_openssh.CommandChannel`."""
 
     def __init__(self, transport: t.Any, timeout: float, command: str) -> None:
         try:
@@ -124,9 +124,9 @@ class Connection:
         """Whether the connection is there, as far as is known."""
         return bool(self._transport.is_active())
 
-    def session(self, command: str) -> Session:
+    def execute(self, command: str) -> CommandChannel:
         """Start a command. Raises OSError where the host does not."""
-        return Session(self._transport, self._options.connect_timeout, command)
+        return CommandChannel(self._transport, self._options.connect_timeout, command)
 
     def close(self) -> None:
         """End the connection and whatever was started for it."""

@@ -171,22 +171,22 @@ def reachable(
     source, destination = identities(move_id)
     request = {"move_id": move_id, "address": address, "seconds": _PROBE_SECONDS, "ciphers": list(ciphers)}
     arriving: Events = queue.Queue()
-    ends: t.List[Endpoint] = []
+    endpoints: t.List[Endpoint] = []
     try:
-        ends.append(Endpoint(there, "destination", {**request, **destination._asdict(), "command": "echo", "port": port}, arriving))
-        opened = _next(ends[0], arriving, "listening")["port"]
-        ends.append(Endpoint(calling, "source", {**request, **source._asdict(), "command": "ping", "port": opened}, arriving))
-        while not all(end.result for end in ends):
-            end, event = _event(arriving, ends, time.monotonic() + _ANSWER)
+        endpoints.append(Endpoint(there, "destination", {**request, **destination._asdict(), "command": "echo", "port": port}, arriving))
+        opened = _next(endpoints[0], arriving, "listening")["port"]
+        endpoints.append(Endpoint(calling, "source", {**request, **source._asdict(), "command": "ping", "port": opened}, arriving))
+        while not all(endpoint.result for endpoint in endpoints):
+            endpoint, event = _event(arriving, endpoints, time.monotonic() + _ANSWER)
             if event["event"] == "failed":
-                raise failure(arriving, end, event, "The way between the nodes is not open, as seen")
+                raise failure(arriving, endpoint, event, "The way between the nodes is not open, as seen")
             if event["event"] == "finished":
-                end.result = event
+                endpoint.result = event
     except StreamFailed as error:
         return error.message if error.details.get("clock") else f"{error.message} {_ADVICE}"
     finally:
-        for end in ends:
-            end.kill()
+        for endpoint in endpoints:
+            endpoint.kill()
     return None
 
 
@@ -212,17 +212,17 @@ def _clock_message(node: str, ahead: float) -> str:
     return f"The clock of node {node} is {abs(ahead):.0f} seconds {which} the controller's: set right whichever is wrong (timedatectl shows more)."
 
 
-def _event(arriving: Events, ends: t.Sequence[Endpoint], deadline: float) -> t.Tuple[Endpoint, Event]:
-    """The next event of any of *ends*, which are told meanwhile that somebody waits; raise StreamFailed after *deadline*."""
+def _event(arriving: Events, endpoints: t.Sequence[Endpoint], deadline: float) -> t.Tuple[Endpoint, Event]:
+    """The next event of any of *endpoints*, which are told meanwhile that somebody waits; raise StreamFailed after *deadline*."""
     while True:
         try:
             return t.cast("t.Tuple[Endpoint, Event]", arriving.get(timeout=min(HEARTBEAT, max(0.1, deadline - time.monotonic()))))
         except queue.Empty:
             if time.monotonic() > deadline:
-                names = " and ".join(end.host.name for end in ends if not end.result)
+                names = " and ".join(endpoint.host.name for endpoint in endpoints if not endpoint.result)
                 raise StreamFailed(f"Node {names} did not answer in time.") from None
-            for end in ends:
-                end.beat()
+            for endpoint in endpoints:
+                endpoint.beat()
 
 
 def _next(endpoint: Endpoint, arriving: Events, wanted: str, seconds: float = _ANSWER) -> Event:
