@@ -11,7 +11,7 @@ import shlex
 import typing as t
 
 from .._errors import InvalidInput
-from ..stream.tools import NO_TOOL, SEARCH_PATH, is_known, valid_name
+from ..stream.tools import NO_TOOL, SEARCH_PATH, is_known, is_valid_name
 from .choose import AUTO
 
 MARK = "# Written by ganeti.cluster.compression_tool, which overwrites changes."
@@ -58,7 +58,7 @@ def split(option: str, command: str) -> t.List[str]:
 
 def check_name(name: str, custom: bool) -> None:
     """Raise InvalidInput unless *name* can name a tool, a *custom* one if it is to have a command of its own."""
-    if not valid_name(name):
+    if not is_valid_name(name):
         raise InvalidInput(f"{name!r} cannot name a compression tool: use letters, digits, dashes and underscores, no dash in front.")
     if name in _RESERVED:
         raise InvalidInput(f"{name} is the word for {_RESERVED[name]} and cannot name a tool: choose another name.")

@@ -14,7 +14,7 @@ from ..api.cluster_parameters import connect_options
 from ..api.ssh import SshHost
 from ..compression import choose
 from ..stream.tool_speed import Figures
-from ..stream.tools import NO_TOOL, valid_name
+from ..stream.tools import NO_TOOL, is_valid_name
 from . import facts, naming, speed
 from .nodes import ask, lane_count
 from .options import lanes_problem
@@ -54,7 +54,7 @@ def benchmark(params: Params) -> t.Dict[str, t.Any]:
 
 def _check(params: Params) -> None:
     for name in params["tools"] or ():
-        if not valid_name(name) or name == NO_TOOL:
+        if not is_valid_name(name) or name == NO_TOOL:
             raise InvalidInput(f"{name!r} in tools is not a name of a compression tool: use letters, digits, dashes and underscores, no dash in front.")
     problem = lanes_problem(params["lanes"])
     if problem:

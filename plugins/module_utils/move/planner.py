@@ -223,7 +223,7 @@ def _without_move(scene: Scene, memory: Memory, case: Case) -> t.Union[Step, End
     if memory.begun:
         return End(False, guards.vanished(case))
     if memory.reached is None:
-        if case.within and scene.source is not None and within.in_place(scene.source, case.primary_node, case.disk_template):
+        if case.within and scene.source is not None and within.is_in_place(scene.source, case.primary_node, case.disk_template):
             return End(True)
         return Step.SURVEY
     return Step.BEGIN

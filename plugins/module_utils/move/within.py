@@ -66,7 +66,7 @@ def retired(name: str, move_id: str) -> str:
     return f"{name}.{move_id}.old"
 
 
-def in_place(instance: Instance, primary_node: t.Optional[str], disk_template: t.Optional[str]) -> bool:
+def is_in_place(instance: Instance, primary_node: t.Optional[str], disk_template: t.Optional[str]) -> bool:
     """Whether the instance is where it is wanted."""
     return instance.node == primary_node and disk_template in (None, instance.disk_template)
 

@@ -31,7 +31,7 @@ _CONNECT = 5.0
 _HANDSHAKE = 10.0
 _RETRY = 0.2
 
-_MOST_CANDIDATES = 256
+_MOST_CALLERS = 256
 """How many may be shaking hands at a time; the oldest makes room."""
 
 _DEAD_AFTER = 30.0
@@ -122,7 +122,7 @@ def _is_secondary(error: Exception) -> bool:
     return isinstance(error, (EndpointError, ssl.SSLError, ConnectionResetError, BrokenPipeError))
 
 
-class Candidate:
+class Caller:
     """Somebody who has connected, and has not shown yet that he is the source of this move."""
 
     def __init__(self, plain: socket.socket, rendezvous: Rendezvous) -> None:
@@ -178,7 +178,7 @@ class Gate:
 
     def __init__(self, rendezvous: Rendezvous) -> None:
         self._rendezvous = rendezvous
-        self._candidates: t.Dict[int, Candidate] = {}
+        self._callers: t.Dict[int, Caller] = {}
         """By descriptor, the oldest first."""
         self._admitted: t.Dict[int, Connection] = {}
         self._selector = selectors.DefaultSelector()
@@ -190,9 +190,9 @@ class Gate:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        for candidate in self._candidates.values():
-            candidate.connection.close()
-        self._candidates.clear()
+        for caller in self._callers.values():
+            caller.connection.close()
+        self._callers.clear()
         self._listener.close()
         self._selector.close()
 
@@ -207,11 +207,11 @@ class Gate:
                     controller.read_input()
                 elif key.fileobj is self._listener:
                     self._let_in()
-                elif key.fd in self._candidates:  # it may have made room for another since
+                elif key.fd in self._callers:  # it may have made room for another since
                     self._advance(key.fd)
             controller.check()
             now = time.monotonic()
-            self._drop([fd for fd, candidate in self._candidates.items() if candidate.deadline < now])
+            self._drop([fd for fd, caller in self._callers.items() if caller.deadline < now])
             if deadline is not None and now > deadline:
                 raise EndpointError("Nobody who belongs to this move has connected.", secondary=True)
         return [self._admitted[number] for number in sorted(self._admitted)]
@@ -221,41 +221,41 @@ class Gate:
             plain, _address = self._listener.accept()
         except OSError:  # who came is gone already
             return
-        if len(self._candidates) >= _MOST_CANDIDATES:
-            self._drop([next(iter(self._candidates))])
+        if len(self._callers) >= _MOST_CALLERS:
+            self._drop([next(iter(self._callers))])
         try:
-            candidate = Candidate(plain, self._rendezvous)
+            caller = Caller(plain, self._rendezvous)
         except OSError:
             # Gone while its handshake was set up.
             plain.close()
             return
-        self._candidates[candidate.connection.fileno()] = candidate
-        self._selector.register(candidate.connection, selectors.EVENT_READ)
+        self._callers[caller.connection.fileno()] = caller
+        self._selector.register(caller.connection, selectors.EVENT_READ)
 
     def _advance(self, descriptor: int) -> None:
-        candidate = self._candidates[descriptor]
+        caller = self._callers[descriptor]
         try:
-            wanted = candidate.advance()
+            wanted = caller.advance()
             if wanted:
                 self._selector.modify(descriptor, wanted)
                 return
-            number = candidate.admit()
+            number = caller.admit()
         except WrongClock:
             raise
         except (OSError, EndpointError, ValueError):
             self._drop([descriptor])
             return
         self._selector.unregister(descriptor)
-        del self._candidates[descriptor]
+        del self._callers[descriptor]
         before = self._admitted.pop(number, None)
         if before is not None:  # the source has dialled this lane again, as its first connection broke
             before.close()
-        self._admitted[number] = candidate.connection
+        self._admitted[number] = caller.connection
 
     def _drop(self, descriptors: t.Iterable[int]) -> None:
         for descriptor in descriptors:
             self._selector.unregister(descriptor)
-            self._candidates.pop(descriptor).connection.close()
+            self._callers.pop(descriptor).connection.close()
 
 
 def listen(address: str, port: int) -> socket.socket:

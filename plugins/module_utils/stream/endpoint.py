@@ -16,7 +16,7 @@ from . import probe, tls, tool_speed
 from .control import Controller
 from .disks import Disk
 from .errors import EndpointError
-from .lanes import broken, sentence
+from .lanes import is_broken, sentence
 from .network_rate import RatePlan, flood, sink
 from .receiver import ReceivePlan, receive
 from .sample import read_sample
@@ -88,6 +88,6 @@ def main() -> int:
         controller.say("failed", message=str(error), secondary=error.secondary, clock=error.clock)
         return 1
     except OSError as error:
-        controller.say("failed", message=sentence(error), secondary=broken(error), clock=None)
+        controller.say("failed", message=sentence(error), secondary=is_broken(error), clock=None)
         return 1
     return 0

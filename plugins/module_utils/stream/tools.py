@@ -33,7 +33,7 @@ _PIPE_BYTES = 1024 * 1024
 _CHUNK = 256 * 1024
 
 
-def valid_name(name: str) -> bool:
+def is_valid_name(name: str) -> bool:
     """Whether *name* may name a compression tool: ``^[-_a-zA-Z0-9]+$``, no dash in front."""
     return _NAME.match(name) is not None
 
@@ -45,7 +45,7 @@ def is_known(name: str) -> bool:
 
 def command(name: str, decompress: bool) -> t.List[str]:
     """The arguments that run tool *name*, its program as an absolute path."""
-    if not valid_name(name):
+    if not is_valid_name(name):
         raise EndpointError(f"{name!r} is not a name for a compression tool.")
     argv = _KNOWN.get(name, ([name], [name, "-d"]))[1 if decompress else 0]
     program = shutil.which(argv[0], path=SEARCH_PATH)

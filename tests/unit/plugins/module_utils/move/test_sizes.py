@@ -27,7 +27,7 @@ def test_a_disk_as_long_as_recorded_is_no_problem():
         (examined(1004 * MIB, 1002 * MIB, kind="device"), ["gnt-cluster repair-disk-sizes", "shrink the device"]),
         (examined(8 * MIB, 16 * MIB, kind="device"), ["grow the device"]),
         (examined(16 * MIB + 512, 16 * MIB), ["recorded in whole MiB", f"truncate --size={16 * MIB}"]),
-        (examined(None, 16 * MIB, error="Cannot open the disk x: No such file."), ["could not be measured: Cannot open the disk x: No such file."]),
+        (examined(None, 16 * MIB, error="Cannot open the disk x: No such file."), ["could not be examined: Cannot open the disk x: No such file."]),
     ],
 )
 def test_the_message_says_what_to_do(disk, words):

@@ -136,7 +136,7 @@ def test_the_source_of_an_unfinished_move_is_found_by_tags(tagged, found):
 
 def test_in_place_means_the_node_and_the_template():
     there = instance(node="a3")
-    assert within.in_place(there, "a3", None)
-    assert not within.in_place(there, "a2", None)
-    assert not within.in_place(there, "a3", "plain")
-    assert not within.in_place(there, None, None)
+    assert within.is_in_place(there, "a3", None)
+    assert not within.is_in_place(there, "a2", None)
+    assert not within.is_in_place(there, "a3", "plain")
+    assert not within.is_in_place(there, None, None)

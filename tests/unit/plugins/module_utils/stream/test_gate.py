@@ -79,7 +79,7 @@ def test_a_byte_and_a_reset_kill_no_lane(receiving):
 def test_a_crowd_does_not_hold_the_source_up(receiving, first):
     """More than may shake hands at a time, and none of them goes: one after another they would take hours."""
     port, move = receiving
-    with crowd(port, connection._MOST_CANDIDATES + 50, first):
+    with crowd(port, connection._MOST_CALLERS + 50, first):
         assert move() < connection._HANDSHAKE
 
 

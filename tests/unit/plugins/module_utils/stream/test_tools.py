@@ -19,7 +19,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.stream.errors impor
 @given(st.text(max_size=20))
 def test_only_the_safe_alphabet_is_a_name(name):
     safe = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
-    assert tools.valid_name(name) == (bool(name) and set(name) <= safe and not name.startswith("-"))
+    assert tools.is_valid_name(name) == (bool(name) and set(name) <= safe and not name.startswith("-"))
 
 
 @pytest.mark.parametrize("name", ["-d", "gzip;id", "../gzip", "gzip -9", "gzip\n", ""])
