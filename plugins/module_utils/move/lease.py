@@ -22,6 +22,7 @@ import time
 import typing as t
 
 from .._errors import ConnectionFailed, GanetiError, LeaseLost, LeaseTaken
+from ..stream.bundle import text_of
 from . import holder
 
 LIMIT = 30.0
@@ -205,6 +206,4 @@ def _in_words(said: t.Any) -> str:
 
 
 def _program() -> bytes:
-    """The text of the holder, be it a file or a member of the archive that Ansible makes of a module."""
-    loader = t.cast(t.Any, holder.__loader__)
-    return t.cast(str, loader.get_source(holder.__name__)).encode("ascii")
+    return text_of(holder).encode("ascii")

@@ -77,12 +77,12 @@ sys.exit(sys.modules["ganeti_stream.endpoint"].main())
 
 def bundle() -> bytes:
     """The endpoint as a program, preceded by a line with its length in bytes."""
-    sources = {module.__name__.rpartition(".")[2]: _source(module) for module in MODULES}
+    sources = {module.__name__.rpartition(".")[2]: text_of(module) for module in MODULES}
     program = _LOADER.format(sources=json.dumps(sources)).encode("ascii")
     return b"%d\n%s" % (len(program), program)
 
 
-def _source(module: types.ModuleType) -> str:
+def text_of(module: types.ModuleType) -> str:
     """The text of one module, be it a file or a member of the archive that Ansible makes of a module."""
     loader = t.cast(t.Any, module.__loader__)
     return str(loader.get_source(module.__name__))
