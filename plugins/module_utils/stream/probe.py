@@ -29,7 +29,7 @@ def examine(question: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
 
     *question* may hold ``tools`` (names), ``directory`` (whose file system's
     free bytes are wanted), ``disks`` (paths and recorded sizes in bytes, to be
-    measured) and ``ciphers`` (names that a move is to use).
+    examined) and ``ciphers`` (names that a move is to use).
 
     ``clock`` is this node's time in seconds since 1970, ``cluster`` the name of
     the cluster that it belongs to, None where it belongs to none.

@@ -30,7 +30,7 @@ _KNOWN: t.Mapping[str, t.Tuple[t.List[str], t.List[str]]] = {
 """What Ganeti itself runs for the tools that it knows (impexpd's command builder)."""
 _NAME = re.compile(r"[_a-zA-Z0-9][-_a-zA-Z0-9]*\Z")
 _PIPE_BYTES = 1024 * 1024
-_CHUNK = 256 * 1024
+_PIECE = 256 * 1024
 
 
 def is_valid_name(name: str) -> bool:
@@ -138,7 +138,7 @@ class Pump(threading.Thread):
 
     def _copy(self) -> None:
         while True:
-            data = self._read(_CHUNK)
+            data = self._read(_PIECE)
             if not data:
                 return
             self._write(data)
