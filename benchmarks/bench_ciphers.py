@@ -31,8 +31,8 @@ from disks import Disk, Maker, fingerprint
 from nodes import MEMORY, MIB, QUICK, ROOT, Nodes, alone, machine, memory, must, shell
 
 from ansible_collections.ganeti.cluster.plugins.module_utils.api import extended
-from ansible_collections.ganeti.cluster.plugins.module_utils.move import measure
-from ansible_collections.ganeti.cluster.plugins.module_utils.move.nodes import lanes
+from ansible_collections.ganeti.cluster.plugins.module_utils.move import speed
+from ansible_collections.ganeti.cluster.plugins.module_utils.move.nodes import lane_count
 
 DISK = Disk("ciphers", 1024, 1024, 1, "files")
 CIPHERS = (
@@ -103,7 +103,7 @@ class Bench:
     def __init__(self, nodes: Nodes, quick: bool) -> None:
         self._nodes = nodes
         self._quick = quick
-        self._lanes = lanes(None, nodes.both)
+        self._lanes = lane_count(None, nodes.both)
         self._source, self._target = f"{MEMORY.directory}/source", f"{MEMORY.directory}/target"
         self.rows = [Row(plan.hardware, plan.cipher, plan.tool) for plan in PLANS]
         self.alone: list[Alone] = []
@@ -144,7 +144,7 @@ class Bench:
 
     def _tools(self) -> None:
         names = [*TOOLS[1:], *SLOW_TOOLS]
-        _amount, figures = measure.tools(self._nodes.source, names, self._source, 1, 4 if self._quick else SAMPLE_MIB, TURNS)
+        _amount, figures = speed.measure_tools(self._nodes.source, names, self._source, 1, 4 if self._quick else SAMPLE_MIB, TURNS)
         for name, found in figures.items():
             self.alone.append(Alone("tool", True, name, found.compress, found.decompress, found.ratio))
             print(f"{name} alone: {found.compress:.0f} MiB/s in, {found.decompress:.0f} MiB/s back, {found.ratio:.2f} times smaller", flush=True)
@@ -154,7 +154,8 @@ class Bench:
         for hardware in (True, False):
             nodes = nodes_for(self._nodes, hardware)
             for cipher in CIPHERS:
-                rates = [measure.line(nodes.target, nodes.address, 0, nodes.source, 1, [cipher]).encryption for _turn in range(1 if self._quick else TURNS)]
+                turns = range(1 if self._quick else TURNS)
+                rates = [speed.network_rates(nodes.target, nodes.address, 0, nodes.source, 1, [cipher]).encryption for _turn in turns]
                 self.alone.append(Alone("cipher", hardware, cipher, round(statistics.median(rates), 1)))
                 print(f"{cipher} alone{'' if hardware else ', no AES instructions'}: {self.alone[-1].rate:.0f} MiB/s", flush=True)
 

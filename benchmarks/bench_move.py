@@ -48,7 +48,7 @@ from nodes import (
 
 from ansible_collections.ganeti.cluster.benchmarks import report
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh import SshHost, SshProcess
-from ansible_collections.ganeti.cluster.plugins.module_utils.move.nodes import lanes
+from ansible_collections.ganeti.cluster.plugins.module_utils.move.nodes import lane_count
 
 PORT = 7400
 
@@ -155,7 +155,7 @@ class Stream(Way):
     """This collection's stream, its endpoints started and watched as in a move."""
 
     def prepare(self) -> None:
-        self.lanes = lanes(None, self.nodes.both)
+        self.lanes = lane_count(None, self.nodes.both)
 
     def copy(self) -> None:
         stream.copy(self.nodes, self.job.source, self.job.target, self.job.mebibytes * MIB, self.job.tool, self.lanes)

@@ -18,7 +18,7 @@ import typing as t
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.ganeti.cluster.plugins.module_utils.move.progress import line
+from ansible_collections.ganeti.cluster.plugins.module_utils.move.progress import as_line
 
 display = Display()
 
@@ -97,6 +97,6 @@ class _Listener:
             return
         with connection, connection.makefile("r", encoding="ascii") as stream:
             for text in iter(lambda: stream.readline(_LONGEST), ""):
-                shown = line(self._name, json.loads(text))
+                shown = as_line(self._name, json.loads(text))
                 if shown is not None:
                     display.display(shown)

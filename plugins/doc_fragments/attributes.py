@@ -48,7 +48,6 @@ attributes:
       - Changes nothing.
 """
 
-    # Of modules that an action plugin of the same name runs.
     ACTION = r"""
 attributes:
   action:
@@ -58,3 +57,4 @@ attributes:
     description: Can be used with C(delegate_to).
     support: full
 """
+    """Of modules that an action plugin of the same name runs."""

@@ -179,13 +179,12 @@ class ModuleDocFragment:
         "rapi": _description("  - How to reach the remote API, with O(transport=rapi).", _RAPI_ENVIRONMENT) + _RAPI,
     })  # fmt: skip
 
-    # Of modules that work where the task runs.
     LOCAL: str = _options(_unused(_LOCAL))
+    """Of modules that work where the task runs."""
 
-    # Of modules on the controller that work on nodes.
     NODES: str = _options({**_unused(_NODE), "ssh": _SSH_USED})
+    """Of modules on the controller that work on nodes."""
 
-    # Of moves, which have two clusters.
     SIDES: str = _options({
         **_unused(_SIDES),
         "cluster_name": _description(_SIDES) + "type: str",
@@ -194,3 +193,4 @@ class ModuleDocFragment:
             "The cluster where the instance is to be. Without it, the instance moves within its cluster, and O(primary_node) is needed.", False
         ),
     })  # fmt: skip
+    """Of moves, which have two clusters."""

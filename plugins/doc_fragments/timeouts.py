@@ -24,7 +24,6 @@ options:
     default: 3600
 """
 
-    # Of modules that start no jobs.
     UNUSED = r"""
 options:
   lock_timeout:
@@ -38,3 +37,4 @@ options:
     type: int
     default: 3600
 """
+    """Of modules that start no jobs."""

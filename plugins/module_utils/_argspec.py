@@ -73,8 +73,8 @@ def _leaves(value: t.Any, name: str = "") -> t.Tuple[t.Set[str], t.Set[str]]:
     return set().union(*(each[0] for each in found)), set().union(*(each[1] for each in found))
 
 
-def ssh_options(environment: bool = True) -> Spec:
-    """How to reach hosts by SSH."""
+def _ssh_group(environment: bool = True) -> Spec:
+    """The option group: how to reach hosts by SSH."""
     options: Spec = dict(
         user=dict(type="str"),
         port=dict(type="int"),
@@ -88,8 +88,8 @@ def ssh_options(environment: bool = True) -> Spec:
     return dict(type="dict", default={}, options=_from_environment("SSH_", options) if environment else options)
 
 
-def rapi_options(environment: bool = True) -> Spec:
-    """How to reach a cluster's remote API."""
+def _rapi_group(environment: bool = True) -> Spec:
+    """The option group: how to reach a cluster's remote API."""
     options: Spec = dict(
         port=dict(type="int", default=5080),
         username=dict(type="str"),
@@ -115,8 +115,8 @@ def _side(required: bool) -> Spec:
             address=dict(type="str", required=True),
             cluster_name=dict(type="str"),
             transport=dict(type="str", choices=["ssh", "rapi"], default="ssh"),
-            ssh=ssh_options(environment=False),
-            rapi=rapi_options(environment=False),
+            ssh=_ssh_group(environment=False),
+            rapi=_rapi_group(environment=False),
         ),
     )
 
@@ -127,8 +127,8 @@ def _connection(used: t.Collection[str]) -> Spec:
     known = {**plain, **_from_environment("", plain)}
     return dict(
         {name: known[name] if name in used else option for name, option in plain.items()},
-        ssh=ssh_options("ssh" in used),
-        rapi=rapi_options("rapi" in used),
+        ssh=_ssh_group("ssh" in used),
+        rapi=_rapi_group("rapi" in used),
     )
 
 

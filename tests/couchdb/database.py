@@ -112,7 +112,7 @@ class Database:
         """A document that exists or existed."""
         document = self.documents.get(name)
         if document is None:
-            raise NotFound()
+            raise NotFound
         return document
 
     def sequence_text(self, number: int) -> str:
@@ -153,7 +153,7 @@ class Database:
             for edit in edits:
                 try:
                     if edit.id in seen:
-                        raise Conflict()
+                        raise Conflict
                     parent = self._parent(edit)
                     revision = revisions.following(parent, edit.deleted, edit.body)
                     seen.add(edit.id)
@@ -172,10 +172,10 @@ class Database:
             return edit.revision
         if document.tree.deleted():
             if edit.revision is not None or edit.deleted:
-                raise Conflict()
+                raise Conflict
             return document.tree.winner()
         if edit.revision is None or not document.tree.is_leaf(edit.revision):
-            raise Conflict()
+            raise Conflict
         return edit.revision
 
     def _row(self, edit: Edit, path: list[Revision], offset: int) -> dict[str, t.Any]:
@@ -206,7 +206,7 @@ class Database:
         """Write a document that is not replicated. It has no conflicts: the last writer wins, as in CouchDB."""
         with self.writing:
             if edit.deleted and edit.id not in self.local:
-                raise NotFound()
+                raise NotFound
             count = 0 if edit.deleted else 1 + (int(edit.revision.hash) if edit.revision else 0)
             self._write({"local": edit.id, "count": count, "body": None if edit.deleted else edit.body})
             return f"0-{count}"

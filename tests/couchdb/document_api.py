@@ -38,7 +38,7 @@ def handle(request: Request, database: Database, name: str) -> Answer:
 def _visible(request: Request, database: Database, name: str) -> None:
     """Users see their own document in ``_users`` only."""
     if database.name == "_users" and not request.user.is_admin and name != f"{accounts.PREFIX}{request.user.name}":
-        raise NotFound()
+        raise NotFound
 
 
 def _get(request: Request, database: Database, name: str) -> Answer:
@@ -70,7 +70,7 @@ def _existing(database: Database, name: str, wanted: t.Optional[str]) -> Revisio
         return tree.winner()
     node = tree.nodes.get(revision)
     if node is None or node.body is None:
-        raise NotFound()
+        raise NotFound
     return revision
 
 
@@ -164,13 +164,13 @@ def _local(request: Request, database: Database, name: str) -> Answer:
         request.only()
         entry = database.local.get(name)
         if entry is None:
-            raise NotFound()
+            raise NotFound
         return Answer(200, {"_id": name, "_rev": f"0-{entry[0]}", **entry[1]})
     request.require_method("GET", "PUT", "DELETE")
     request.only("rev")
     body = request.json_object() if request.method == "PUT" else {"_deleted": True}
     if request.method == "DELETE" and name not in database.local:
-        raise NotFound()
+        raise NotFound
     _named_revision(request, body)
     revision = database.put_local(documents.read(body, name))
     return written(request, database, name, revision, 201 if request.method == "PUT" else 200)

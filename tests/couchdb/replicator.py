@@ -93,7 +93,7 @@ class Replicator(threading.Thread):
         for row in self.describe():
             if row["doc_id"] == name:
                 return row
-        raise NotFound()
+        raise NotFound
 
     def _describe(self, name: str, body: dict[str, t.Any], job: t.Optional[Replication]) -> dict[str, t.Any]:
         row: dict[str, t.Any] = {"database": "_replicator", "doc_id": name, "node": "nonode@nohost", "source_proxy": None, "target_proxy": None}

@@ -94,7 +94,7 @@ def test_no_parameter_of_the_installed_ganeti_is_missing(site):
 def test_every_parameter_is_where_the_table_says(cluster):
     told = cluster(name="cluster_info")
     for row in TABLE:
-        if row.source == parameters.INFO:
+        if row.origin == parameters.INFO:
             assert (row.key or row.name) in told["info"], row.name
     assert set(told["parameters"]) == set(BY_NAME) and told["unreadable"] == []
 
@@ -280,7 +280,7 @@ def test_a_reader_reads_and_does_not_write(lab, site, cluster):
     told = cluster("--check", by="rapi", name="cluster_info", rapi=reader, query='parameters.ipolicy.minmax[0].max."memory-size"')
     assert told["result"] == stored(site)["ipolicy"]["minmax"][0]["max"]["memory-size"]
     assert told["name"] == site.full and told["master"] == site.hosts[0]
-    assert sorted(told["unreadable"]) == sorted(row.name for row in TABLE if row.source != parameters.INFO)
+    assert sorted(told["unreadable"]) == sorted(row.name for row in TABLE if row.origin != parameters.INFO)
     assert "compression_tools" in told["parameters"] and password not in told["shown"]
     assert cluster.refused(by="rapi", rapi=reader, candidate_pool_size=8)
     assert "no JMESPath expression" in cluster(by="rapi", name="cluster_info", rapi=reader, query="][")["msg"]

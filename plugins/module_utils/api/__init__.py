@@ -57,7 +57,7 @@ def connect(options: t.Mapping[str, t.Any]) -> Cluster:
     transport = options.get("transport") or "luxi"
     factory = _TRANSPORTS.get(transport)
     if factory is None:
-        raise InvalidInput(f"There is no transport {transport}: use one of {', '.join(_TRANSPORTS)}")
+        raise InvalidInput(f"There is no transport {transport}: use one of {', '.join(_TRANSPORTS)}.")
     cluster = factory(options)
     expected = options.get("cluster_name")
     try:
@@ -72,7 +72,7 @@ def connect(options: t.Mapping[str, t.Any]) -> Cluster:
 def _address(options: t.Mapping[str, t.Any]) -> str:
     address = options.get("address")
     if not address:
-        raise InvalidInput(f"The transport {options['transport']} needs the address of the cluster's master node")
+        raise InvalidInput(f"The transport {options['transport']} needs the address of the cluster's master node.")
     return str(address)
 
 
@@ -80,5 +80,5 @@ def _check_name(cluster: Cluster, expected: str) -> None:
     actual = cluster.info()["name"]
     if actual != expected:
         raise InvalidInput(
-            f"Wrong cluster: {cluster.address} is the master of {actual}, not of {expected}; correct the address or the cluster's name"
+            f"Wrong cluster: {cluster.address} is the master of {actual}, not of {expected}; correct the address or the cluster's name."
         )

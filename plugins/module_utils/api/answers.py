@@ -11,12 +11,11 @@ import typing as t
 from .._errors import ConnectionFailed, RequestRefused
 from .cluster import JobStatus, LogEntry
 
-#: The status of a cell that carries a value (Ganeti: RS_NORMAL); others are unknown 1, no data 2, unavailable 3, offline 4.
 _NORMAL = 0
+"""The status of a cell that carries a value (Ganeti: RS_NORMAL); others are unknown 1, no data 2, unavailable 3, offline 4."""
 
 JOB_FIELDS = ("id", "status", "summary", "opstatus", "opresult", "oplog", "received_ts", "start_ts", "end_ts")
 
-#: Ganeti's codes for kinds of errors (Ganeti: ECODE_ALL).
 ECODES = frozenset(
     (
         "resolver_error",
@@ -31,9 +30,10 @@ ECODES = frozenset(
         "environment_error",
     )
 )
+"""Ganeti's codes for kinds of errors (Ganeti: ECODE_ALL)."""
 
-#: Errors whose second argument is the code (Ganeti: errors.py).
 _WITH_ECODE = frozenset(("OpPrereqError",))
+"""Errors whose second argument is the code (Ganeti: errors.py)."""
 
 
 class GanetiFault(t.NamedTuple):
@@ -53,10 +53,10 @@ def query_rows(what: str, fields: t.Sequence[str], answer: t.Any) -> t.List[t.Di
     try:
         unknown = [definition["name"] for definition in answer["fields"] if definition["kind"] == "unknown"]
         if unknown:
-            raise RequestRefused(f"This cluster knows no field {', '.join(unknown)} of {what}", ecode="wrong_input")
+            raise RequestRefused(f"This cluster knows no field {', '.join(unknown)} of {what}.", ecode="wrong_input")
         return [{name: value if status == _NORMAL else None for name, (status, value) in _pairs(fields, row)} for row in answer["data"]]
     except (KeyError, TypeError, ValueError) as error:
-        raise ConnectionFailed(f"The cluster answered a query for {what} in a form that is not Ganeti's") from error
+        raise ConnectionFailed(f"The cluster answered a query for {what} in a form that is not Ganeti's.") from error
 
 
 def is_one_item(qfilter: t.Any) -> bool:
@@ -99,7 +99,7 @@ def job_status(job: t.Mapping[str, t.Any]) -> JobStatus:
             end=_seconds(job["end_ts"]),
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise ConnectionFailed("The cluster described a job in a form that is not Ganeti's") from error
+        raise ConnectionFailed("The cluster described a job in a form that is not Ganeti's.") from error
 
 
 def existing_job(job_id: int, address: str, job: t.Any) -> JobStatus:
@@ -112,7 +112,7 @@ def existing_job(job_id: int, address: str, job: t.Any) -> JobStatus:
 def no_job(job_id: int, address: str) -> RequestRefused:
     """The error for a job that does not exist."""
     return RequestRefused(
-        f"There is no job {job_id} on the cluster at {address}: it never was, or it was archived", ecode="unknown_entity", job_id=job_id
+        f"There is no job {job_id} on the cluster at {address}: it never was, or it was archived.", ecode="unknown_entity", job_id=job_id
     )
 
 
@@ -121,14 +121,14 @@ def fault(encoded: t.Any) -> GanetiFault:
     if isinstance(encoded, (list, tuple)) and len(encoded) == 2 and isinstance(encoded[0], str) and isinstance(encoded[1], (list, tuple)):
         kind, arguments = encoded[0], list(encoded[1])
         ecode = arguments.pop() if kind in _WITH_ECODE and len(arguments) > 1 else None
-        return GanetiFault(kind, _words(arguments) or kind, ecode)
-    return GanetiFault("", _words(encoded) or "no reason was given", None)
+        return GanetiFault(kind, _as_line(arguments) or kind, ecode)
+    return GanetiFault("", _as_line(encoded) or "no reason was given", None)
 
 
-def _words(value: t.Any) -> str:
+def _as_line(value: t.Any) -> str:
     """Whatever an error carries, as one line of text."""
     if value is None:
         return ""
     if isinstance(value, (list, tuple)):
-        return ", ".join(word for word in map(_words, value) if word)
+        return ", ".join(word for word in map(_as_line, value) if word)
     return " ".join(str(value).split())

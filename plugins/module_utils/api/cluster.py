@@ -15,10 +15,10 @@ from types import TracebackType
 
 ClusterT = t.TypeVar("ClusterT", bound="Cluster")
 
-#: A job in one of these has an end and will not change any more (Ganeti: JOBS_FINALIZED).
 FINAL_STATUS = frozenset(("success", "error", "canceled"))
-#: A job in one of these holds no lock and has changed nothing yet, so it can be cancelled.
+"""A job in one of these has an end and will not change any more (Ganeti: JOBS_FINALIZED)."""
 PENDING_STATUS = frozenset(("queued", "waiting"))
+"""A job in one of these holds no lock and has changed nothing yet, so it can be cancelled."""
 
 
 class LogEntry(t.NamedTuple):
@@ -57,10 +57,10 @@ class JobStatus(t.TypedDict):
 class Cluster(ABC):
     """A connection to one cluster's master. Not safe for use by several threads at once: open one each."""
 
-    #: "luxi", "ssh" or "rapi"
     transport: str
-    #: the name or address that was connected to
+    """One of "luxi", "ssh" and "rapi"."""
     address: str
+    """The name or address that was connected to."""
 
     @abstractmethod
     def info(self) -> t.Dict[str, t.Any]:

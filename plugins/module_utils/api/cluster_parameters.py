@@ -24,7 +24,7 @@ from .parameters import (
     TABLE,
     TAGS,
     Change,
-    State,
+    ClusterState,
     check_transport,
     given_in,
     modifications,
@@ -34,10 +34,10 @@ from .parameters import (
     warnings,
 )
 
-#: Where the nodes say which directories may hold disks (Ganeti: pathutils.FILE_STORAGE_PATHS_FILE).
 _STORAGE_PATHS = "/etc/ganeti/file-storage-paths"
-#: How often, a second apart, to look for values that Ganeti writes to its configuration file a little later.
+"""Where the nodes say which directories may hold disks (Ganeti: pathutils.FILE_STORAGE_PATHS_FILE)."""
 _LOOKS = 8
+"""How often, a second apart, to look for values that Ganeti writes to its configuration file a little later."""
 
 
 class Reach(t.NamedTuple):
@@ -54,19 +54,19 @@ class Timeouts(t.NamedTuple):
     job: float
 
 
-def connection(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+def connect_options(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """The options for `connect` out of a module's parameters."""
     if params["transport"] == "luxi" and params["address"]:
-        raise InvalidInput(f"address is {params['address']}, but transport luxi reaches only the host that it runs on: use ssh or rapi")
+        raise InvalidInput(f"address is {params['address']}, but transport luxi reaches only the host that it runs on: use ssh or rapi.")
     return {name: params[name] for name in ("transport", "address", "cluster_name", "ssh", "rapi")}
 
 
 def ensure(params: t.Mapping[str, t.Any], check_mode: bool) -> t.Dict[str, t.Any]:
     """Bring a cluster's parameters to what a module's parameters say; the module's result."""
-    options = connection(params)
+    options = connect_options(params)
     given = given_in(params)
     if not given:
-        raise InvalidInput("No parameter of the cluster was given: name at least one")
+        raise InvalidInput("No parameter of the cluster was given: name at least one.")
     check_transport(given, options["transport"])
     timeouts = Timeouts(params["lock_timeout"], params["job_timeout"])
     with connect(options) as cluster:
@@ -80,7 +80,7 @@ def ensure(params: t.Mapping[str, t.Any], check_mode: bool) -> t.Dict[str, t.Any
 
 def describe(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """All that is known of a cluster, as far as the transport goes."""
-    options = connection(params)
+    options = connect_options(params)
     with connect(options) as cluster:
         master = runner(options)
         try:
@@ -99,14 +99,14 @@ def describe(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     }
 
 
-def read_state(reach: Reach, given: t.Iterable[str]) -> State:
+def read_state(reach: Reach, given: t.Iterable[str]) -> ClusterState:
     """The cluster as it is: what Ganeti tells, and of the rest as much as the parameters with these names need."""
     info = reach.cluster.info()
     if reach.master is None:
-        return State(info)
+        return ClusterState(info)
     config, constants = read_configuration(reach.master, CONFIG_KEYS, CONSTANT_NAMES)
-    asked = any(BY_NAME[name].source == EXTENDED for name in given)
-    return State(info, config, constants, extended.read(reach.master) if asked else None)
+    asked = any(BY_NAME[name].origin == EXTENDED for name in given)
+    return ClusterState(info, config, constants, extended.read(reach.master) if asked else None)
 
 
 def _ensure(reach: Reach, given: t.Mapping[str, t.Any], check_mode: bool, timeouts: Timeouts) -> t.Dict[str, t.Any]:
@@ -136,37 +136,37 @@ def _ensure(reach: Reach, given: t.Mapping[str, t.Any], check_mode: bool, timeou
 # --- What Ganeti would not say in time --------------------------------------------------------------------------------
 
 
-def _in_use(reach: Reach, state: State, change: Change) -> t.Optional[str]:
+def _in_use(reach: Reach, state: ClusterState, change: Change) -> t.Optional[str]:
     """Ganeti takes a hypervisor away from under its instances."""
     gone = set(change.current) - set(change.wanted)
     users = [f"{row['name']} ({row['hypervisor']})" for row in reach.cluster.query("instance", ["name", "hypervisor"]) if row["hypervisor"] in gone]
     return f"leaves out hypervisors that instances use: {', '.join(users[:10])}; keep them, or remove these instances first" if users else None
 
 
-def _no_device(reach: Reach, state: State, change: Change) -> t.Optional[str]:
+def _no_device(reach: Reach, state: ClusterState, change: Change) -> t.Optional[str]:
     """Ganeti takes the cluster's address from the old device, stores the new one and only then finds that there is none."""
     if reach.master is None or reach.master.run(["test", "-d", f"/sys/class/net/{change.wanted}"])[0] == 0:
         return None
     return f"is {change.wanted}, and the master {state.info['master']} has no such network device: the cluster's address would be lost"
 
 
-def _too_long(reach: Reach, state: State, change: Change) -> t.Optional[str]:
+def _too_long(reach: Reach, state: ClusterState, change: Change) -> t.Optional[str]:
     if change.wanted <= 32 or state.info.get("primary_ip_version") != 4:
         return None
     return f"is {change.wanted}, but the cluster's address is of IPv4: use a number up to 32"
 
 
-_OBSTACLES: t.Mapping[str, t.Callable[[Reach, State, Change], t.Optional[str]]] = {
+_OBSTACLES: t.Mapping[str, t.Callable[[Reach, ClusterState, Change], t.Optional[str]]] = {
     "enabled_hypervisors": _in_use,
     "master_netdev": _no_device,
     "master_netmask": _too_long,
 }
 
 
-def _look_out(reach: Reach, state: State, changes: t.Sequence[Change]) -> t.List[str]:
+def _look_out(reach: Reach, state: ClusterState, changes: t.Sequence[Change]) -> t.List[str]:
     """What the user should know. Raises PreflightFailed for what Ganeti would find out too late, or never."""
     checks = [(change.row.name, _OBSTACLES[change.row.name](reach, state, change)) for change in changes if change.row.name in _OBSTACLES]
-    problems = [f"{name} {words}." for name, words in checks if words]
+    problems = [f"{name} {obstacle}." for name, obstacle in checks if obstacle]
     if problems:
         raise PreflightFailed(problems)
     return _forbidden_directories(reach, changes)
@@ -180,7 +180,7 @@ def _forbidden_directories(reach: Reach, changes: t.Sequence[Change]) -> t.List[
     text = reach.master.run(["cat", _STORAGE_PATHS])[1].decode("utf-8", "replace")
     allowed = [line.strip().rstrip("/") for line in text.splitlines() if line.startswith("/")]
     return [
-        f"{name} {path} is not within any path of {_STORAGE_PATHS} on the master: until it is, on all nodes, no disk can be made there"
+        f"{name} {path} is not within any path of {_STORAGE_PATHS} on the master: until it is, on all nodes, no disk can be made there."
         for name, path in wanted.items()
         if path and not any(path == root or path.startswith(root + "/") for root in allowed)
     ]
@@ -208,7 +208,7 @@ def _rehearse(reach: Reach, changes: t.Sequence[Change], timeouts: Timeouts) -> 
 
 
 def _apply(
-    reach: Reach, given: t.Mapping[str, t.Any], state: State, changes: t.Sequence[Change], stale: t.Sequence[str], timeouts: Timeouts
+    reach: Reach, given: t.Mapping[str, t.Any], state: ClusterState, changes: t.Sequence[Change], stale: t.Sequence[str], timeouts: Timeouts
 ) -> None:
     try:
         for op in _opcodes(changes):
@@ -238,35 +238,35 @@ def _partly(reach: Reach, given: t.Mapping[str, t.Any], changes: t.Sequence[Chan
     error.details["applied"] = applied
     if applied:
         # The family's classes differ in what they are made of, so the message is added to where it is read.
-        error.message += f". These are in force all the same: {', '.join(applied)}"
+        error.message += f" These are in force all the same: {', '.join(applied)}."
     return error
 
 
-def _verified(reach: Reach, given: t.Mapping[str, t.Any]) -> State:
+def _verified(reach: Reach, given: t.Mapping[str, t.Any]) -> ClusterState:
     """Look again. Raises GanetiError where Ganeti took a job but not what was in it."""
     for attempt in range(_LOOKS):
         state = read_state(reach, given)
         left = plan(given, state)
         if not left:
             return state
-        if not any(change.row.source == CONFIG for change in left):
+        if not any(change.row.origin == CONFIG for change in left):
             break
         time.sleep(min(1, attempt))
     names = [change.row.name for change in left]
     raise GanetiError(
-        f"Ganeti reported success but did not take {', '.join(names)}: compare with gnt-cluster info on the master", not_taken=names
+        f"Ganeti reported success but did not take {', '.join(names)}: compare with gnt-cluster info on the master.", not_taken=names
     )
 
 
 # --- Extended parameters ----------------------------------------------------------------------------------------------
 
 
-def _extended(state: State, changes: t.Sequence[Change]) -> t.Dict[str, t.Any]:
+def _extended(state: ClusterState, changes: t.Sequence[Change]) -> t.Dict[str, t.Any]:
     """All extended parameters as they should be."""
     return {**(state.extended or {}), **{change.row.name: change.wanted for change in changes if change.row.via == FILE}}
 
 
-def _stale(reach: Reach, given: t.Mapping[str, t.Any], state: State, changes: t.Sequence[Change]) -> t.List[str]:
+def _stale(reach: Reach, given: t.Mapping[str, t.Any], state: ClusterState, changes: t.Sequence[Change]) -> t.List[str]:
     """The nodes, online, that do not have the extended parameters as they should be; none where none is asked for."""
     if reach.master is None or not any(BY_NAME[name].via == FILE for name in given):
         return []

@@ -34,7 +34,7 @@ _READ = f"if [ -e {FILE} ]; then cat {FILE}; fi"
 _FINGERPRINT = f"if [ -e {FILE} ]; then stat -c %a:%u:%g {FILE}; sha256sum <{FILE}; else echo missing; fi; {extended_hook.QUESTION}"
 
 
-class Node(t.NamedTuple):
+class NodeCopy(t.NamedTuple):
     """A node's copy: whether it is there as it should be, and in words what it is otherwise."""
 
     name: str
@@ -58,7 +58,7 @@ def decode(text: str) -> t.Dict[str, t.Any]:
 
 
 def _damaged() -> GanetiError:
-    return GanetiError(f"{FILE} on the master does not hold this collection's extended parameters: repair it, or remove it for the defaults")
+    return GanetiError(f"{FILE} on the master does not hold this collection's extended parameters: repair it, or remove it for the defaults.")
 
 
 def encode(values: t.Mapping[str, t.Any]) -> bytes:
@@ -94,7 +94,7 @@ def spread(master: Runner, names: t.Sequence[str], values: t.Mapping[str, t.Any]
     if missing:
         raise GanetiError(
             f"The extended parameters did not reach every node that is online: {', '.join(missing)}. "
-            "Repair these nodes or mark them offline, then run this again"
+            "Repair these nodes or mark them offline, then run this again."
         )
 
 
@@ -103,7 +103,7 @@ def online(cluster: Cluster) -> t.List[str]:
     return [row["name"] for row in cluster.query("node", ["name", "offline"]) if not row["offline"]]
 
 
-def nodes(master: Runner, online: t.Sequence[str], values: t.Mapping[str, t.Any]) -> t.List[Node]:
+def nodes(master: Runner, online: t.Sequence[str], values: t.Mapping[str, t.Any]) -> t.List[NodeCopy]:
     """Every online node's copy, compared with what it should be. Where all are defaults, no file is as good."""
     output = succeed(master, ["gnt-cluster", "command", "-M", _FINGERPRINT], "Asking the nodes for their extended parameters")
     return [judge(name, lines, values) for name, lines in answers(output.decode("utf-8", "replace"), online).items()]
@@ -119,20 +119,20 @@ def answers(output: str, names: t.Sequence[str]) -> t.Dict[str, t.List[str]]:
     return said
 
 
-def judge(name: str, lines: t.Sequence[str], values: t.Mapping[str, t.Any]) -> Node:
+def judge(name: str, lines: t.Sequence[str], values: t.Mapping[str, t.Any]) -> NodeCopy:
     """What a node's answer means."""
     mode, digest = _shape(lines)
     if digest is None and "missing" not in lines:
-        return Node(name, False, SILENT)
+        return NodeCopy(name, False, SILENT)
     if digest is None:
-        return Node(name, {**DEFAULTS, **values} == DEFAULTS, "has no file")
+        return NodeCopy(name, {**DEFAULTS, **values} == DEFAULTS, "has no file")
     if mode != "600:0:0":
-        return Node(name, False, f"has the file with mode and owner {mode}")
+        return NodeCopy(name, False, f"has the file with mode and owner {mode}")
     if digest != hashlib.sha256(encode(values)).hexdigest():
-        return Node(name, False, "has other values")
+        return NodeCopy(name, False, "has other values")
     if extended_hook.fingerprint(FILE) not in lines:
-        return Node(name, False, f"has the file, but not {extended_hook.HOOK} for nodes that join later")
-    return Node(name, True, "has the file")
+        return NodeCopy(name, False, f"has the file, but not {extended_hook.HOOK} for nodes that join later")
+    return NodeCopy(name, True, "has the file")
 
 
 def _shape(lines: t.Sequence[str]) -> t.Sequence[t.Optional[str]]:

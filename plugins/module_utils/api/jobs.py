@@ -22,12 +22,12 @@ from .cluster import FINAL_STATUS, PENDING_STATUS, Cluster, JobStatus, LogEntry
 
 OnLog = t.Callable[[LogEntry], None]
 
-#: Seconds that one wait takes at most, so that deadlines are looked at in between.
 _SLICE = 10.0
-#: Seconds that a connection may be gone while a job is waited for: a daemon's restart, a blip of the network.
+"""Seconds that one wait takes at most, so that deadlines are looked at in between."""
 _PATIENCE = 60.0
-#: Seconds that a job may take to stop after Ganeti agreed to cancel it.
+"""Seconds that a connection may be gone while a job is waited for: a daemon's restart, a blip of the network."""
 _CANCEL_GRACE = 60.0
+"""Seconds that a job may take to stop after Ganeti agreed to cancel it."""
 
 
 def run(
@@ -149,8 +149,8 @@ class _Watch:
         except GanetiError:
             return "locks"
 
-    def _timeout(self, words: str) -> JobTimeout:
-        return JobTimeout(f"{self.what} {words}", job_id=self.job_id, status=self.status, job_log=log_lines(self.log))
+    def _timeout(self, what: str) -> JobTimeout:
+        return JobTimeout(f"{self.what} {what}.", job_id=self.job_id, status=self.status, job_log=log_lines(self.log))
 
     def abandon(self) -> None:
         """Cancel a job that nobody waits for any more and that has not begun. The error that led here is what counts."""
@@ -208,6 +208,6 @@ def _outcome(job: JobStatus, label: str, log: t.Sequence[LogEntry]) -> t.List[t.
     name = label or summary or "without a name"
     details = dict(job_id=job["id"], opcode=summary, job_log=log_lines(log))
     if job["status"] == "canceled":
-        raise JobFailed(f"Job {job['id']} ({name}) was cancelled", ecode=None, **details)
+        raise JobFailed(f"Job {job['id']} ({name}) was cancelled.", ecode=None, **details)
     problem = fault(job["opresult"][index] if index < len(job["opresult"]) else None)
-    raise JobFailed(f"Job {job['id']} ({name}) failed: {problem.message}", ecode=problem.ecode, **details)
+    raise JobFailed(f"Job {job['id']} ({name}) failed: {problem.message.rstrip('.')}.", ecode=problem.ecode, **details)

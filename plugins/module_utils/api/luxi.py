@@ -26,14 +26,14 @@ SOCKET = "/var/run/ganeti/socket/ganeti-query"
 SSCONF_MASTER = "/var/lib/ganeti/ssconf_master_node"
 
 END = b"\x03"
-#: Bytes. The largest answers seen are queries of thousands of instances, some ten MB; beyond this something is wrong.
 MAX_MESSAGE = 256 * 1024 * 1024
-#: Seconds to wait for an answer (Ganeti: LUXI_DEF_RWTO).
+"""Bytes. The largest answers seen are queries of thousands of instances, some ten MB; beyond this something is wrong."""
 ANSWER_TIMEOUT = 180.0
-#: Seconds luxid waits for a job to change, at most (Ganeti: LUXI_WFJC_TIMEOUT).
+"""Seconds to wait for an answer (Ganeti: LUXI_DEF_RWTO)."""
 LONGEST_WAIT = 89
-#: Kinds of items that only a job can query (Ganeti: QR_VIA_OP).
+"""Seconds luxid waits for a job to change, at most (Ganeti: LUXI_WFJC_TIMEOUT)."""
 _VIA_JOB = frozenset(("cluster", "extstorage", "os"))
+"""Kinds of items that only a job can query (Ganeti: QR_VIA_OP)."""
 
 
 def encode_request(method: str, args: t.Sequence[t.Any]) -> bytes:
@@ -56,8 +56,8 @@ def decode_answer(method: str, message: bytes) -> t.Any:
     problem = fault(result)
     if problem.kind == "ConfigurationError":
         # luxid is starting, or the cluster is about to get another master (Ganeti: Query/Server.hs, handleCallWrapper).
-        raise ConnectionFailed(f"Ganeti has no configuration to answer {method} with: {problem.message}")
-    raise RequestRefused(f"Ganeti refused {method}: {problem.message}", ecode=problem.ecode)
+        raise ConnectionFailed(f"Ganeti has no configuration to answer {method} with: {problem.message.rstrip('.')}.")
+    raise RequestRefused(f"Ganeti refused {method}: {problem.message.rstrip('.')}.", ecode=problem.ecode)
 
 
 class MessageBuffer:
@@ -85,7 +85,7 @@ class MessageBuffer:
     def _keep(self, part: bytes) -> None:
         self._size += len(part)
         if self._size > self._limit:
-            raise ConnectionFailed(f"Ganeti's answer is longer than {self._limit} bytes")
+            raise ConnectionFailed(f"Ganeti's answer is longer than {self._limit} bytes.")
         if part:
             self._parts.append(part)
 
@@ -138,7 +138,7 @@ class LuxiCluster(Cluster):
     def info(self) -> t.Dict[str, t.Any]:
         result = self._call("QueryClusterInfo")
         if not isinstance(result, dict):
-            raise ConnectionFailed(f"{self.address} described its cluster in a form that is not Ganeti's")
+            raise ConnectionFailed(f"{self.address} described its cluster in a form that is not Ganeti's.")
         return result
 
     def query(self, what: str, fields: t.Sequence[str], qfilter: t.Any = None) -> t.List[t.Dict[str, t.Any]]:
@@ -165,8 +165,8 @@ class LuxiCluster(Cluster):
         except _Lost as error:
             names = ", ".join(str(op["OP_ID"]) for op in opcodes)
             raise ConnectionFailed(  # pylint: disable=bad-exception-cause  # it is one, though pylint does not see it
-                f"{error.message}, right while a job ({names}) was being submitted: "
-                "whether it was accepted, gnt-job list on the master tells"
+                f"{error.message.rstrip('.')}, right while a job ({names}) was being submitted: "
+                "whether it was accepted, gnt-job list on the master tells."
             ) from error
         except RequestRefused as error:
             message = error.message
@@ -195,8 +195,8 @@ class LuxiCluster(Cluster):
         return job_change(job_id, answer, last_status)
 
     def cancel(self, job_id: int) -> t.Tuple[bool, str]:
-        done, words = self._call("CancelJob", job_id, False)
-        return bool(done), str(words)
+        done, said = self._call("CancelJob", job_id, False)
+        return bool(done), str(said)
 
     def close(self) -> None:
         self._hang_up()
@@ -218,11 +218,11 @@ class LuxiCluster(Cluster):
             message = self._converse(self._channel, request, time.monotonic() + timeout)
         except socket.timeout as error:
             self._hang_up()
-            raise ConnectionFailed(f"Ganeti at {self.address} did not answer {method} within {timeout:.0f} s") from error
+            raise ConnectionFailed(f"Ganeti at {self.address} did not answer {method} within {timeout:.0f} s.") from error
         except (OSError, EOFError) as error:
             reason = self._explain() if fresh else None
             self._hang_up()
-            raise reason or _Lost(f"The connection to Ganeti at {self.address} was lost during {method}") from error
+            raise reason or _Lost(f"The connection to Ganeti at {self.address} was lost during {method}.") from error
         except BaseException:
             # An answer that nobody waited for would be taken for the next one's.
             self._hang_up()
@@ -260,9 +260,9 @@ def job_change(job_id: int, answer: t.Any, last_status: t.Optional[str]) -> t.Op
         (status,), entries = answer
         log = [log_entry(entry) for entry in entries]
     except (TypeError, ValueError) as error:
-        raise ConnectionFailed("The cluster described a job's change in a form that is not Ganeti's") from error
+        raise ConnectionFailed("The cluster described a job's change in a form that is not Ganeti's.") from error
     if status is None:
-        raise RequestRefused(f"There is no job {job_id} any more: it was archived or lost", ecode="unknown_entity", job_id=job_id)
+        raise RequestRefused(f"There is no job {job_id} any more: it was archived or lost.", ecode="unknown_entity", job_id=job_id)
     if status == last_status and not log:
         return None
     return JobChange(str(status), log)
@@ -271,11 +271,11 @@ def job_change(job_id: int, answer: t.Any, last_status: t.Optional[str]) -> t.Op
 def not_master(host: str, master: t.Optional[str], own_names: t.Sequence[str]) -> ConnectionFailed:
     """Why luxid is not to be had on a host, from what the host's ssconf says is the master."""
     if not master:
-        return ConnectionFailed(f"{host} is no node of a Ganeti cluster: it has no {SSCONF_MASTER}")
+        return ConnectionFailed(f"{host} is no node of a Ganeti cluster: it has no {SSCONF_MASTER}.")
     if master in own_names:
-        return ConnectionFailed(f"Ganeti's luxid does not answer on the master {host}: start Ganeti's daemons there", master=master)
+        return ConnectionFailed(f"Ganeti's luxid does not answer on the master {host}: start Ganeti's daemons there.", master=master)
     return ConnectionFailed(
-        f"{host} is not the master of its cluster, {master} is: run this there, or give it as the address", master=master
+        f"{host} is not the master of its cluster, {master} is: run this there, or give it as the address.", master=master
     )
 
 
@@ -286,13 +286,13 @@ def _dial_socket(path: str) -> socket.socket:
         channel.connect(path)
     except PermissionError as error:
         channel.close()
-        raise ConnectionFailed(f"{path} may not be opened by this user: run as root (become: true)") from error
+        raise ConnectionFailed(f"{path} may not be opened by this user: run as root (become: true).") from error
     except (FileNotFoundError, ConnectionRefusedError) as error:
         channel.close()
         raise not_master(socket.gethostname(), _local_master(), (socket.gethostname(), socket.getfqdn())) from error
     except OSError as error:
         channel.close()
-        raise ConnectionFailed(f"Ganeti's socket {path} cannot be reached: {error.strerror or error}") from error
+        raise ConnectionFailed(f"Ganeti's socket {path} cannot be reached: {error.strerror or error}.") from error
     return channel
 
 

@@ -12,11 +12,9 @@ import typing as t
 
 from .._errors import ConnectionFailed, GanetiError
 
-#: Seconds that a command may take.
 TIMEOUT = 120.0
+"""Seconds that a command may take."""
 
-#: Prints parts of the configuration and of Ganeti's constants. Arguments: two lists of names, as JSON. Where Ganeti's
-#: library is not found there are no constants; where the file may not be read it fails.
 _READER = """
 import json, sys
 keys, names = (json.loads(text) for text in sys.argv[1:])
@@ -37,6 +35,8 @@ def plain(value):
     return sorted(value) if isinstance(value, (set, frozenset)) else str(value)
 json.dump({"config": {key: cluster.get(key) for key in keys}, "constants": found}, sys.stdout, default=plain)
 """
+"""Prints parts of the configuration and of Ganeti's constants. Arguments: two lists of names, as JSON. Where Ganeti's library is not found there are no
+constants; where the file may not be read it fails."""
 
 
 class Runner(t.Protocol):
@@ -57,9 +57,9 @@ class LocalRunner:
                 list(argv), input=input or b"", capture_output=True, timeout=timeout, check=False
             )
         except subprocess.TimeoutExpired as error:
-            raise ConnectionFailed(f"{argv[0]} on this host did not end within {timeout:.0f} s") from error
+            raise ConnectionFailed(f"{argv[0]} on this host did not end within {timeout:.0f} s.") from error
         except OSError as error:
-            raise ConnectionFailed(f"{argv[0]} cannot be run on this host: {error.strerror or error}") from error
+            raise ConnectionFailed(f"{argv[0]} cannot be run on this host: {error.strerror or error}.") from error
         return done.returncode, done.stdout, done.stderr
 
     def close(self) -> None:
@@ -82,7 +82,7 @@ def succeed(master: Runner, argv: t.Sequence[str], what: str, input: t.Optional[
     """The standard output of a command that has to succeed; ``what`` says in messages what it was for."""
     status, output, said = master.run(argv, input)
     if status != 0:
-        raise GanetiError(f"{what} failed on the master: {_last_words(said) or _last_words(output) or f'exit status {status}'}")
+        raise GanetiError(f"{what} failed on the master: {_last_line(said) or _last_line(output) or f'exit status {status}'}.")
     return output
 
 
@@ -91,9 +91,9 @@ def read_configuration(master: Runner, keys: t.Sequence[str], names: t.Sequence[
     argv = ["/usr/bin/python3", "-c", _READER, json.dumps(list(keys)), json.dumps(list(names))]
     status, output, said = master.run(argv)
     if b"PermissionError" in said:
-        raise GanetiError("Ganeti's configuration on the master may not be read by this user: connect as root, or become root there")
+        raise GanetiError("Ganeti's configuration on the master may not be read by this user: connect as root, or become root there.")
     if status != 0:
-        raise GanetiError(f"Reading Ganeti's configuration failed on the master: {_last_words(said) or f'exit status {status}'}")
+        raise GanetiError(f"Reading Ganeti's configuration failed on the master: {_last_line(said) or f'exit status {status}'}.")
     try:
         answer = json.loads(output)
         return answer["config"], answer["constants"]
@@ -101,6 +101,6 @@ def read_configuration(master: Runner, keys: t.Sequence[str], names: t.Sequence[
         raise GanetiError("The master did not answer with its configuration: does a login script of its user print something?") from None
 
 
-def _last_words(output: bytes) -> str:
+def _last_line(output: bytes) -> str:
     lines = output.decode("utf-8", "replace").strip().splitlines()
-    return lines[-1].strip() if lines else ""
+    return lines[-1].strip().rstrip(".") if lines else ""

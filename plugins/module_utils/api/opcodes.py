@@ -17,23 +17,23 @@ from urllib.parse import urlencode
 
 from .._errors import InvalidInput, RequestRefused
 
-#: Fields that every opcode has (Ganeti: opcodes.py, class OpCode). ``reason`` is a list of [source, text, nanoseconds].
 COMMON_FIELDS = frozenset(("dry_run", "debug_level", "priority", "depends", "comment", "reason"))
+"""Fields that every opcode has (Ganeti: opcodes.py, class OpCode). ``reason`` is a list of [source, text, nanoseconds]."""
 
-#: Fields that hold secrets, whichever opcode they are in.
 SECRET_FIELDS = frozenset(("osparams_private", "osparams_secret", "osparams_private_cluster", "source_handshake"))
+"""Fields that hold secrets, whichever opcode they are in."""
 
 MASK = "********"
 
-#: How secrets of so many characters at least are recognized.
 _SECRETS = (
     (8, r"(?P<before>){}"),
     (4, r"(?P<before>(?<!\w)){}(?!\w)"),
     (0, r"(?P<before>['\"]|[=:]\s*){}(?=['\"\s,;.)}}\]]|\Z)"),
 )
+"""How secrets of so many characters at least are recognized."""
 
-#: What RAPI accepts as a name in a path (Ganeti: rapi/connector.py, _NAME_PATTERN); it does not undo %-escapes there.
 _PATH_NAME = re.compile(r"[\w._-]+", re.ASCII)
+"""What RAPI accepts as a name in a path (Ganeti: rapi/connector.py, _NAME_PATTERN); it does not undo %-escapes there."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Route:
 
 
 @dataclass(frozen=True)
-class Opcode:
-    """An opcode's fields beside the common ones, those that must be given, and its RAPI route, if it has one."""
+class Definition:
+    """What an opcode is: its fields beside the common ones, those that must be given, and its RAPI route, if it has one."""
 
     fields: t.FrozenSet[str]
     required: t.FrozenSet[str]
@@ -70,15 +70,14 @@ class RapiRequest(t.NamedTuple):
     body: t.Optional[t.Dict[str, t.Any]]
 
 
-def _opcode(required: str, optional: str = "", route: t.Optional[Route] = None) -> Opcode:
+def _opcode(required: str, optional: str = "", route: t.Optional[Route] = None) -> Definition:
     needed = frozenset(required.split())
-    return Opcode(needed | frozenset(optional.split()), needed, route)
+    return Definition(needed | frozenset(optional.split()), needed, route)
 
 
 _DRY = {"dry_run": "dry-run"}
 _INSTANCE = "/2/instances/{instance_name}"
 
-#: The path of an object's tags by its kind (Ganeti: rapi/rlib2.py, _R_Tags); kinds as in OP_TAGS_SET.
 _TAG_PATHS = {
     "cluster": "/2/tags",
     "instance": "/2/instances/{name}/tags",
@@ -86,9 +85,10 @@ _TAG_PATHS = {
     "nodegroup": "/2/groups/{name}/tags",
     "network": "/2/networks/{name}/tags",
 }
+"""The path of an object's tags by its kind (Ganeti: rapi/rlib2.py, _R_Tags); kinds as in OP_TAGS_SET."""
 _TAG_QUERY = {"tags": "tag", **_DRY}
 
-OPCODES: t.Mapping[str, Opcode] = {
+OPCODES: t.Mapping[str, Definition] = {
     "OP_INSTANCE_CREATE": _opcode(
         "instance_name mode disks nics",
         "force_variant wait_for_sync name_check ignore_ipolicy opportunistic_locking beparams disk_template group_name"
@@ -254,23 +254,23 @@ def _strings(value: t.Any) -> t.Iterator[str]:
             yield from _strings(item)
 
 
-def _find(op_id: str) -> Opcode:
+def _find(op_id: str) -> Definition:
     if op_id not in OPCODES:
-        raise InvalidInput(f"There is no opcode {op_id} in this collection's table")
+        raise InvalidInput(f"There is no opcode {op_id} in this collection's table.")
     return OPCODES[op_id]
 
 
-def _definition(op: t.Mapping[str, t.Any]) -> Opcode:
+def _definition(op: t.Mapping[str, t.Any]) -> Definition:
     """The table's entry for an opcode whose fields are all known and complete."""
     op_id = str(op.get("OP_ID"))
     definition = _find(op_id)
     given = frozenset(op) - {"OP_ID"}
     unknown = sorted(given - definition.fields - COMMON_FIELDS)
     if unknown:
-        raise InvalidInput(f"{op_id} has no field {', '.join(unknown)}")
+        raise InvalidInput(f"{op_id} has no field {', '.join(unknown)}.")
     missing = sorted(definition.required - given)
     if missing:
-        raise InvalidInput(f"{op_id} needs {', '.join(missing)}")
+        raise InvalidInput(f"{op_id} needs {', '.join(missing)}.")
     return definition
 
 
@@ -283,7 +283,7 @@ def rapi_request(op: t.Mapping[str, t.Any]) -> RapiRequest:
     op_id = str(op.get("OP_ID"))
     route = _definition(op).route
     if route is None:
-        raise RequestRefused(f"RAPI has no way to run {op_id}: use transport ssh, or luxi on the master", ecode="wrong_input")
+        raise RequestRefused(f"RAPI has no way to run {op_id}: use transport ssh, or luxi on the master.", ecode="wrong_input")
     path, rest = _path(route, op)
     query: t.List[t.Tuple[str, str]] = []
     body: t.Dict[str, t.Any] = dict(route.extra)
@@ -296,7 +296,7 @@ def rapi_request(op: t.Mapping[str, t.Any]) -> RapiRequest:
             body[name] = value
         elif not _is_default(value):
             raise RequestRefused(
-                f"RAPI cannot set {name} of {op_id}: use transport ssh, or luxi on the master", ecode="wrong_input", field=name
+                f"RAPI cannot set {name} of {op_id}: use transport ssh, or luxi on the master.", ecode="wrong_input", field=name
             )
     target = path + ("?" + urlencode(query) if query else "")
     return RapiRequest(route.method, target, body if route.body else None)
@@ -322,7 +322,7 @@ def _path(route: Route, op: t.Mapping[str, t.Any]) -> t.Tuple[str, t.Dict[str, t
     if template == "{tags}":
         kind = rest.pop("kind")
         if kind not in _TAG_PATHS:
-            raise InvalidInput(f"Objects of kind {kind} have no tags: use one of {', '.join(_TAG_PATHS)}")
+            raise InvalidInput(f"Objects of kind {kind} have no tags: use one of {', '.join(_TAG_PATHS)}.")
         template = _TAG_PATHS[kind]
         if kind == "cluster":
             rest.pop("name", None)
@@ -336,12 +336,12 @@ def _path_name(op_id: str, name: str, value: t.Any) -> str:
     if isinstance(value, (list, tuple)):
         if len(value) != 1:
             raise RequestRefused(
-                f"RAPI takes exactly one item as {name} of {op_id}: use transport ssh, or one call for each",
+                f"RAPI takes exactly one item as {name} of {op_id}: use transport ssh, or one call for each.",
                 ecode="wrong_input",
                 field=name,
             )
         value = value[0]
     text = str(value) if value is not None else ""
     if not _PATH_NAME.fullmatch(text):
-        raise InvalidInput(f"{text!r} is no name that RAPI takes as {name} of {op_id}: letters, digits, dots, dashes and underscores")
+        raise InvalidInput(f"{text!r} is no name that RAPI takes as {name} of {op_id}: letters, digits, dots, dashes and underscores.")
     return text

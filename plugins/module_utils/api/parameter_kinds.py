@@ -14,11 +14,11 @@ import math
 import re
 import typing as t
 
-#: What a user writes to get Ganeti's default back.
 DEFAULT = "default"
+"""What a user writes to get Ganeti's default back."""
 
-#: Gives a parameter's default; raises Problem where there is none, or none is known.
 Default = t.Callable[[], t.Any]
+"""Gives a parameter's default; raises Problem where there is none, or none is known."""
 
 _UNITS = {"": 1, "m": 1, "mb": 1, "mib": 1, "g": 1024, "gb": 1024, "gib": 1024, "t": 1024**2, "tb": 1024**2, "tib": 1024**2}
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
@@ -32,8 +32,8 @@ class Problem(ValueError):
 class Kind:
     """A single text, and the base of all others."""
 
-    #: The option's argument specification.
     argument: t.Mapping[str, t.Any] = {"type": "str"}
+    """The option's argument specification."""
 
     def read(self, stored: t.Any) -> t.Any:
         """Ganeti's stored value in the option's form."""
@@ -202,8 +202,8 @@ class Tree(Kind):
     """
 
     argument = {"type": "dict"}
-    #: Whether there may be any parameters, which then have no defaults: default removes one.
     free = False
+    """Whether there may be any parameters, which then have no defaults: default removes one."""
 
     def __init__(self, within: str = "", sizes: t.Sequence[str] = (), aliases: t.Optional[t.Mapping[str, t.Sequence[str]]] = None) -> None:
         self._within = within

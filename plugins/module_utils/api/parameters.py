@@ -44,14 +44,14 @@ Constants = t.Mapping[str, t.Any]
 INFO, CONFIG, EXTENDED = "info", "config", "extended"
 EVERYWHERE = frozenset(("luxi", "ssh", "rapi"))
 ON_MASTER = frozenset(("luxi", "ssh"))
-#: The opcode that takes a parameter, and what takes those that no field of it sets.
 MODIFY, TAGS, FILE = "OP_CLUSTER_SET_PARAMS", "tags", "file"
+"""The opcode that takes a parameter, and what takes those that no field of it sets."""
 
-#: Fields of the opcode that are no parameters: how to set others, by steps that the lists here make needless.
 STEPS = frozenset(("force", "add_uids", "remove_uids"))
+"""Fields of the opcode that are no parameters: how to set others, by steps that the lists here make needless."""
 
 
-class State(t.NamedTuple):
+class ClusterState(t.NamedTuple):
     """What is known of a cluster. What could not be read is None: ``config`` and ``constants`` by RAPI, ``extended`` too."""
 
     info: t.Mapping[str, t.Any]
@@ -59,17 +59,17 @@ class State(t.NamedTuple):
     constants: t.Optional[Constants] = None
     extended: t.Optional[t.Mapping[str, t.Any]] = None
 
-    def part(self, source: str) -> t.Optional[t.Mapping[str, t.Any]]:
+    def part(self, origin: str) -> t.Optional[t.Mapping[str, t.Any]]:
         """One of the places where parameters are read."""
-        return {INFO: self.info, CONFIG: self.config, EXTENDED: self.extended}[source]
+        return {INFO: self.info, CONFIG: self.config, EXTENDED: self.extended}[origin]
 
 
 class Constant(t.NamedTuple):
     """A default that the installed Ganeti has under a name in its constants."""
 
     name: str
-    #: Makes the parameter's default of the constant, of what is stored and of what the user gave.
     shape: t.Callable[[t.Any, t.Any, t.Any], t.Any] = lambda constant, current, given: constant
+    """Makes the parameter's default of the constant, of what is stored and of what the user gave."""
 
 
 class Each(t.NamedTuple):
@@ -90,25 +90,25 @@ class Parameter:
 
     name: str
     kind: Kind
-    #: What the documentation says of it.
     about: str
+    """What the documentation says of it."""
     default: t.Any = ""
-    #: Its name where it is read, if that is another.
     key: str = ""
-    source: str = INFO
+    """Its name where it is read, if that is another."""
+    origin: str = INFO
     via: str = MODIFY
     transports: t.FrozenSet[str] = EVERYWHERE
     secret: bool = False
-    #: Says what stands against setting a value (what is stored, what is wanted), or nothing.
     check: t.Callable[[t.Any, t.Any], t.Optional[str]] = lambda current, wanted: None
-    #: Says what the user should know of a change that is possible.
+    """Says what stands against setting a value (what is stored, what is wanted), or nothing."""
     warn: t.Callable[[t.Any, t.Any], t.Optional[str]] = lambda current, wanted: None
+    """Says what the user should know of a change that is possible."""
 
-    def read(self, state: State) -> t.Any:
-        """The value as the option takes it. Only where the state has the parameter's source."""
-        return self.kind.read((state.part(self.source) or {}).get(self.key or self.name))
+    def read(self, state: ClusterState) -> t.Any:
+        """The value as the option takes it. Only where the state has what the parameter is read from."""
+        return self.kind.read((state.part(self.origin) or {}).get(self.key or self.name))
 
-    def default_for(self, state: State, current: t.Any, given: t.Any) -> t.Any:
+    def default_for(self, state: ClusterState, current: t.Any, given: t.Any) -> t.Any:
         """Ganeti's default in the option's form. Raises Problem where there is none, or it is not to be known."""
         if isinstance(self.default, Never):
             raise Problem(f"has no default: {self.default.why}")
@@ -123,7 +123,7 @@ class Parameter:
             )
         return self.default.shape(state.constants[self.default.name], current, given)
 
-    def want(self, given: t.Any, state: State) -> t.Any:
+    def want(self, given: t.Any, state: ClusterState) -> t.Any:
         """The whole value that the user wants. Raises Problem."""
         current = self.read(state)
         wanted = self.kind.want(given, current, lambda: self.default_for(state, current, given))
@@ -153,7 +153,7 @@ def _image(current: str, wanted: str) -> t.Optional[str]:
 def _image_url(current: str, wanted: str) -> t.Optional[str]:
     if wanted.startswith("/"):
         return None
-    return "zeroing_image is a URL, which Ganeti 3.0 takes but cannot fetch under Python 3: zeroing will fail; use a path on the nodes"
+    return "zeroing_image is a URL, which Ganeti 3.0 takes but cannot fetch under Python 3: zeroing will fail; use a path on the nodes."
 
 
 def _gluster(current: str, wanted: str) -> t.Optional[str]:
@@ -181,7 +181,7 @@ def _tags(current: t.Sequence[str], wanted: t.Sequence[str]) -> t.Optional[str]:
 def _pool_shrinks(current: int, wanted: int) -> t.Optional[str]:
     if wanted >= current:
         return None
-    return "candidate_pool_size is smaller now, but Ganeti demotes nobody by itself: use gnt-node modify --master-candidate=no"
+    return "candidate_pool_size is smaller now, but Ganeti demotes nobody by itself: use gnt-node modify --master-candidate=no."
 
 
 def _storage(current: str, wanted: str) -> t.Optional[str]:
@@ -219,7 +219,7 @@ TABLE: t.Sequence[Parameter] = (
         FreeTree(),
         "Private parameters of operating systems, by system. Never shown.",
         {},
-        source=CONFIG,
+        origin=CONFIG,
         transports=ON_MASTER,
         secret=True,
     ),
@@ -229,7 +229,7 @@ TABLE: t.Sequence[Parameter] = (
         "What hypervisors hold of a node's resources, by hypervisor.",
         Constant("HVST_DEFAULTS", lambda constant, current, given: dict.fromkeys(set(current) | set(given), constant)),
         key="hv_state_static",
-        source=CONFIG,
+        origin=CONFIG,
         transports=ON_MASTER,
     ),
     Parameter(
@@ -238,7 +238,7 @@ TABLE: t.Sequence[Parameter] = (
         "What is held of storage, by storage type and name.",
         Constant("DS_DEFAULTS", lambda constant, current, given: {"plain": dict.fromkeys(_named(given.get("plain")), constant)}),
         key="disk_state_static",
-        source=CONFIG,
+        origin=CONFIG,
         transports=ON_MASTER,
     ),
     Parameter("candidate_pool_size", Number(), "How many nodes are master candidates.", 10, warn=_pool_shrinks),
@@ -246,7 +246,7 @@ TABLE: t.Sequence[Parameter] = (
     Parameter("max_tracked_jobs", Number(), "How many running jobs are watched for changes.", 25),
     Parameter("maintain_node_health", Flag(), "Whether to shut down instances and DRBD devices on offline nodes.", False),
     Parameter("prealloc_wipe_disks", Flag(), "Whether to wipe disks before instances get them.", False),
-    Parameter("modify_etc_hosts", Flag(), "Whether Ganeti keeps C(/etc/hosts) of the nodes.", True, source=CONFIG, transports=ON_MASTER),
+    Parameter("modify_etc_hosts", Flag(), "Whether Ganeti keeps C(/etc/hosts) of the nodes.", True, origin=CONFIG, transports=ON_MASTER),
     Parameter("use_external_mip_script", Flag(), "Whether a script of yours sets up the master's address.", False),
     Parameter("enabled_user_shutdown", Flag(), "Whether a shutdown from inside an instance is told from a crash.", False),
     Parameter("default_iallocator", Kind(), "The allocator to use where none is named.", "hail", check=_script),
@@ -293,7 +293,7 @@ TABLE: t.Sequence[Parameter] = (
         Flag(),
         "Whether moves within the cluster may choose weaker ciphers. Extended parameter, never over RAPI.",
         False,
-        source=EXTENDED,
+        origin=EXTENDED,
         via=FILE,
         transports=ON_MASTER,
     ),
@@ -302,7 +302,7 @@ TABLE: t.Sequence[Parameter] = (
         Kind(),
         "Where configuration and jobs are stored. Extended parameter; only accepts what is set, the module C(backend_storage) switches it.",
         "disk",
-        source=EXTENDED,
+        origin=EXTENDED,
         via=FILE,
         transports=ON_MASTER,
         check=_storage,
@@ -311,9 +311,9 @@ TABLE: t.Sequence[Parameter] = (
 
 BY_NAME: t.Mapping[str, Parameter] = {row.name: row for row in TABLE}
 
-#: What is read of the configuration file and of Ganeti's constants on the master.
-CONFIG_KEYS = tuple(row.key or row.name for row in TABLE if row.source == CONFIG)
+CONFIG_KEYS = tuple(row.key or row.name for row in TABLE if row.origin == CONFIG)
 CONSTANT_NAMES = tuple(row.default.name for row in TABLE if isinstance(row.default, Constant))
+"""What is read of the configuration file and of Ganeti's constants on the master."""
 
 
 def argument_spec() -> t.Dict[str, t.Any]:
@@ -329,20 +329,20 @@ def given_in(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
 def check_transport(given: t.Mapping[str, t.Any], transport: str) -> None:
     """Raise InvalidInput, before anything is sent, for parameters that the transport must not set or cannot read."""
     refused = [name for name in given if transport not in BY_NAME[name].transports]
-    unset = [name for name in refused if BY_NAME[name].source == INFO]
+    unset = [name for name in refused if BY_NAME[name].origin == INFO]
     unknown = [name for name in refused if name not in unset]
-    words = [f"{', '.join(names)} cannot be {what} over {transport.upper()}" for names, what in ((unset, "set"), (unknown, "set or read")) if names]
-    if words:
-        raise InvalidInput(f"{'; '.join(words)}: use transport ssh, or luxi on the master; nothing was sent", parameters=refused)
+    refusals = [f"{', '.join(names)} cannot be {what} over {transport.upper()}" for names, what in ((unset, "set"), (unknown, "set or read")) if names]
+    if refusals:
+        raise InvalidInput(f"{'; '.join(refusals)}: use transport ssh, or luxi on the master; nothing was sent.", parameters=refused)
 
 
-def values(state: State) -> t.Dict[str, t.Any]:
+def values(state: ClusterState) -> t.Dict[str, t.Any]:
     """All parameters that the state holds, as the options take them; secrets masked."""
-    known = {row.name: row.read(state) for row in TABLE if state.part(row.source) is not None}
+    known = {row.name: row.read(state) for row in TABLE if state.part(row.origin) is not None}
     return {name: _masked(value) if BY_NAME[name].secret else value for name, value in known.items()}
 
 
-def plan(given: t.Mapping[str, t.Any], state: State) -> t.List[Change]:
+def plan(given: t.Mapping[str, t.Any], state: ClusterState) -> t.List[Change]:
     """What has to change. Raises PreflightFailed, naming every problem there is."""
     changes: t.List[Change] = []
     problems: t.List[str] = []

@@ -29,18 +29,17 @@ from .luxi import job_change
 from .opcodes import rapi_request, scrub
 
 PORT = 5080
-#: Seconds to wait for an answer.
 ANSWER_TIMEOUT = 60.0
-#: Seconds that RAPI itself waits for a job to change (Ganeti: rapi/rlib2.py, _WFJC_TIMEOUT); a client cannot choose.
+"""Seconds to wait for an answer."""
 _SERVER_WAIT = 10.0
-#: Seconds between two looks at a job where the wait is to be shorter than that.
+"""Seconds that RAPI itself waits for a job to change (Ganeti: rapi/rlib2.py, _WFJC_TIMEOUT); a client cannot choose."""
 _POLL = 1.0
-#: Bytes.
+"""Seconds between two looks at a job where the wait is to be shorter than that."""
 MAX_ANSWER = 256 * 1024 * 1024
+"""Bytes."""
 _RETRIES = (0.5, 2.0)
-#: Kinds of items that RAPI can be asked about (Ganeti: QR_VIA_RAPI), beside os, which has a way of its own.
 _KINDS = ("export", "filter", "group", "instance", "job", "lock", "network", "node")
-#: What HTTP statuses mean here, beside those with a type of error of their own (Ganeti: http/__init__.py; rapi/baserlib.py).
+"""Kinds of items that RAPI can be asked about (Ganeti: QR_VIA_RAPI), beside os, which has a way of its own."""
 _MEANINGS = {
     403: "is forbidden",
     404: "does not exist on this cluster",
@@ -48,6 +47,7 @@ _MEANINGS = {
     501: "is not something that this RAPI does",
     503: "is refused for now",
 }
+"""What HTTP statuses mean here, beside those with a type of error of their own (Ganeti: http/__init__.py; rapi/baserlib.py)."""
 
 
 class RapiOptions(t.NamedTuple):
@@ -68,10 +68,10 @@ def rapi_options(options: t.Mapping[str, t.Any]) -> RapiOptions:
     """The options out of a dict; what is None or missing takes its default. Raises InvalidInput."""
     unknown = sorted(set(options) - set(RapiOptions._fields))
     if unknown:
-        raise InvalidInput(f"There is no RAPI option {', '.join(unknown)}")
+        raise InvalidInput(f"There is no RAPI option {', '.join(unknown)}.")
     given = RapiOptions(**{name: value for name, value in options.items() if value is not None})
     if given.username and ":" in given.username:
-        raise InvalidInput("The name of a RAPI user has no colon in it")
+        raise InvalidInput("The name of a RAPI user has no colon in it.")
     if given.fingerprint is None:
         return given
     pin = re.sub(r"[:\s]", "", given.fingerprint).lower()
@@ -101,14 +101,14 @@ class RapiCluster(Cluster):
     def info(self) -> t.Dict[str, t.Any]:
         result = self._read("GET", "/2/info")
         if not isinstance(result, dict):
-            raise ConnectionFailed(f"{self.address} described its cluster in a form that is not Ganeti's")
+            raise ConnectionFailed(f"{self.address} described its cluster in a form that is not Ganeti's.")
         return result
 
     def query(self, what: str, fields: t.Sequence[str], qfilter: t.Any = None) -> t.List[t.Dict[str, t.Any]]:
         if what == "os":
             return _os_rows(self._read("GET", "/2/os"), fields, qfilter)
         if what not in _KINDS:
-            raise RequestRefused(f"RAPI cannot be asked about {what}, only about {', '.join(_KINDS)} and os", ecode="wrong_input")
+            raise RequestRefused(f"RAPI cannot be asked about {what}, only about {', '.join(_KINDS)} and os.", ecode="wrong_input")
         try:
             answer = self._read("PUT", f"/2/query/{what}", {"fields": list(fields), "qfilter": qfilter})
         except RequestRefused as error:
@@ -119,7 +119,7 @@ class RapiCluster(Cluster):
 
     def submit(self, opcodes: t.Sequence[t.Mapping[str, t.Any]]) -> int:
         if len(opcodes) != 1:
-            raise RequestRefused("RAPI takes one opcode a job: submit them one by one, or use transport ssh", ecode="wrong_input")
+            raise RequestRefused("RAPI takes one opcode a job: submit them one by one, or use transport ssh.", ecode="wrong_input")
         request = rapi_request(opcodes[0])
         try:
             return int(self._request(request.method, request.target, request.body))
@@ -167,8 +167,8 @@ class RapiCluster(Cluster):
             time.sleep(min(_POLL, left))
 
     def cancel(self, job_id: int) -> t.Tuple[bool, str]:
-        done, words = self._read("DELETE", f"/2/jobs/{int(job_id)}")
-        return bool(done), str(words)
+        done, said = self._read("DELETE", f"/2/jobs/{int(job_id)}")
+        return bool(done), str(said)
 
     def close(self) -> None:
         """Nothing is kept open."""
@@ -192,12 +192,12 @@ class RapiCluster(Cluster):
         except ssl.SSLCertVerificationError as error:
             raise HostKeyUnknown(
                 f"The certificate of RAPI at {self._where} is not trusted ({error.verify_message}): name its CA, or "
-                "its SHA-256 fingerprint, in the options"
+                "its SHA-256 fingerprint, in the options."
             ) from error
         except socket.timeout as error:
-            raise ConnectionFailed(f"RAPI at {self._where} did not answer in time") from error
+            raise ConnectionFailed(f"RAPI at {self._where} did not answer in time.") from error
         except socket.gaierror as error:
-            raise ConnectionFailed(f"The name {self.address} does not resolve") from error
+            raise ConnectionFailed(f"The name {self.address} does not resolve.") from error
         except (OSError, http.client.HTTPException) as error:
             raise ConnectionFailed(
                 f"RAPI at {self._where} cannot be reached: {getattr(error, 'strerror', None) or error}; is "
@@ -223,13 +223,13 @@ class RapiCluster(Cluster):
     def _fail(self, method: str, target: str, response: _Response) -> t.NoReturn:
         """Raise what a status means here (Ganeti: http/__init__.py; rapi/baserlib.py)."""
         said = _said(response.body)
-        words = f" ({said})" if said else ""
+        reason = f" ({said})" if said else ""
         user = self._options.username or "an anonymous user"
         path = target.split("?", 1)[0]
         if response.status == 401:
             raise AuthenticationFailed(
                 f"RAPI at {self._where} does not let {user} in: the user or the password is wrong "
-                "(/var/lib/ganeti/rapi/users on the master)"
+                "(/var/lib/ganeti/rapi/users on the master)."
             )
         if response.status == 403 and said in ("", "Forbidden"):
             raise AuthenticationFailed(
@@ -238,12 +238,12 @@ class RapiCluster(Cluster):
             )
         refusal = refused_behind(response.status, said)
         if response.status in (502, 504) and refusal is None:
-            raise ConnectionFailed(f"RAPI at {self._where} does not reach Ganeti's luxid behind it{words}")
+            raise ConnectionFailed(f"RAPI at {self._where} does not reach Ganeti's luxid behind it{reason}.")
         if refusal is not None:
-            raise RequestRefused(f"Ganeti refused {method} {path} on {self._where}: {refusal.message}", ecode=refusal.ecode)
+            raise RequestRefused(f"Ganeti refused {method} {path} on {self._where}: {refusal.message.rstrip('.')}.", ecode=refusal.ecode)
         meaning = _MEANINGS.get(response.status, f"failed with HTTP status {response.status}")
         ecode = "unknown_entity" if response.status == 404 else None
-        raise RequestRefused(f"{method} {path} on {self._where} {meaning}{words}", http_status=response.status, ecode=ecode)
+        raise RequestRefused(f"{method} {path} on {self._where} {meaning}{reason}.", http_status=response.status, ecode=ecode)
 
 
 class _PinnedConnection(http.client.HTTPSConnection):
@@ -272,9 +272,9 @@ def _tls_context(options: RapiOptions) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=options.ca_path)
     except FileNotFoundError as error:
-        raise InvalidInput(f"The CA file {options.ca_path} does not exist") from error
+        raise InvalidInput(f"The CA file {options.ca_path} does not exist.") from error
     except (OSError, ssl.SSLError) as error:
-        raise InvalidInput(f"The CA file {options.ca_path} cannot be used: {error}") from error
+        raise InvalidInput(f"The CA file {options.ca_path} cannot be used: {error}.") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if options.fingerprint is not None:
         # The pin is stricter than a CA and a name: exactly one certificate passes.
@@ -286,7 +286,7 @@ def _tls_context(options: RapiOptions) -> ssl.SSLContext:
 def _parse(response: http.client.HTTPResponse) -> _Response:
     raw = response.read(MAX_ANSWER + 1)
     if len(raw) > MAX_ANSWER:
-        raise ConnectionFailed(f"RAPI's answer is longer than {MAX_ANSWER} bytes")
+        raise ConnectionFailed(f"RAPI's answer is longer than {MAX_ANSWER} bytes.")
     try:
         return _Response(response.status, json.loads(raw.decode("utf-8")) if raw else None)
     except ValueError as error:
@@ -320,7 +320,7 @@ def _os_rows(names: t.Any, fields: t.Sequence[str], qfilter: t.Any) -> t.List[t.
     missing = sorted(set(fields) - {"name", "variants"})
     if missing or qfilter is not None:
         raise RequestRefused(
-            f"RAPI tells only name and variants of an os, {', '.join(missing) or 'without a filter'}: use transport ssh",
+            f"RAPI tells only name and variants of an os, {', '.join(missing) or 'without a filter'}: use transport ssh.",
             ecode="wrong_input",
         )
     variants: t.Dict[str, t.List[str]] = {}

@@ -29,19 +29,20 @@ from types import TracebackType
 
 from .._errors import ConnectionFailed
 from .luxi import SOCKET, SSCONF_MASTER, LuxiCluster, not_master
+from .ssh_failure import reason
 from .ssh_openssh import Connection
-from .ssh_settings import Options, parse
+from .ssh_settings import SshOptions, ssh_options
 
-#: Seconds that a command may take if the caller says nothing else.
 RUN_TIMEOUT = 120.0
-#: Bytes. What `SshHost.run` takes of a command's output: a configuration of ten thousand instances is a fifth of it.
+"""Seconds that a command may take if the caller says nothing else."""
 MAX_OUTPUT = 256 * 1024 * 1024
-#: Bytes. What one line of a command's output may have.
+"""Bytes. What `SshHost.run` takes of a command's output: a configuration of ten thousand instances is a fifth of it."""
 MAX_LINE = 4 * 1024 * 1024
+"""Bytes. What one line of a command's output may have."""
 
 
-class Session(t.Protocol):
-    """A command in a connection, whoever carries it; see `ssh_openssh.Session`."""
+class CommandChannel(t.Protocol):
+    """A command in a connection, whoever carries it; see `ssh_openssh.CommandChannel`."""
 
     @property
     def stderr(self) -> bytes: ...
@@ -68,7 +69,7 @@ class Carrier(t.Protocol):
 
     def alive(self) -> bool: ...
 
-    def session(self, command: str, /) -> Session: ...
+    def execute(self, command: str, /) -> CommandChannel: ...
 
     def close(self) -> None: ...
 
@@ -80,7 +81,7 @@ class SshProcess:
     Standard error is collected meanwhile, its last 64 KiB are in ``stderr``. Read to the end before ``wait``.
     """
 
-    def __init__(self, host: str, command: str, channel: Session) -> None:
+    def __init__(self, host: str, command: str, channel: CommandChannel) -> None:
         self.host = host
         self.command = command
         self.channel = channel
@@ -185,13 +186,13 @@ class SshHost:
             self._close()
 
     def popen(self, argv: t.Sequence[str]) -> SshProcess:
-        """Start a command; its words reach it as they are, whatever is in them."""
+        """Start a command; its arguments reach it as they are, whatever is in them."""
         try:
-            session = self._connected().session(shlex.join(argv))
+            channel = self._connected().execute(shlex.join(argv))
         except (OSError, EOFError) as error:
             # Only the command's name: its arguments may be nobody's business.
-            raise ConnectionFailed(f"{argv[0]} could not be started on {self.name}: {_words(error)}.") from error
-        return SshProcess(self.name, argv[0], session)
+            raise ConnectionFailed(f"{argv[0]} could not be started on {self.name}: {reason(error)}.") from error
+        return SshProcess(self.name, argv[0], channel)
 
     def run(self, argv: t.Sequence[str], input: t.Optional[bytes] = None, timeout: float = RUN_TIMEOUT) -> t.Tuple[int, bytes, bytes]:
         """Run a command to its end: exit status, standard output, and the end of standard error.
@@ -215,7 +216,7 @@ class SshHost:
         with self._lock:
             if self._carrier is None or not self._carrier.alive():
                 self._close()
-                self._carrier = _carrier(self.name, parse(self.name, self._options), self._fallback)
+                self._carrier = _carrier(self.name, ssh_options(self.name, self._options), self._fallback)
             return self._carrier
 
     def _close(self) -> None:
@@ -224,7 +225,7 @@ class SshHost:
             carrier.close()
 
 
-def _carrier(name: str, options: Options, fallback: t.Optional[str]) -> Carrier:
+def _carrier(name: str, options: SshOptions, fallback: t.Optional[str]) -> Carrier:
     program = shutil.which("ssh")
     if program is not None and options.password is None:
         return Connection(program, name, options, fallback)
@@ -232,11 +233,6 @@ def _carrier(name: str, options: Options, fallback: t.Optional[str]) -> Carrier:
     from .ssh_paramiko import Connection as Paramiko
 
     return Paramiko(program, name, options, fallback)
-
-
-def _words(error: BaseException) -> str:
-    text = str(getattr(error, "strerror", None) or error).strip()
-    return " ".join(text.split()) or type(error).__name__
 
 
 def _feed(process: SshProcess, data: bytes) -> None:
@@ -264,7 +260,7 @@ def luxi_over_ssh(host: SshHost) -> LuxiCluster:
     """The cluster whose master is this host, by LUXI through SSH; every Ganeti node has socat. Closes the host with it."""
     running: t.List[SshProcess] = []
 
-    def dial() -> Session:
+    def dial() -> CommandChannel:
         running[:] = [host.popen(["socat", "STDIO", f"UNIX-CONNECT:{SOCKET}"])]
         return running[0].channel
 

@@ -45,15 +45,15 @@ def known_keys(files: t.Sequence[str], name: str) -> t.List[KnownKey]:
     return found
 
 
-def _known_key(words: t.List[str], name: str) -> t.Optional[KnownKey]:
+def _known_key(fields: t.List[str], name: str) -> t.Optional[KnownKey]:
     """One line, or None where it is about others or about no key."""
-    marker = words.pop(0) if words and words[0].startswith("@") else ""
-    if len(words) < 3 or words[0].startswith("#") or marker not in ("", "@revoked"):
+    marker = fields.pop(0) if fields and fields[0].startswith("@") else ""
+    if len(fields) < 3 or fields[0].startswith("#") or marker not in ("", "@revoked"):
         return None
-    if not _names_host(words[0], name):
+    if not _names_host(fields[0], name):
         return None
     try:
-        return KnownKey(words[1], base64.b64decode(words[2], validate=True), bool(marker))
+        return KnownKey(fields[1], base64.b64decode(fields[2], validate=True), bool(marker))
     except binascii.Error:
         return None
 

@@ -23,7 +23,7 @@ import typing as t
 
 from .._errors import ConnectionFailed
 from .ssh_failure import NameUnresolved, explain, last_words
-from .ssh_settings import Answer, Options, Place, ask, own_options
+from .ssh_settings import HostSettings, SshOptions, Workspace, ask, own_options
 
 _GUARD = """\
 directory=$1; shift
@@ -82,7 +82,7 @@ class Tail:
         self._news.set()
 
 
-class Session:
+class CommandChannel:
     """A command in a connection, with two sockets for its input and output. For one reader and one writer at once."""
 
     def __init__(self, connection: Connection, argv: t.Sequence[str]) -> None:
@@ -165,29 +165,29 @@ class Session:
 class Connection:
     """One connection to a host, made at once; sessions in it until it is lost or closed."""
 
-    def __init__(self, program: str, name: str, options: Options, fallback: t.Optional[str]) -> None:
+    def __init__(self, program: str, name: str, options: SshOptions, fallback: t.Optional[str]) -> None:
         self._program = program
         self._name = name
         self._options = options
-        self._place = Place(name, options)
+        self._workspace = Workspace(name, options)
         try:
-            answer = ask(program, name, options, self._place)
+            settings = ask(program, name, options, self._workspace)
             try:
-                self._start(answer, ())
+                self._start(settings, ())
             except NameUnresolved:
                 if not fallback:
                     raise
-                self._place = Place(name, options)
-                self._start(answer, _by_address(answer, fallback))
+                self._workspace = Workspace(name, options)
+                self._start(settings, _by_address(settings, fallback))
         except BaseException:
-            self._place.remove()
+            self._workspace.remove()
             raise
 
     def alive(self) -> bool:
         """Whether the connection takes sessions: one that was lost does not, from when that is known."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             try:
-                probe.connect(self._place.socket)
+                probe.connect(self._workspace.socket)
             except OSError:
                 return False
         return True
@@ -197,9 +197,9 @@ class Connection:
         self._tail.join(1.0)
         return last_words(self._said())
 
-    def session(self, command: str) -> Session:
+    def execute(self, command: str) -> CommandChannel:
         """Start a command. Raises OSError where there is no ssh any more."""
-        return Session(self, [self._program, *_SESSION, "-S", self._place.socket, "--", self._name, command])
+        return CommandChannel(self, [self._program, *_SESSION, "-S", self._workspace.socket, "--", self._name, command])
 
     def close(self) -> None:
         """End the connection and whatever was started for it."""
@@ -209,40 +209,41 @@ class Connection:
         except subprocess.TimeoutExpired:
             os.killpg(self._guard.pid, 9)
             self._guard.wait()
-        self._place.remove()
+        self._workspace.remove()
 
-    def _start(self, answer: Answer, more: t.Sequence[str]) -> None:
-        ssh = [self._program, "-F", self._place.config, "-M", "-N", "-S", self._place.socket, *own_options(self._options, self._place), *more, "--", self._name]
-        guarded = ["/bin/sh", "-c", _GUARD, "ganeti-ssh", self._place.directory, *ssh]
+    def _start(self, settings: HostSettings, more: t.Sequence[str]) -> None:
+        master = ["-F", self._workspace.config, "-M", "-N", "-S", self._workspace.socket]
+        ssh = [self._program, *master, *own_options(self._options, self._workspace), *more, "--", self._name]
+        guarded = ["/bin/sh", "-c", _GUARD, "ganeti-ssh", self._workspace.directory, *ssh]
         self._guard = subprocess.Popen(  # pylint: disable=ansible-bad-function  # there is no module object in here
             guarded, stdin=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, start_new_session=True
         )
         said = t.cast(t.IO[bytes], self._guard.stderr)
         self._tail = Tail(said.read, said.close)
         try:
-            self._await(answer, time.monotonic() + self._options.connect_timeout + max(self._options.connect_timeout, 15.0))
+            self._await(settings, time.monotonic() + self._options.connect_timeout + max(self._options.connect_timeout, 15.0))
         except BaseException:
             self.close()
             raise
 
-    def _await(self, answer: Answer, deadline: float) -> None:
+    def _await(self, settings: HostSettings, deadline: float) -> None:
         """Wait until the socket for sessions is there: it comes up when the host is known and let us in."""
-        while not os.path.exists(self._place.socket):
+        while not os.path.exists(self._workspace.socket):
             if self._guard.poll() is not None:
                 self._tail.join(1.0)
-                raise explain(answer, self._said())
+                raise explain(settings, self._said())
             if time.monotonic() > deadline:
                 said = last_words(self._said())
                 raise ConnectionFailed(
-                    f"{answer.name} did not let {answer.user} in by SSH within {self._options.connect_timeout:.0f} s and as much again"
+                    f"{settings.name} did not let {settings.user} in by SSH within {self._options.connect_timeout:.0f} s and as much again"
                     f"{': ' + said if said else ''}. A key that wants to be touched, or a ProxyCommand that does not answer, may be why."
                 )
             self._tail.wait_for_news(_SLICE)
 
     def _said(self) -> str:
-        return self._place.shown(self._tail.text.decode("utf-8", "replace"))
+        return self._workspace.shown(self._tail.text.decode("utf-8", "replace"))
 
 
-def _by_address(answer: Answer, address: str) -> t.List[str]:
+def _by_address(settings: HostSettings, address: str) -> t.List[str]:
     """Arguments that connect to an address and check the host key under the name all the same."""
-    return ["-o", f"HostName={address}"] + ([] if answer.key_alias else ["-o", f"HostKeyAlias={answer.key_name}"])
+    return ["-o", f"HostName={address}"] + ([] if settings.key_alias else ["-o", f"HostKeyAlias={settings.key_name}"])

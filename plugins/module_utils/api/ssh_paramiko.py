@@ -20,10 +20,10 @@ import subprocess
 import typing as t
 
 from .._errors import AuthenticationFailed, ConnectionFailed, GanetiError, HostKeyUnknown, InvalidInput
-from .ssh_failure import explain, last_words, scan
+from .ssh_failure import explain, last_words, reason, scan
 from .ssh_known_hosts import KnownKey, known_keys
 from .ssh_openssh import Tail
-from .ssh_settings import Answer, Options, Place, ask
+from .ssh_settings import HostSettings, SshOptions, Workspace, ask
 
 try:
     import paramiko
@@ -46,15 +46,15 @@ _RSA_SIGNATURES = ("rsa-sha2-512", "rsa-sha2-256", "ssh-rsa")
 _TOKEN = re.compile("%(.?)")
 
 
-class Session:
-    """A command in a connection; as `ssh_openssh.Session`."""
+class CommandChannel:
+    """A command in a connection; as `ssh_openssh.CommandChannel`."""
 
     def __init__(self, transport: t.Any, timeout: float, command: str) -> None:
         try:
             self._channel: t.Any = transport.open_session(timeout=timeout)
             self._channel.exec_command(command)
         except paramiko.SSHException as error:
-            raise OSError(words(error)) from error
+            raise OSError(reason(error)) from error
         self._killed = False
         self._error = Tail(self._read_error, lambda: None)
         self.settimeout = self._channel.settimeout
@@ -104,18 +104,18 @@ class Session:
 class Connection:
     """One connection to a host, made at once; as `ssh_openssh.Connection`."""
 
-    def __init__(self, program: t.Optional[str], name: str, options: Options, fallback: t.Optional[str]) -> None:
+    def __init__(self, program: t.Optional[str], name: str, options: SshOptions, fallback: t.Optional[str]) -> None:
         if not HAS_PARAMIKO:
             need = "a password is used with" if program else "there is no OpenSSH here, so what is needed is"
             raise GanetiError(f"{name} cannot be reached by SSH: {need} paramiko, which is missing on the controller: pip install paramiko")
         self._options = options
-        self._place = Place(name, options) if program else None
+        self._workspace = Workspace(name, options) if program else None
         self._proxy: t.Optional[subprocess.Popen[bytes]] = None
         self._proxy_said: t.Optional[Tail] = None
         self._transport: t.Any = None
         try:
-            self._answer = ask(program, name, options, self._place) if program and self._place else without_openssh(name, options)
-            self._open(self._carrier(program, fallback))
+            self._settings = ask(program, name, options, self._workspace) if program and self._workspace else without_openssh(name, options)
+            self._open(self._connected_sock(program, fallback))
         except BaseException:
             self.close()
             raise
@@ -124,9 +124,9 @@ class Connection:
         """Whether the connection is there, as far as is known."""
         return bool(self._transport.is_active())
 
-    def session(self, command: str) -> Session:
+    def execute(self, command: str) -> CommandChannel:
         """Start a command. Raises OSError where the host does not."""
-        return Session(self._transport, self._options.connect_timeout, command)
+        return CommandChannel(self._transport, self._options.connect_timeout, command)
 
     def close(self) -> None:
         """End the connection and whatever was started for it."""
@@ -135,34 +135,34 @@ class Connection:
         if self._proxy is not None:
             self._proxy.terminate()
             self._proxy.wait()
-        if self._place is not None:
-            self._place.remove()
+        if self._workspace is not None:
+            self._workspace.remove()
 
-    def _open(self, carrier: socket.socket) -> None:
-        answer = self._answer
-        known = known_keys(_known_hosts(answer, self._options), answer.key_name)
+    def _open(self, sock: socket.socket) -> None:
+        settings = self._settings
+        known = known_keys(_known_hosts(settings, self._options), settings.key_name)
         patience = max(self._options.connect_timeout, 15.0)
         try:
-            self._transport = paramiko.Transport(carrier)
+            self._transport = paramiko.Transport(sock)
             self._transport.set_log_channel(_LOG)
             self._transport.banner_timeout = self._transport.handshake_timeout = patience
             prefer_key_types(self._transport, [key.key_type for key in known])
             self._transport.start_client(timeout=patience)
         except (paramiko.SSHException, OSError, EOFError) as error:
-            carrier.close()
-            raise self._why_not(words(error)) from error
-        check_host_key(answer, _known_hosts(answer, self._options)[0], self._transport.get_remote_server_key(), known)
-        authenticate(self._transport, answer, self._options)
+            sock.close()
+            raise self._why_not(reason(error)) from error
+        check_host_key(settings, _known_hosts(settings, self._options)[0], self._transport.get_remote_server_key(), known)
+        authenticate(self._transport, settings, self._options)
         self._transport.set_keepalive(_KEEPALIVE)
 
-    def _carrier(self, program: t.Optional[str], fallback: t.Optional[str]) -> socket.socket:
+    def _connected_sock(self, program: t.Optional[str], fallback: t.Optional[str]) -> socket.socket:
         """What the connection runs over: plain TCP, or a command of OpenSSH's or the user's."""
-        answer = self._answer
-        if program and self._place and answer.proxy_jump:
-            return self._through(jump(program, self._place.config, answer))
-        if program and answer.proxy_command:
-            return self._through(["/bin/sh", "-c", "exec " + expand(answer, answer.proxy_command)])
-        return dial(answer, answer.hostname, fallback, self._options.connect_timeout)
+        settings = self._settings
+        if program and self._workspace and settings.proxy_jump:
+            return self._through(jump(program, self._workspace.config, settings))
+        if program and settings.proxy_command:
+            return self._through(["/bin/sh", "-c", "exec " + expand(settings, settings.proxy_command)])
+        return dial(settings, settings.hostname, fallback, self._options.connect_timeout)
 
     def _through(self, argv: t.Sequence[str]) -> socket.socket:
         ours, theirs = socket.socketpair()
@@ -174,72 +174,66 @@ class Connection:
         self._proxy_said = Tail(said.read, said.close)
         return ours
 
-    def _why_not(self, reason: str) -> GanetiError:
+    def _why_not(self, why: str) -> GanetiError:
         """Why nobody spoke SSH: whoever made the way may have said."""
-        if self._proxy is not None and self._proxy_said is not None and self._place is not None:
+        if self._proxy is not None and self._proxy_said is not None and self._workspace is not None:
             self._proxy.terminate()
             self._proxy_said.join(1.0)
-            said = self._place.shown(self._proxy_said.text.decode("utf-8", "replace"))
+            said = self._workspace.shown(self._proxy_said.text.decode("utf-8", "replace"))
             if last_words(said):
-                return explain(self._answer, said)
-        return ConnectionFailed(f"{self._answer.name} (port {self._answer.port}) does not speak SSH with us: {reason}.")
+                return explain(self._settings, said)
+        return ConnectionFailed(f"{self._settings.name} (port {self._settings.port}) does not speak SSH with us: {why}.")
 
 
-def without_openssh(name: str, options: Options) -> Answer:
+def without_openssh(name: str, options: SshOptions) -> HostSettings:
     """What to do for a host where nothing reads a configuration."""
     if options.config_file:
         raise InvalidInput(f"The SSH configuration {options.config_file} needs OpenSSH, which is missing on the controller: install its client.")
     key_files = tuple(os.path.expanduser(path) for path in _DEFAULT_KEYS)
     known_hosts = tuple(os.path.expanduser(path) for path in _DEFAULT_KNOWN_HOSTS)
-    return Answer(name, name.lower(), options.port or 22, options.user or "root", None, known_hosts, key_files, None, None)
+    return HostSettings(name, name.lower(), options.port or 22, options.user or "root", None, known_hosts, key_files, None, None)
 
 
-def jump(program: str, config: str, answer: Answer) -> t.List[str]:
+def jump(program: str, config: str, settings: HostSettings) -> t.List[str]:
     """The command that makes the way through jump hosts: what OpenSSH runs itself for a ``ProxyJump``."""
-    *before, last = [one.strip() for one in str(answer.proxy_jump).split(",")]
+    *before, last = [one.strip() for one in str(settings.proxy_jump).split(",")]
     uri = last if last.startswith("ssh://") else f"ssh://{last}"
-    return [program, "-F", config, *(["-J", ",".join(before)] if before else []), "-W", f"[{answer.hostname}]:{answer.port}", "--", uri]
+    return [program, "-F", config, *(["-J", ",".join(before)] if before else []), "-W", f"[{settings.hostname}]:{settings.port}", "--", uri]
 
 
-def expand(answer: Answer, command: str) -> str:
+def expand(settings: HostSettings, command: str) -> str:
     """A ProxyCommand with its tokens in place. Raises InvalidInput for those that take more than the host to know."""
-    values = {"%": "%", "h": answer.hostname, "n": answer.name, "p": str(answer.port), "r": answer.user}
+    values = {"%": "%", "h": settings.hostname, "n": settings.name, "p": str(settings.port), "r": settings.user}
 
     def value(match: t.Match[str]) -> str:
         if match[1] not in values:
-            raise InvalidInput(f"The ProxyCommand for {answer.name} has {match[0]}, which cannot be had together with a password: use a key.")
+            raise InvalidInput(f"The ProxyCommand for {settings.name} has {match[0]}, which cannot be had together with a password: use a key.")
         return values[match[1]]
 
     return _TOKEN.sub(value, command)
 
 
-def dial(answer: Answer, address: str, fallback: t.Optional[str], timeout: float) -> socket.socket:
+def dial(settings: HostSettings, address: str, fallback: t.Optional[str], timeout: float) -> socket.socket:
     """A TCP connection to the host; to the fallback where its name does not resolve."""
     try:
-        carrier = socket.create_connection((address, answer.port), timeout)
+        sock = socket.create_connection((address, settings.port), timeout)
     except socket.gaierror as error:
         if fallback and fallback != address:
-            return dial(answer, fallback, None, timeout)
+            return dial(settings, fallback, None, timeout)
         raise ConnectionFailed(
             f"The name {address} does not resolve: correct it, or add it to DNS, /etc/hosts or, as HostName, to the SSH configuration."
         ) from error
     except OSError as error:
-        reason = "no answer" if isinstance(error, socket.timeout) else words(error)
-        raise ConnectionFailed(f"{answer.name} cannot be reached by SSH on {address} port {answer.port}: {reason}.") from error
+        why = "no answer" if isinstance(error, socket.timeout) else reason(error)
+        raise ConnectionFailed(f"{settings.name} cannot be reached by SSH on {address} port {settings.port}: {why}.") from error
     # paramiko sends keepalives but does not look for answers; this makes the kernel do it.
     if hasattr(socket, "TCP_USER_TIMEOUT"):
-        carrier.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_AFTER * 1000)
-    return carrier
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_AFTER * 1000)
+    return sock
 
 
-def _known_hosts(answer: Answer, options: Options) -> t.Sequence[str]:
-    return (options.known_hosts_file,) if options.known_hosts_file else answer.known_hosts
-
-
-def words(error: BaseException) -> str:
-    """An exception's text in one line; its kind where it has none."""
-    text = str(getattr(error, "strerror", None) or error).strip()
-    return " ".join(text.split()).rstrip(".") or ("the connection was closed" if isinstance(error, EOFError) else type(error).__name__)
+def _known_hosts(settings: HostSettings, options: SshOptions) -> t.Sequence[str]:
+    return (options.known_hosts_file,) if options.known_hosts_file else settings.known_hosts
 
 
 def prefer_key_types(transport: t.Any, known_types: t.Sequence[str]) -> None:
@@ -251,21 +245,21 @@ def prefer_key_types(transport: t.Any, known_types: t.Sequence[str]) -> None:
     offered.key_types = tuple(sorted(offered.key_types, key=lambda key_type: key_type not in wanted))
 
 
-def check_host_key(answer: Answer, file: str, key: t.Any, known: t.Sequence[KnownKey]) -> None:
+def check_host_key(settings: HostSettings, file: str, key: t.Any, known: t.Sequence[KnownKey]) -> None:
     """Raise HostKeyUnknown unless the key that the host showed is one that is known to be its own."""
     blob = key.asbytes()
     shown = f"{key.get_name()} {fingerprint(blob)}"
     if any(one.revoked and one.blob == blob for one in known):
-        raise HostKeyUnknown(f"The host key of {answer.name} ({shown}) is marked as revoked: do not trust this host.")
+        raise HostKeyUnknown(f"The host key of {settings.name} ({shown}) is marked as revoked: do not trust this host.")
     trusted = [one for one in known if not one.revoked]
     if any(one.blob == blob for one in trusted):
         return
     if trusted:
         raise HostKeyUnknown(
-            f"The host key of {answer.name} ({shown}) is not the one in {file}: the host was installed anew, or somebody else answers. "
-            f"Verify it, then remove the old one with: ssh-keygen -R '{answer.key_name}' -f {file}"
+            f"The host key of {settings.name} ({shown}) is not the one in {file}: the host was installed anew, or somebody else answers. "
+            f"Verify it, then remove the old one with: ssh-keygen -R '{settings.key_name}' -f {file}"
         )
-    raise HostKeyUnknown(f"The host key of {answer.name} ({shown}) is not in {file}: verify it and add it with: {scan(answer)} >> {file}")
+    raise HostKeyUnknown(f"The host key of {settings.name} ({shown}) is not in {file}: verify it and add it with: {scan(settings)} >> {file}")
 
 
 def fingerprint(blob: bytes) -> str:
@@ -273,29 +267,29 @@ def fingerprint(blob: bytes) -> str:
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode("ascii").rstrip("=")
 
 
-def authenticate(transport: t.Any, answer: Answer, options: Options) -> None:
+def authenticate(transport: t.Any, settings: HostSettings, options: SshOptions) -> None:
     """Log in with keys, then with the password where there is one. Raises AuthenticationFailed."""
     tried: t.List[str] = []
-    keys = _Keys(answer, options)
+    keys = _Keys(settings, options)
     try:
         for label, key in keys:
             tried.append(label)
-            if _try(transport.auth_publickey, answer.user, key):
+            if _try(transport.auth_publickey, settings.user, key):
                 return
         if options.password is not None:
             tried.append("the password")
-            if _try(transport.auth_password, answer.user, options.password):
+            if _try(transport.auth_password, settings.user, options.password):
                 return
     except (paramiko.SSHException, EOFError, OSError) as error:
         raise AuthenticationFailed(
-            f"{answer.name} closed the connection while {answer.user} was logging in, after {', '.join(tried) or 'no key'}: {words(error)}."
+            f"{settings.name} closed the connection while {settings.user} was logging in, after {', '.join(tried) or 'no key'}: {reason(error)}."
         ) from error
     finally:
         keys.close()
     skipped = "".join(f"; {note}" for note in keys.skipped)
     raise AuthenticationFailed(
-        f"{answer.name} does not let {answer.user} in with {', '.join(tried) or 'no key at all'}{skipped}: "
-        f"add a public key to {answer.user}'s authorized_keys there, or name the right user and private key."
+        f"{settings.name} does not let {settings.user} in with {', '.join(tried) or 'no key at all'}{skipped}: "
+        f"add a public key to {settings.user}'s authorized_keys there, or name the right user and private key."
     )
 
 
@@ -311,14 +305,14 @@ def _try(method: t.Any, user: str, credential: t.Any) -> bool:
 
 
 class _Keys:
-    """The private keys to try, in order, each with words for messages; ``skipped`` says which were of no use and why.
+    """The private keys to try, in order, each with what messages call it; ``skipped`` says which were of no use and why.
 
     Where one was named it comes first, and the agent's are left alone: a server lets one try only so many (sshd: MaxAuthTries, 6 by default).
     """
 
-    def __init__(self, answer: Answer, options: Options) -> None:
+    def __init__(self, settings: HostSettings, options: SshOptions) -> None:
         self._named = options.private_key_file
-        self._files = answer.key_files
+        self._files = settings.key_files
         self._use_agent = options.agent and not options.private_key_file
         self._agent: t.Any = None
         self.skipped: t.List[str] = []
@@ -360,4 +354,4 @@ class _Keys:
             for number, key in enumerate(self._agent.get_keys(), 1):
                 yield f"the agent's key {number}", key
         except (paramiko.SSHException, OSError) as error:
-            self.skipped.append(f"the SSH agent does not answer ({words(error)})")
+            self.skipped.append(f"the SSH agent does not answer ({reason(error)})")

@@ -21,11 +21,11 @@ import typing as t
 
 from .._errors import ConnectionFailed, InvalidInput
 
-#: Names and addresses of hosts, and users: nothing that means something in a configuration file or as an option.
 _HOST = re.compile(r"[\w.:][\w.:%-]*")
+"""Names and addresses of hosts, and users: nothing that means something in a configuration file or as an option."""
 _USER = re.compile(r"[\w.][\w.@+-]*")
-#: Directories whose name needs no quoting in a configuration file and leaves room for a socket's (108 bytes, 104 on some systems).
 _PLAIN_DIRECTORY = re.compile(r"/[\w./-]{0,50}")
+"""Directories whose name needs no quoting in a configuration file and leaves room for a socket's (108 bytes, 104 on some systems)."""
 _GIVEN = "configuration"
 _KNOWN_HOSTS = "known_hosts"
 _KEY = "key"
@@ -34,7 +34,6 @@ _BESIDE_A_KEY = (".pub", "-cert.pub")
 _ASKING = 30.0
 """Seconds that ``ssh -G`` may take: ``Match exec`` runs commands."""
 
-#: For every host on the way, whatever the user's configuration says.
 SETTINGS = (
     # A host's key is known, or nothing is sent; no server, DNS or address on loopback changes that.
     ("StrictHostKeyChecking", "yes"),
@@ -62,7 +61,7 @@ SETTINGS = (
     # Messages name keys and hosts; see ssh_failure.
     ("LogLevel", "DEBUG1"),
 )
-#: What ``ssh -G`` must answer, as some version of OpenSSH writes it. It says nothing of a setting that it does not know.
+"""For every host on the way, whatever the user's configuration says."""
 _REQUIRED = {
     "stricthostkeychecking": ("yes", "true"),
     "batchmode": ("yes",),
@@ -70,11 +69,12 @@ _REQUIRED = {
     "nohostauthenticationforlocalhost": ("no",),
     "forwardagent": ("no",),
 }
-#: It would put the connection out of our hands, and older versions know no way to say no.
+"""What ``ssh -G`` must answer, as some version of OpenSSH writes it. It says nothing of a setting that it does not know."""
 _REFUSED = {"forkafterauthentication": "yes"}
+"""It would put the connection out of our hands, and older versions know no way to say no."""
 
 
-class Options(t.NamedTuple):
+class SshOptions(t.NamedTuple):
     """The option group ``ssh`` of the modules."""
 
     user: t.Optional[str] = None
@@ -87,9 +87,9 @@ class Options(t.NamedTuple):
     connect_timeout: float = 20.0
 
 
-def parse(name: str, given: t.Mapping[str, t.Any]) -> Options:
+def ssh_options(name: str, given: t.Mapping[str, t.Any]) -> SshOptions:
     """The options for a host, with paths in full. Raises InvalidInput for names that are none and files that are not there."""
-    options = Options(**{key: given[key] for key in Options._fields if given.get(key) is not None})
+    options = SshOptions(**{key: given[key] for key in SshOptions._fields if given.get(key) is not None})
     for text, pattern, what in ((name, _HOST, "host"), (options.user, _USER, "user")):
         if text is not None and not pattern.fullmatch(text):
             raise InvalidInput(f"{text!r} is no name of a {what} for SSH: it has spaces or other characters in it that no such name has.")
@@ -111,14 +111,14 @@ def _in_full(path: t.Optional[str]) -> t.Optional[str]:
     return os.path.abspath(os.path.expanduser(path)) if path else None
 
 
-class Place:
+class Workspace:
     """A directory of our own for one connection: OpenSSH's configuration, and the socket that its sessions go through.
 
     The files that options name appear in it under names of ours, so that no character of theirs has to be quoted, and a configuration that was
     named need not be writable by its owner alone, as with ``ssh -F``.
     """
 
-    def __init__(self, name: str, options: Options) -> None:
+    def __init__(self, name: str, options: SshOptions) -> None:
         base = tempfile.gettempdir()
         self.directory = tempfile.mkdtemp(prefix="ganeti-ssh-", dir=base if _PLAIN_DIRECTORY.fullmatch(base) else "/tmp")
         self.config = os.path.join(self.directory, "config")
@@ -129,7 +129,7 @@ class Place:
             known_hosts = self._link(options.known_hosts_file, _KNOWN_HOSTS) if options.known_hosts_file else None
             self.key = self._link(options.private_key_file, _KEY, _BESIDE_A_KEY) if options.private_key_file else None
             with open(self.config, "w", encoding="ascii") as file:
-                file.write(configuration(name, options, given, known_hosts))
+                file.write(openssh_config(name, options, given, known_hosts))
         except BaseException:
             self.remove()
             raise
@@ -163,7 +163,7 @@ class Place:
         return ours
 
 
-def configuration(name: str, options: Options, given: t.Optional[str], known_hosts: t.Optional[str]) -> str:
+def openssh_config(name: str, options: SshOptions, given: t.Optional[str], known_hosts: t.Optional[str]) -> str:
     """OpenSSH's configuration for one host and the hosts on the way to it; ``given`` and ``known_hosts`` are files that replace the user's."""
     lines = [f"{key} {value}" for key, value in SETTINGS]
     lines.append(f"ConnectTimeout {max(1, round(options.connect_timeout))}")
@@ -175,7 +175,7 @@ def configuration(name: str, options: Options, given: t.Optional[str], known_hos
     return "\n".join(lines + [f"Match originalhost {name}", "User root", ""])
 
 
-class Answer(t.NamedTuple):
+class HostSettings(t.NamedTuple):
     """What OpenSSH is going to do for a host."""
 
     name: str
@@ -194,19 +194,19 @@ class Answer(t.NamedTuple):
         return self.key_alias or (self.hostname if self.port == 22 else f"[{self.hostname}]:{self.port}")
 
 
-def own_options(options: Options, place: Place) -> t.List[str]:
+def own_options(options: SshOptions, workspace: Workspace) -> t.List[str]:
     """The arguments of ssh that are meant for the host itself, not for those on the way to it."""
-    words = ["-l", options.user] if options.user else []
-    words += ["-p", str(options.port)] if options.port else []
-    if place.key:
+    argv = ["-l", options.user] if options.user else []
+    argv += ["-p", str(options.port)] if options.port else []
+    if workspace.key:
         # With other keys first, a server may have lost its patience before this one's turn (sshd: MaxAuthTries).
-        words += ["-i", place.key, "-o", "IdentitiesOnly=yes"]
-    return words
+        argv += ["-i", workspace.key, "-o", "IdentitiesOnly=yes"]
+    return argv
 
 
-def ask(program: str, name: str, options: Options, place: Place) -> Answer:
-    """Let OpenSSH say what it makes of the configuration. Raises InvalidInput with its words for one that it does not take."""
-    argv = [program, "-G", "-N", "-F", place.config, *own_options(options, place), "--", name]
+def ask(program: str, name: str, options: SshOptions, workspace: Workspace) -> HostSettings:
+    """Let OpenSSH say what it makes of the configuration. Raises InvalidInput with what it says for one that it does not take."""
+    argv = [program, "-G", "-N", "-F", workspace.config, *own_options(options, workspace), "--", name]
     try:
         done = subprocess.run(  # pylint: disable=ansible-bad-function  # there is no module object in here
             argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=_ASKING, check=False, start_new_session=True
@@ -214,15 +214,15 @@ def ask(program: str, name: str, options: Options, place: Place) -> Answer:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ConnectionFailed(f"OpenSSH ({program} -G {name}) does not say how it would connect to {name}: {error}.") from error
     if done.returncode:
-        said = place.shown(done.stderr.decode("utf-8", "replace"))
-        words = "; ".join(line.strip().rstrip(".") for line in said.splitlines() if not line.startswith("debug1:"))
-        raise InvalidInput(f"OpenSSH does not take its configuration for {name}: {words or f'exit status {done.returncode}'}.")
-    answer = check(name, place.shown(done.stdout.decode("utf-8", "replace")))
-    return answer._replace(known_hosts=(options.known_hosts_file,)) if options.known_hosts_file else answer
+        said = workspace.shown(done.stderr.decode("utf-8", "replace"))
+        complaints = "; ".join(line.strip().rstrip(".") for line in said.splitlines() if not line.startswith("debug1:"))
+        raise InvalidInput(f"OpenSSH does not take its configuration for {name}: {complaints or f'exit status {done.returncode}'}.")
+    settings = check(name, workspace.shown(done.stdout.decode("utf-8", "replace")))
+    return settings._replace(known_hosts=(options.known_hosts_file,)) if options.known_hosts_file else settings
 
 
-def check(name: str, text: str) -> Answer:
-    """The answer out of what ``ssh -G`` wrote. Raises InvalidInput where it would do less, or more, than it was told."""
+def check(name: str, text: str) -> HostSettings:
+    """The settings out of what ``ssh -G`` wrote. Raises InvalidInput where it would do less, or more, than it was told."""
     found: t.Dict[str, t.List[str]] = {}
     for line in text.splitlines():
         key, _separator, value = line.partition(" ")
@@ -235,7 +235,7 @@ def check(name: str, text: str) -> Answer:
         if first.get(key) == value:
             raise InvalidInput(f"The SSH configuration sets {key} to {value} for {name}, which would leave a connection behind: take it out.")
     try:
-        return Answer(
+        return HostSettings(
             name=name,
             hostname=first["hostname"],
             port=int(first["port"]),

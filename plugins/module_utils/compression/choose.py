@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ..stream.measure import Figures
-from ..stream.tools import NONE
+from ..stream.tool_speed import Figures
+from ..stream.tools import NO_TOOL
 
 AUTO = "auto"
 """What stands for the tool that measuring finds best; no tool can have that name."""
@@ -38,7 +38,7 @@ def stages(name: str, ratio: float, compress: float, decompress: float, network:
 
 def without(network: float, encryption: float) -> Stages:
     """The speed of a move without a tool."""
-    return stages(NONE, 1.0, float("inf"), float("inf"), network, encryption)
+    return stages(NO_TOOL, 1.0, float("inf"), float("inf"), network, encryption)
 
 
 def ranking(figures: t.Mapping[str, Figures], network: float, encryption: float) -> t.List[Stages]:
@@ -49,8 +49,8 @@ def ranking(figures: t.Mapping[str, Figures], network: float, encryption: float)
 
 def explanation(ranked: t.Sequence[Stages]) -> str:
     """A sentence about the first of a ranking."""
-    best, none = ranked[0], next(each for each in ranked if each.name == NONE)
-    if best.name == NONE:
+    best, none = ranked[0], next(each for each in ranked if each.name == NO_TOOL)
+    if best.name == NO_TOOL:
         return f"No tool: {none.slowest} carries {none.speed:.1f} MiB/s as it is, and no tool would make more of it."
     gain = (best.speed / none.speed - 1) * 100
     return f"{best.name}: {best.speed:.1f} MiB/s of disk, decided by {best.slowest}, {gain:.0f} % more than the {none.speed:.1f} MiB/s without a tool."

@@ -12,9 +12,8 @@ import typing as t
 
 from .._errors import GanetiError
 from ..stream.errors import EndpointError
-from ..stream.measure import Figures
-from ..stream.measure import measure as of_commands
 from ..stream.sample import read_sample
+from ..stream.tool_speed import Figures, measure_commands
 from ..stream.tools import SEARCH_PATH, command
 
 _MIB = 1024 * 1024
@@ -32,7 +31,7 @@ class Tool(t.NamedTuple):
     decompress: t.List[str]
 
 
-def installed(name: str) -> Tool:
+def find(name: str) -> Tool:
     """The tool *name* as Ganeti's node daemon finds it; raise GanetiError where it does not."""
     try:
         compress, decompress = command(name, decompress=False), command(name, decompress=True)
@@ -69,7 +68,7 @@ def measure(tool: Tool, sample: str, mebibytes: int) -> Figures:
         data = read_sample(sample, mebibytes)
         if not data:
             raise GanetiError(f"There is nothing but zeros in {sample}: name another sample.")
-        return of_commands(tool.name, tool.compress, tool.decompress, data, turns=_TURNS)
+        return measure_commands(tool.name, tool.compress, tool.decompress, data, turns=_TURNS)
     except EndpointError as error:
         raise GanetiError(str(error)) from error
 
@@ -80,8 +79,8 @@ def _good(tool: Tool, argv: t.List[str], data: bytes) -> bytes:
     except subprocess.TimeoutExpired as late:
         raise GanetiError(f"{tool.name} took more than {_SECONDS:.0f} seconds: it cannot be used.") from late
     if status:
-        said = error.decode("utf-8", "replace").strip()[-300:] or "it said nothing"
-        raise GanetiError(f"{tool.name} failed with status {status}: {said}")
+        said = error.decode("utf-8", "replace").strip()[-300:].rstrip(".") or "it said nothing"
+        raise GanetiError(f"{tool.name} failed with status {status}: {said}.")
     return output
 
 

@@ -56,12 +56,12 @@ def _is_program(name: str, command: t.Optional[str], decompress_command: t.Optio
     if command is None:
         return True
     program = shutil.which(name, path=SEARCH_PATH)
-    return decompress_command is None and program is not None and script.words("command", command) == [program] and not _look(program).ours
+    return decompress_command is None and program is not None and script.split("command", command) == [program] and not _look(program).ours
 
 
 def _of_program(name: str, confirmed: bool, check_mode: bool) -> t.Tuple[t.Optional[contract.Tool], Difference]:
     """A tool that needs no script, proved; raise InvalidInput for one that may be anything, unless the user has *confirmed* what it is."""
-    tool = contract.installed(name)
+    tool = contract.find(name)
     path = tool.compress[0]
     if not script.is_compressor(name) and not _look(path).ours:
         if not confirmed:
@@ -97,7 +97,7 @@ def _present(params: t.Mapping[str, t.Any], directory: str, check_mode: bool) ->
         contract.prove(contract.of_script(name, candidate))
         if change.changed and not check_mode:
             os.rename(candidate, path)
-        return (None if change.changed and check_mode else contract.installed(name)), change
+        return (None if change.changed and check_mode else contract.find(name)), change
     finally:
         if os.path.exists(candidate):
             os.unlink(candidate)
@@ -109,7 +109,7 @@ def _is_harmless(params: t.Mapping[str, t.Any]) -> bool:
 
 
 def _commands(params: t.Mapping[str, t.Any]) -> t.List[t.List[str]]:
-    return [script.words(option, params[option]) for option in ("command", "decompress_command") if params[option]]
+    return [script.split(option, params[option]) for option in ("command", "decompress_command") if params[option]]
 
 
 def _check_self(path: str, params: t.Mapping[str, t.Any]) -> None:

@@ -11,13 +11,13 @@ import shlex
 import typing as t
 
 from .._errors import InvalidInput
-from ..stream.tools import NONE, SEARCH_PATH, is_known, valid_name
+from ..stream.tools import NO_TOOL, SEARCH_PATH, is_known, is_valid_name
 from .choose import AUTO
 
 MARK = "# Written by ganeti.cluster.compression_tool, which overwrites changes."
 """By this line a script is known to be ours."""
 
-_RESERVED = {NONE: "no compression", AUTO: "the tool that is found best"}
+_RESERVED = {NO_TOOL: "no compression", AUTO: "the tool that is found best"}
 _PROGRAM = re.compile(r"/?[_a-zA-Z0-9][-._+a-zA-Z0-9/]*\Z")
 
 COMPRESSORS = frozenset(("bzip2", "gzip", "lbzip2", "lz4", "lzip", "lzma", "lzop", "pbzip2", "pigz", "plzip", "xz", "zstd", "zstdmt"))
@@ -43,7 +43,7 @@ esac
 """
 
 
-def words(option: str, command: str) -> t.List[str]:
+def split(option: str, command: str) -> t.List[str]:
     """The words of a command that a user gives, split as a shell would; raise InvalidInput for what no command is."""
     try:
         result = shlex.split(command)
@@ -58,7 +58,7 @@ def words(option: str, command: str) -> t.List[str]:
 
 def check_name(name: str, custom: bool) -> None:
     """Raise InvalidInput unless *name* can name a tool, a *custom* one if it is to have a command of its own."""
-    if not valid_name(name):
+    if not is_valid_name(name):
         raise InvalidInput(f"{name!r} cannot name a compression tool: use letters, digits, dashes and underscores, no dash in front.")
     if name in _RESERVED:
         raise InvalidInput(f"{name} is the word for {_RESERVED[name]} and cannot name a tool: choose another name.")
@@ -85,8 +85,8 @@ def render(name: str, command: str, decompress_command: t.Optional[str]) -> str:
     with ``-d`` alone does it.
     """
     check_name(name, custom=True)
-    compress = words("command", command)
-    decompress = words("decompress_command", decompress_command) if decompress_command else [compress[0], "-d"]
+    compress = split("command", command)
+    decompress = split("decompress_command", decompress_command) if decompress_command else [compress[0], "-d"]
     for argv in (compress, decompress):
         if argv[0] == name:
             raise InvalidInput(f"The script {name} would run itself: give the program's path, or choose another name for the tool.")

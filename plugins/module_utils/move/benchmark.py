@@ -10,13 +10,13 @@ import typing as t
 
 from .._errors import InvalidInput
 from ..api import Cluster, connect
-from ..api.cluster_parameters import connection
+from ..api.cluster_parameters import connect_options
 from ..api.ssh import SshHost
 from ..compression import choose
-from ..stream.measure import Figures
-from ..stream.tools import NONE, valid_name
-from . import facts, measure, naming
-from .nodes import ask, lanes
+from ..stream.tool_speed import Figures
+from ..stream.tools import NO_TOOL, is_valid_name
+from . import facts, naming, speed
+from .nodes import ask, lane_count
 from .options import lanes_problem
 
 _MOST_MIB = 1024
@@ -28,24 +28,24 @@ Params = t.Mapping[str, t.Any]
 def benchmark(params: Params) -> t.Dict[str, t.Any]:
     """Measure as the module's parameters say; the module's result."""
     _check(params)
-    with connect(connection(params)) as cluster:
+    with connect(connect_options(params)) as cluster:
         disk, node, peer = _subject(cluster, params)
         names = runnable(params["tools"], cluster.info())
     with _host(params, node) as here:
-        count = lanes(params["lanes"], [here])
+        count = lane_count(params["lanes"], [here])
         _check_present(here, node, names)
-        amount, figures = measure.tools(here, names, disk, count, params["sample_mib"], _TURNS)
+        amount, figures = speed.measure_tools(here, names, disk, count, params["sample_mib"], _TURNS)
         if not amount:
             raise InvalidInput(f"Disk {params['disk']} of {params['name']} holds nothing but zeros, which no tool ever gets: choose another disk.")
-        way = _line(params, here, peer, count)
-    ranked = choose.ranking(figures, *way)
+        rates = _rates(params, here, peer, count)
+    ranked = choose.ranking(figures, *rates)
     return {
         "changed": False,
         "node": node.name,
         "lanes": count,
         "sample_bytes": amount,
-        "network_rate": round(way.network, 1),
-        "encryption_rate": round(way.encryption, 1),
+        "network_rate": round(rates.network, 1),
+        "encryption_rate": round(rates.encryption, 1),
         "tools": [_row(stages, figures) for stages in ranked],
         "recommended": ranked[0].name,
         "explanation": choose.explanation(ranked),
@@ -54,7 +54,7 @@ def benchmark(params: Params) -> t.Dict[str, t.Any]:
 
 def _check(params: Params) -> None:
     for name in params["tools"] or ():
-        if not valid_name(name) or name == NONE:
+        if not is_valid_name(name) or name == NO_TOOL:
             raise InvalidInput(f"{name!r} in tools is not a name of a compression tool: use letters, digits, dashes and underscores, no dash in front.")
     problem = lanes_problem(params["lanes"])
     if problem:
@@ -105,12 +105,12 @@ def _check_present(host: SshHost, node: facts.Node, names: t.Sequence[str]) -> N
         raise InvalidInput(f"{', '.join(missing)} did not answer -h on {node.name}: install them there, or leave them out of tools.")
 
 
-def _line(params: Params, here: SshHost, peer: t.Optional[facts.Node], count: int) -> measure.Line:
+def _rates(params: Params, here: SshHost, peer: t.Optional[facts.Node], count: int) -> speed.Rates:
     """The network as the user gives it, or as it is towards the other node."""
     if peer is None:
-        return measure.Line(params["network_rate"], measure.encryption(here, count))
+        return speed.Rates(params["network_rate"], speed.encryption_rate(here, count))
     with _host(params, peer) as there:
-        found = measure.line(there, peer.address(params["data_network"]), 0, here, count)
+        found = speed.network_rates(there, peer.address(params["data_network"]), 0, here, count)
     return found if params["network_rate"] is None else found._replace(network=params["network_rate"])
 
 

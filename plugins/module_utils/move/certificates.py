@@ -41,7 +41,7 @@ def identities(move_id: str, now: t.Optional[datetime.datetime] = None) -> t.Tup
     )
     usages = (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH)
     made = []
-    for name, usage in zip(tls.names(move_id), usages):
+    for name, usage in zip(tls.certificate_names(move_id), usages):
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = (
             _builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), authority_name, key, now)

@@ -29,7 +29,7 @@ class Job(t.NamedTuple):
     what: str
 
 
-class Work(t.NamedTuple):
+class Recipe(t.NamedTuple):
     """What the jobs of a move are made from, beside what was read."""
 
     case: Case
@@ -39,65 +39,65 @@ class Work(t.NamedTuple):
     """The opcode that makes the copy."""
 
 
-def begin(scene: Scene, work: Work) -> t.List[Job]:
+def begin(scene: Scene, recipe: Recipe) -> t.List[Job]:
     """Claim the source, and make the copy, fenced and with its disks ready to be written."""
-    source, creation = t.cast(Instance, scene.source), t.cast(Opcode, work.creation)
+    source, creation = t.cast(Instance, scene.source), t.cast(Opcode, recipe.creation)
     noted = [
-        tags.source(work.move_id, source.admin_state),
-        tags.to(work.move_id, work.case.destination_uuid),
-        tags.disks(work.move_id, source.disks),
-        tags.ready(work.move_id),
-        tags.restorable(work.move_id),
+        tags.source(recipe.move_id, source.admin_state),
+        tags.to(recipe.move_id, recipe.case.destination_uuid),
+        tags.disks(recipe.move_id, source.disks),
+        tags.ready(recipe.move_id),
+        tags.restorable(recipe.move_id),
     ]
-    if work.case.within:
-        noted += [tags.address(work.move_id, index, nic.mac, nic.ip) for index, nic in enumerate(source.nics)]
+    if recipe.case.within:
+        noted += [tags.nic(recipe.move_id, index, nic.mac, nic.ip) for index, nic in enumerate(source.nics)]
     name = creation["instance_name"]
-    marked = tags.foreign(creation["tags"]) + [tags.destination(work.move_id, source.uuid), tags.unused(work.move_id)]
+    marked = tags.foreign(creation["tags"]) + [tags.destination(recipe.move_id, source.uuid), tags.unused(recipe.move_id)]
     made = [{**creation, "tags": marked}, opcode("OP_INSTANCE_SET_PARAMS", instance_name=name, offline=True)]
     if creation["disks"]:
         made.append(opcode("OP_INSTANCE_ACTIVATE_DISKS", instance_name=name))
     return [Job(True, (_tag(source.name, noted),), f"tag {source.name}"), Job(False, tuple(made), f"create and fence {name}")]
 
 
-def stop(scene: Scene, work: Work) -> t.List[Job]:
+def stop(scene: Scene, recipe: Recipe) -> t.List[Job]:
     """Shut the source down and fence it, tell its disks anew, and make them ready to be read where they are not."""
     source = t.cast(Instance, scene.source)
-    stopping = [_untag(source.name, [tags.ready(work.move_id)])]
+    stopping = [_untag(source.name, [tags.ready(recipe.move_id)])]
     if source.admin_state == "up":
-        stopping.append(_of(source, "OP_INSTANCE_SHUTDOWN", timeout=work.options.shutdown_timeout))
+        stopping.append(_of(source, "OP_INSTANCE_SHUTDOWN", timeout=recipe.options.shutdown_timeout))
     stopping += [_offline(source), opcode("OP_INSTANCE_QUERY_DATA", instances=[source.name], static=True, use_locking=False)]
-    if t.cast(Opcode, work.creation)["disks"] and volumes.must_be_activated(source.disk_template):
+    if t.cast(Opcode, recipe.creation)["disks"] and volumes.must_be_activated(source.disk_template):
         stopping.append(_of(source, "OP_INSTANCE_ACTIVATE_DISKS"))
     return [Job(True, tuple(stopping), f"stop and fence {source.name}")]
 
 
-def release(scene: Scene, work: Work) -> t.List[Job]:
+def release(scene: Scene, recipe: Recipe) -> t.List[Job]:
     """Note that the copy is complete, give it its name and addresses, take its fence off, and start it if it is to run."""
     copy = t.cast(Instance, scene.copy)
     noted = [_untag(copy.name, [tags.unused(scene.move_id)]), _tag(copy.name, [tags.released(scene.move_id)])]
-    return [Job(False, (*noted, *_into_use(scene, work)), f"release {work.case.final}")]
+    return [Job(False, (*noted, *_into_use(scene, recipe)), f"release {recipe.case.final}")]
 
 
-def resume(scene: Scene, work: Work) -> t.List[Job]:
+def resume(scene: Scene, recipe: Recipe) -> t.List[Job]:
     """What is left to do of a release."""
-    return [Job(False, tuple(_into_use(scene, work)), f"start {work.case.final}")]
+    return [Job(False, tuple(_into_use(scene, recipe)), f"start {recipe.case.final}")]
 
 
-def _into_use(scene: Scene, work: Work) -> t.Iterator[Opcode]:
+def _into_use(scene: Scene, recipe: Recipe) -> t.Iterator[Opcode]:
     source, copy = t.cast(Instance, scene.source), t.cast(Instance, scene.copy)
     named = copy
-    if work.case.within:
-        names = within.names(work.options, True, scene.move_id)
-        yield from within.exchange(source, copy, names, work.options, scene.move_id)
+    if recipe.case.within:
+        names = within.names(recipe.options, True, scene.move_id)
+        yield from within.exchange(source, copy, names, recipe.options, scene.move_id)
         named = copy._replace(name=names.final)
     if copy.admin_state == "offline":
         yield _online(named)
-    if guards.wants_start(scene, work.case):
+    if guards.wants_start(scene, recipe.case):
         # Not remembered: where the start fails the copy stays down, and no watcher tries again behind our back.
         yield _of(named, "OP_INSTANCE_STARTUP", no_remember=True)
 
 
-def commit(scene: Scene, work: Work) -> t.List[Job]:
+def commit(scene: Scene, recipe: Recipe) -> t.List[Job]:
     """Make the move final, and take what reminds of it from a source that is kept; meanwhile have Ganeti remember that the copy runs.
 
     That cannot start a copy which was taken back: it is offline then, or gone.
@@ -105,13 +105,13 @@ def commit(scene: Scene, work: Work) -> t.List[Job]:
     source, copy = t.cast(Instance, scene.source), t.cast(Instance, scene.copy)
     opcodes = [_untag(source.name, [tags.restorable(scene.move_id)])] if "restorable" in scene.marks else []
     opcodes.append(_tag(source.name, [tags.moved_to(scene.move_id, copy.uuid)]))
-    if work.options.source_after != "removed":
+    if recipe.options.source_after != "removed":
         opcodes += _tidied(source, [tags.restorable(scene.move_id)])
     remembered = [Job(False, (_of(copy, "OP_INSTANCE_STARTUP"),), f"note that {copy.name} runs")] if _is_to_be_remembered(copy) else []
     return [*remembered, Job(True, tuple(opcodes), f"commit the move of {source.name}")]
 
 
-def tidy(scene: Scene, work: Work) -> t.List[Job]:
+def tidy(scene: Scene, recipe: Recipe) -> t.List[Job]:
     """Take the tags away, and the source if that is wanted."""
     jobs = []
     if scene.copy is not None and tags.of_copies(scene.copy.tags):
@@ -119,7 +119,7 @@ def tidy(scene: Scene, work: Work) -> t.List[Job]:
     source = scene.source
     if source is None:
         return jobs
-    if work.options.source_after == "removed":
+    if recipe.options.source_after == "removed":
         if guards.is_removable(scene):
             jobs.append(Job(True, (_offline(source), _of(source, "OP_INSTANCE_REMOVE", shutdown_timeout=0)), f"remove {source.name}"))
         return jobs
@@ -154,13 +154,13 @@ def _tidy_copy(copy: Instance) -> Job:
     return Job(False, (*opcodes, _untag(copy.name, tags.of_copies(copy.tags))), f"remove tags from {copy.name}")
 
 
-def take_back(scene: Scene, _work: Work) -> t.List[Job]:
+def take_back(scene: Scene, _recipe: Recipe) -> t.List[Job]:
     """Fence a copy again that did not start; Ganeti refuses where it runs."""
     copy = t.cast(Instance, scene.copy)
     return [Job(False, (_offline(copy), _untag(copy.name, [tags.released(scene.move_id)])), f"fence {copy.name} again")]
 
 
-def remove(scene: Scene, _work: Work) -> t.List[Job]:
+def remove(scene: Scene, _recipe: Recipe) -> t.List[Job]:
     """Remove a copy that was not released; Ganeti refuses where it runs."""
     copy = t.cast(Instance, scene.copy)
     condemned = [_untag(copy.name, [tags.unused(scene.move_id)])] if "unused" in scene.copy_marks else []
@@ -168,7 +168,7 @@ def remove(scene: Scene, _work: Work) -> t.List[Job]:
     return [Job(False, (*condemned, _offline(copy), removal), f"remove {copy.name}")]
 
 
-def restore(scene: Scene, work: Work) -> t.List[Job]:
+def restore(scene: Scene, recipe: Recipe) -> t.List[Job]:
     """Bring the source back to what is noted on it; one that was not stopped, or that others have a claim on, keeps its state."""
     source = t.cast(Instance, scene.source)
     ours = tags.of_move(source.tags, scene.move_id)
@@ -176,10 +176,10 @@ def restore(scene: Scene, work: Work) -> t.List[Job]:
     if untouched:
         return [Job(True, (_untag(source.name, ours),), f"remove tags from {source.name}")]
     opcodes = [_untag(source.name, [tags.restorable(scene.move_id)])] if "restorable" in scene.marks else []
-    names = within.names(work.options, work.case.within, scene.move_id)
-    if work.case.within:
+    names = within.names(recipe.options, recipe.case.within, scene.move_id)
+    if recipe.case.within:
         opcodes += within.give_back(source, names, scene.move_id)
-    named = source._replace(name=names.source) if work.case.within else source
+    named = source._replace(name=names.source) if recipe.case.within else source
     up = scene.marks["source"] == "up"
     if not up and source.running is Running.NO and volumes.must_be_activated(source.disk_template):
         opcodes.append(_of(named, "OP_INSTANCE_DEACTIVATE_DISKS", force=True))

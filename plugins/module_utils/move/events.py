@@ -51,8 +51,8 @@ def _digest(value: t.Any) -> bool:
     return isinstance(value, str) and _DIGEST.match(value) is not None
 
 
-def _one_of(*words: str) -> Check:
-    return lambda value: isinstance(value, str) and value in words
+def _one_of(*values: str) -> Check:
+    return lambda value: isinstance(value, str) and value in values
 
 
 def _maybe(check: Check) -> Check:
@@ -75,7 +75,7 @@ def _record(**checks: Check) -> Check:
     return lambda value: isinstance(value, dict) and all(name in value and check(value[name]) for name, check in checks.items())
 
 
-PHASES = ("clear", "copy", "receive", "sync", "readback", "line")
+PHASES = ("clear", "copy", "receive", "sync", "readback", "rate")
 
 _COPIED = {"digests": _list(_digest), "payload": _whole, "wire": _whole, "tls": _list(_tuple(_text, _text, _whole))}
 _DISK = _record(
@@ -100,9 +100,9 @@ ANSWERS: t.Mapping[str, t.Mapping[str, Check]] = {
         "cluster": _maybe(_text), "tools": _map(_flag), "cipher_bypassing": _maybe(_flag), "cipher_problems": _list(_text),
         "free": _maybe(_whole), "disks": _maybe(_list(_DISK)),
     },
-    "listen": {},
-    "connect": {},
-    "measure": {"sample": _whole, "tools": _map(_tuple(_number, _number, _number))},
+    "echo": {},
+    "ping": {},
+    "measure_tools": {"sample": _whole, "tools": _map(_tuple(_number, _number, _number))},
     "flood": {"rate": _number},
     "sink": {"bytes": _whole},
 }  # fmt: skip

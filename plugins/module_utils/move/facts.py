@@ -42,7 +42,7 @@ _RUNNING = {True: Running.YES, False: Running.NO}
 class InstanceDisk(t.NamedTuple):
     """A disk as Ganeti knows it; the size is in MiB, the file None where it is not kept in one.
 
-    ``place`` are the first parts of what Ganeti finds it by: a file's driver and path, an ``ext`` disk's provider and volume, a volume group
+    ``logical_id`` are the first parts of what Ganeti finds it by: a file's driver and path, an ``ext`` disk's provider and volume, a volume group
     and volume. ``spindles`` is None where they do not count.
     """
 
@@ -52,7 +52,7 @@ class InstanceDisk(t.NamedTuple):
     file: t.Optional[str]
     uuid: str = ""
     template: str = "file"
-    place: t.Tuple[str, ...] = ()
+    logical_id: t.Tuple[str, ...] = ()
     spindles: t.Optional[int] = None
 
     @property
@@ -175,13 +175,13 @@ def described_disks(described: t.Mapping[str, t.Any]) -> t.Tuple[InstanceDisk, .
 
 
 def _disk(row: t.Mapping[str, t.Any]) -> InstanceDisk:
-    place = tuple(str(part) for part in (row["logical_id"] or ())[:2])
+    logical_id = tuple(str(part) for part in (row["logical_id"] or ())[:2])
     template = row["dev_type"]
     # DRBD's own id holds nodes and ports; the volumes are its children's.
     if template == "drbd":
-        place = tuple(str(part) for part in row["children"][0]["logical_id"][:2]) if row.get("children") else ()
-    file = place[1] if template in ("file", "sharedfile") else None
-    return InstanceDisk(row["size"], row["mode"], row.get("name"), file, row["uuid"] or "", template, place, row.get("spindles"))
+        logical_id = tuple(str(part) for part in row["children"][0]["logical_id"][:2]) if row.get("children") else ()
+    file = logical_id[1] if template in ("file", "sharedfile") else None
+    return InstanceDisk(row["size"], row["mode"], row.get("name"), file, row["uuid"] or "", template, logical_id, row.get("spindles"))
 
 
 def names(cluster: Cluster, what: str) -> t.List[str]:

@@ -84,11 +84,11 @@ def who(address: str) -> t.Optional[t.Dict[str, t.Any]]:
         except OSError:
             return {}
         pid, uid, _gid = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
-        return {**listen(client), "holder_pid": pid, "holder_uid": uid}
+        return {**read_introduction(client), "holder_pid": pid, "holder_uid": uid}
 
 
-def listen(client: socket.socket) -> t.Dict[str, t.Any]:
-    """The holder's words, or {} where they do not come in time or are something else."""
+def read_introduction(client: socket.socket) -> t.Dict[str, t.Any]:
+    """What the holder says of itself, or {} where that does not come in time or is something else."""
     said = bytearray()
     try:
         while len(said) < _LONGEST:
@@ -115,7 +115,7 @@ def acquire(address: str) -> t.Optional[socket.socket]:
     return None
 
 
-def serve(server: socket.socket, words: bytes, limit: float, buffered: bytearray) -> None:
+def serve(server: socket.socket, introduction: bytes, limit: float, buffered: bytearray) -> None:
     """Hold the lease until the controller ends or falls silent."""
     deadline = boot() + limit
     while True:
@@ -135,16 +135,16 @@ def serve(server: socket.socket, words: bytes, limit: float, buffered: bytearray
                 return
             buffered += data
         if server in readable:
-            tell(server, words)
+            introduce(server, introduction)
 
 
-def tell(server: socket.socket, words: bytes) -> None:
-    """Tell one who asks who holds the lease, and wait for nothing."""
+def introduce(server: socket.socket, introduction: bytes) -> None:
+    """Tell one who connects who holds the lease, and wait for nothing."""
     try:
         client, _peer = server.accept()
         with client:
             client.setblocking(False)
-            client.send(words)
+            client.send(introduction)
     except OSError:
         return
 
@@ -165,10 +165,10 @@ def main() -> int:
     if server is None:
         return 1
     with server:
-        words = json.dumps({**request["holder"], "limit": request["limit"]}).encode("ascii")
+        introduction = json.dumps({**request["holder"], "limit": request["limit"]}).encode("ascii")
         say("held", master=master())
         try:
-            serve(server, words, float(request["limit"]), buffered)
+            serve(server, introduction, float(request["limit"]), buffered)
         except BlockingIOError:
             return 3
     return 0

@@ -20,7 +20,7 @@ Parameters = t.Dict[str, t.Any]
 _OWN = ("mode", "link", "vlan")
 """What a network brings along."""
 
-NONE = "none"
+_NONE = "none"
 """Ganeti's word for no address, no network, no VLAN."""
 
 
@@ -108,7 +108,7 @@ def _layered(nic: Nic, *layers: t.Optional[NicOverride]) -> Interface:
             values["mac"] = "generate"
         if any(field in values for field in _OWN):
             values["network"] = None
-        values = {field: (None if field in ("ip", "network") else "") if value == NONE else value for field, value in values.items()}
+        values = {field: (None if field in ("ip", "network") else "") if value == _NONE else value for field, value in values.items()}
         if "vlan" in values:
             values["vlan"] = vlan(values["vlan"])
         changed |= set(values)

@@ -19,7 +19,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Interrupts:
     """Takes the signals that want an end, for as long as it is entered.
 
-    The first one raises MoveInterrupted inside of the next `heard`, or at once where one is entered. Others are ignored.
+    The first one raises MoveInterrupted inside of the next `allowed`, or at once where one is entered. Others are ignored.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Interrupts:
             signal.signal(number, handler)
 
     @contextlib.contextmanager
-    def heard(self) -> t.Iterator[None]:
+    def allowed(self) -> t.Iterator[None]:
         """Within this, a signal that came, or comes, raises MoveInterrupted."""
         self._hearing = True
         try:

@@ -39,7 +39,7 @@ class Journal:
             ) from error
         except OSError as error:
             raise GanetiError(f"The record of the move cannot be kept in {directory}: {error.strerror or error}. Set journal_directory.") from error
-        tidy(directory, time.time())
+        prune(directory, time.time())
         self._entries: t.List[t.Dict[str, t.Any]] = self._earlier()
 
     def begin(self, move_id: str) -> None:
@@ -72,7 +72,7 @@ class Journal:
         os.close(self._lock)
 
 
-def tidy(directory: str, now: float) -> t.List[str]:
+def prune(directory: str, now: float) -> t.List[str]:
     """Remove the records, and their locks, to which nothing was added for 90 days by *now*; their paths.
 
     Recovery does not need them. What cannot be removed, or is in use, is left.

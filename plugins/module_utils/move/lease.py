@@ -22,6 +22,7 @@ import time
 import typing as t
 
 from .._errors import ConnectionFailed, GanetiError, LeaseLost, LeaseTaken
+from ..stream.bundle import text_of
 from . import holder
 
 LIMIT = 30.0
@@ -63,11 +64,11 @@ Start = t.Callable[[t.Sequence[str]], Process]
 class Lease:
     """One lease, held from `acquire` to `release`. *start* starts a program on the master, whose name is *node*."""
 
-    def __init__(self, start: Start, node: str, instance: str, words: t.Mapping[str, t.Any], limit: float = LIMIT) -> None:
+    def __init__(self, start: Start, node: str, instance: str, introduction: t.Mapping[str, t.Any], limit: float = LIMIT) -> None:
         self.node = node
         self._start = start
         self._instance = instance
-        self._words = {**words, "controller": socket.gethostname(), "pid": os.getpid()}
+        self._introduction = {**introduction, "controller": socket.gethostname(), "pid": os.getpid()}
         self._limit = limit
         self._process: t.Optional[Process] = None
         self._answers: queue.Queue[t.Dict[str, t.Any]] = queue.Queue()
@@ -84,7 +85,7 @@ class Lease:
         """Take the lease. Raises LeaseTaken where another run has it, ConnectionFailed where no process can be had."""
         self.release()
         since = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
-        request = {"instance": self._instance, "limit": self._limit, "holder": {**self._words, "since": since}}
+        request = {"instance": self._instance, "limit": self._limit, "holder": {**self._introduction, "since": since}}
         self._answers = queue.Queue()
         asked = holder.boot()
         process = self._process = self._started()
@@ -98,7 +99,7 @@ class Lease:
             return
         self.release()
         if answer["event"] == "taken":
-            raise LeaseTaken(f"{self._words['name']} is being moved by {_in_words(answer.get('holder'))}")
+            raise LeaseTaken(f"{self._introduction['name']} is being moved by {_in_words(answer.get('holder'))}")
         raise ConnectionFailed(f"No lease can be held on the master {self.node}: {answer['why']}. {_NEEDS}")
 
     def _started(self) -> Process:
@@ -205,6 +206,4 @@ def _in_words(said: t.Any) -> str:
 
 
 def _program() -> bytes:
-    """The text of the holder, be it a file or a member of the archive that Ansible makes of a module."""
-    loader = t.cast(t.Any, holder.__loader__)
-    return t.cast(str, loader.get_source(holder.__name__)).encode("ascii")
+    return text_of(holder).encode("ascii")

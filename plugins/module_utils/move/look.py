@@ -114,7 +114,7 @@ def _is_late(name: str, marks: tags.Marks, case: Case) -> bool:
     return case.within and within.is_related(name, case.name) and "unused" in marks and "released" not in marks
 
 
-def lease_name(view: View) -> t.Optional[str]:
+def source_uuid_of(view: View) -> t.Optional[str]:
     """The UUID of the source, be it that only its copy remembers it; None where there is neither."""
     if view.source is not None:
         return view.source.uuid

@@ -15,8 +15,8 @@ import typing as t
 
 from .._errors import InvalidInput
 
-# Ganeti: netutils.Hostname, _VALID_NAME_RE and GetNormalizedName.
 _NAME = re.compile(r"[a-z0-9._-]{1,255}\Z")
+"""Ganeti: netutils.Hostname, _VALID_NAME_RE and GetNormalizedName."""
 
 RELATED = re.compile(r"\.[0-9a-f]{16}\.(?:twin|old)\Z")
 """How the name of an instance ends that takes, or took, part in a move within its cluster under the name before it."""

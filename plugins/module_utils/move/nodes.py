@@ -27,9 +27,9 @@ HEARTBEAT = 5.0
 """Seconds between signs of life for an endpoint."""
 
 _PYTHON = ("python3", "-I", "-c", bundle.BOOT)
-_ENCRYPTED = ("send", "receive", "flood", "sink", "listen", "connect")
+_ENCRYPTED = ("send", "receive", "flood", "sink", "echo", "ping")
 _ANSWER = 60.0
-_WAY = 10.0
+_PROBE_SECONDS = 10.0
 
 _ADVICE = "Open the way in the firewalls, or set data_port or data_network."
 
@@ -56,7 +56,7 @@ class Endpoint:
         self._process: SshProcess = host.popen([*_PYTHON, *suites])
         try:
             with contextlib.suppress(OSError, ConnectionFailed):  # why it ended, its reader tells
-                self._write(bundle.bundle() + _line(request))
+                self._write(bundle.bundle() + _json_line(request))
         except BaseException:
             self._process.kill()  # nobody else knows of it
             raise
@@ -67,9 +67,9 @@ class Endpoint:
         with contextlib.suppress(OSError, ConnectionFailed):
             self._write(b"\n")
 
-    def tell(self, **message: t.Any) -> None:
+    def say(self, **message: t.Any) -> None:
         """Send the endpoint what it waits for; raise ConnectionFailed or OSError where nobody is there to take it."""
-        self._write(_line(message))
+        self._write(_json_line(message))
 
     def kill(self) -> None:
         """End the endpoint: its standard input ends, and so does it."""
@@ -105,7 +105,7 @@ def _failed(message: str, secondary: bool = False) -> Event:
     return {"event": "failed", "secondary": secondary, "message": message, "clock": None}
 
 
-def _line(message: t.Mapping[str, t.Any]) -> bytes:
+def _json_line(message: t.Mapping[str, t.Any]) -> bytes:
     return json.dumps(message).encode("ascii") + b"\n"
 
 
@@ -138,7 +138,7 @@ def ask(host: SshHost, request: t.Mapping[str, t.Any], seconds: float = _ANSWER)
         endpoint.kill()
 
 
-def lanes(wanted: t.Optional[int], hosts: t.Iterable[SshHost], known: t.Mapping[str, int] = MappingProxyType({})) -> int:
+def lane_count(wanted: t.Optional[int], hosts: t.Iterable[SshHost], known: t.Mapping[str, int] = MappingProxyType({})) -> int:
     """How many lanes to use: as *wanted*, or one for each core of the smallest of *hosts*, four at most.
 
     Those whose cores are *known*, by name, are not asked.
@@ -169,29 +169,29 @@ def reachable(
     """
     move_id = move_id or os.urandom(8).hex()
     source, destination = identities(move_id)
-    request = {"move_id": move_id, "address": address, "seconds": _WAY, "ciphers": list(ciphers)}
+    request = {"move_id": move_id, "address": address, "seconds": _PROBE_SECONDS, "ciphers": list(ciphers)}
     arriving: Events = queue.Queue()
-    ends: t.List[Endpoint] = []
+    endpoints: t.List[Endpoint] = []
     try:
-        ends.append(Endpoint(there, "destination", {**request, **destination._asdict(), "command": "listen", "port": port}, arriving))
-        opened = _next(ends[0], arriving, "listening")["port"]
-        ends.append(Endpoint(calling, "source", {**request, **source._asdict(), "command": "connect", "port": opened}, arriving))
-        while not all(end.result for end in ends):
-            end, event = _event(arriving, ends, time.monotonic() + _ANSWER)
+        endpoints.append(Endpoint(there, "destination", {**request, **destination._asdict(), "command": "echo", "port": port}, arriving))
+        opened = _next(endpoints[0], arriving, "listening")["port"]
+        endpoints.append(Endpoint(calling, "source", {**request, **source._asdict(), "command": "ping", "port": opened}, arriving))
+        while not all(endpoint.result for endpoint in endpoints):
+            endpoint, event = _event(arriving, endpoints, time.monotonic() + _ANSWER)
             if event["event"] == "failed":
-                raise failure(arriving, end, event, "The way between the nodes is not open, as seen")
+                raise failure(arriving, endpoint, event, "The way between the nodes is not open, as seen")
             if event["event"] == "finished":
-                end.result = event
+                endpoint.result = event
     except StreamFailed as error:
         return error.message if error.details.get("clock") else f"{error.message} {_ADVICE}"
     finally:
-        for end in ends:
-            end.kill()
+        for endpoint in endpoints:
+            endpoint.kill()
     return None
 
 
 def failure(arriving: Events, endpoint: Endpoint, event: Event, what: str, seconds: float = 5.0) -> StreamFailed:
-    """The cause of a failure, from whichever end knows it: an echo waits for the other end's words."""
+    """The cause of a failure, from whichever end knows it: a secondary one waits for what the other end says."""
     deadline = time.monotonic() + seconds
     while event.get("secondary") and time.monotonic() < deadline:
         try:
@@ -212,17 +212,17 @@ def _clock_message(node: str, ahead: float) -> str:
     return f"The clock of node {node} is {abs(ahead):.0f} seconds {which} the controller's: set right whichever is wrong (timedatectl shows more)."
 
 
-def _event(arriving: Events, ends: t.Sequence[Endpoint], deadline: float) -> t.Tuple[Endpoint, Event]:
-    """The next event of any of *ends*, which are told meanwhile that somebody waits; raise StreamFailed after *deadline*."""
+def _event(arriving: Events, endpoints: t.Sequence[Endpoint], deadline: float) -> t.Tuple[Endpoint, Event]:
+    """The next event of any of *endpoints*, which are told meanwhile that somebody waits; raise StreamFailed after *deadline*."""
     while True:
         try:
             return t.cast("t.Tuple[Endpoint, Event]", arriving.get(timeout=min(HEARTBEAT, max(0.1, deadline - time.monotonic()))))
         except queue.Empty:
             if time.monotonic() > deadline:
-                names = " and ".join(end.host.name for end in ends if not end.result)
+                names = " and ".join(endpoint.host.name for endpoint in endpoints if not endpoint.result)
                 raise StreamFailed(f"Node {names} did not answer in time.") from None
-            for end in ends:
-                end.beat()
+            for endpoint in endpoints:
+                endpoint.beat()
 
 
 def _next(endpoint: Endpoint, arriving: Events, wanted: str, seconds: float = _ANSWER) -> Event:

@@ -11,7 +11,7 @@ import typing as t
 
 from .._errors import InvalidInput
 from ..compression.choose import AUTO
-from ..stream.tools import NONE, valid_name
+from ..stream.tools import NO_TOOL, is_valid_name
 from . import naming
 
 _CIPHER = re.compile(r"[A-Za-z0-9][-_A-Za-z0-9]*\Z")
@@ -119,7 +119,7 @@ def _rule(entry: t.Mapping[str, t.Any]) -> NicRule:
 def _problems(params: t.Mapping[str, t.Any]) -> t.Iterator[t.Optional[str]]:
     for option in _NAMES:
         yield None if params[option] is None else naming.problem(option, params[option])
-    if not valid_name(params["compress"]):
+    if not is_valid_name(params["compress"]):
         yield (
             f"{params['compress']!r} is not a name of a compression tool: use letters, digits, dashes and underscores, "
             "no dash in front. Tools take no parameters here; name a variant with a script of its own."
@@ -172,4 +172,4 @@ def _cipher_names(ciphers: t.Sequence[str]) -> t.Iterator[str]:
 
 def uses_tool(options: Options) -> bool:
     """Whether data goes through a compression tool that the user named."""
-    return options.compress not in (NONE, AUTO)
+    return options.compress not in (NO_TOOL, AUTO)

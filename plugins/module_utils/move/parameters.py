@@ -17,15 +17,15 @@ from .facts import Instance
 Parameters = t.Dict[str, t.Any]
 Values = t.Mapping[str, t.Any]
 
-# Hypervisor parameters that belong to the cluster and are refused for an instance (Ganeti: HVC_GLOBALS).
 _OF_CLUSTER = frozenset(("migration_bandwidth", "migration_mode", "migration_port", "xen_cmd"))
+"""Hypervisor parameters that belong to the cluster and are refused for an instance (Ganeti: HVC_GLOBALS)."""
 
-# Values that a cluster may not take any more, and what has the same effect on every release. Ganeti 3.1 dropped disk_discard's
-# "default", which passed nothing to QEMU, and QEMU ignores discards then.
 _SAME: t.Mapping[str, t.Mapping[t.Any, t.Any]] = {"disk_discard": {"default": "ignore"}}
+"""Values that a cluster may not take any more, and what has the same effect on every release. Ganeti 3.1 dropped disk_discard's "default", which passed
+nothing to QEMU, and QEMU ignores discards then."""
 
-# Backend parameters that stand for others (Ganeti: BE_MEMORY).
 _ALIASES = frozenset(("memory",))
+"""Backend parameters that stand for others (Ganeti: BE_MEMORY)."""
 
 
 class Stated(t.NamedTuple):

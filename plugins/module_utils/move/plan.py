@@ -38,7 +38,6 @@ class Source(t.NamedTuple):
     disk_params: t.Optional[t.Mapping[str, t.Mapping[str, t.Any]]] = None
 
 
-# What a move must not miss: how each is called, and where it is found.
 _WATCHED: t.Mapping[str, t.Callable[[Source], t.Any]] = {
     "UUID": lambda source: source.instance.uuid,
     "primary node": lambda source: source.instance.node,
@@ -51,9 +50,10 @@ _WATCHED: t.Mapping[str, t.Callable[[Source], t.Any]] = {
     "list of disks": lambda source: source.instance.disks,
     "tags": lambda source: tags.foreign(source.instance.tags),
 }
+"""What a move must not miss: how each is called, and where it is found."""
 
 
-def changes(before: Source, after: Source) -> t.List[str]:
+def source_changes(before: Source, after: Source) -> t.List[str]:
     """What is different about a source that was read again, a sentence each; nothing where the plan made from *before* still holds.
 
     The state is not compared: it is the move that changes it.

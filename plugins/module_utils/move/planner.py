@@ -4,7 +4,7 @@
 
 """What follows from what is known: the state machine of a move, as a table. Pure; nothing here talks to anybody.
 
-A run looks at both clusters, asks :func:`plan` for the one thing to do next, does it, notes what came of it with :func:`learn`,
+A run looks at both clusters, asks :func:`next_step` for the one thing to do next, does it, notes what came of it with :func:`learn`,
 and looks again. What it remembers is small (`Memory`); all else is read. ``GOALS`` are: *forward*, to a finished move, and
 *back*, to what was before, which is wanted with ``state: aborted`` and after a failure of this run's own.
 
@@ -96,7 +96,7 @@ class Memory(t.NamedTuple):
     goal: Goal
     mine: str
     """The id of the move that this run begins, if it begins one."""
-    about: str = ""
+    source_uuid: str = ""
     """The UUID of the source that this run holds the lease of."""
     reached: t.Optional[Step] = None
     """The last of its own steps that this run has done."""
@@ -156,7 +156,7 @@ USED = (State.RELEASED, State.INHERITED, State.COMMITTED, State.MOVED)
 """The states in which a copy has taken the source's place, or is about to."""
 
 
-def plan(view: View, memory: Memory, case: Case) -> t.Tuple[Memory, Scene, t.Union[Step, End]]:
+def next_step(view: View, memory: Memory, case: Case) -> t.Tuple[Memory, Scene, t.Union[Step, End]]:
     """What to do next, the state that it follows from, and the memory with what planning adds to it."""
     scene = recognise(view, case, memory.mine if memory.begun else "", bool(memory.failure))
     if view.jobs:
@@ -164,21 +164,21 @@ def plan(view: View, memory: Memory, case: Case) -> t.Tuple[Memory, Scene, t.Uni
     memory = memory._replace(overtaken=memory.begun and scene.state in USED and scene.move_id != memory.mine)
     if scene.state is State.MOVED and memory.begun and not memory.overtaken and not memory.failure and memory.action == "none":
         memory = memory._replace(action="move")  # whose last answers were lost
-    if view.source is not None and memory.about and view.source.uuid != memory.about:
+    if view.source is not None and memory.source_uuid and view.source.uuid != memory.source_uuid:
         return memory, scene, _replaced(memory, case)
     if scene.state is State.STRANGE and memory.begun and not memory.failure:
-        return plan(view, memory._replace(failure=scene.why), case)
+        return next_step(view, memory._replace(failure=scene.why), case)
     decided = _decide(scene, memory, case)
     if isinstance(decided, End):
         return memory, scene, decided
     if decided is memory.tried and memory.stuck and decided in OWN and not memory.failure:
-        return plan(view, memory._replace(failure=memory.trouble), case)
+        return next_step(view, memory._replace(failure=memory.trouble), case)
     if decided is memory.tried and memory.stuck:
         return memory, scene, _refuse(memory, memory.trouble + STUCK[decided](scene, case))
     problem = next(filter(None, (guard(scene, case) for guard in GUARDS[decided])), "")
     if problem and decided in OWN and not memory.failure:
         lost = memory.trouble if decided is memory.tried else ""  # what was lost is the cause of what is seen
-        return plan(view, memory._replace(failure=lost or problem), case)
+        return next_step(view, memory._replace(failure=lost or problem), case)
     return memory, scene, _refuse(memory, problem) if problem else decided
 
 
@@ -223,7 +223,7 @@ def _without_move(scene: Scene, memory: Memory, case: Case) -> t.Union[Step, End
     if memory.begun:
         return End(False, guards.vanished(case))
     if memory.reached is None:
-        if case.within and scene.source is not None and within.in_place(scene.source, case.primary_node, case.disk_template):
+        if case.within and scene.source is not None and within.is_in_place(scene.source, case.primary_node, case.disk_template):
             return End(True)
         return Step.SURVEY
     return Step.BEGIN

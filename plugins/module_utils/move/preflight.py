@@ -19,7 +19,7 @@ from .plan import Source, will_run
 
 _OLDEST, _NEWEST = (3, 0), (3, 1)
 _VERSION = re.compile(r"(\d+)\.(\d+)")
-_PYTHON = (3, 9)
+_OLDEST_PYTHON = (3, 9)
 _MIB = 1024 * 1024
 _MARGIN = 64 * _MIB
 """Bytes that must stay free beside the data, for the file system's own needs."""
@@ -33,7 +33,7 @@ class Clusters(t.NamedTuple):
     source_info: Info
     destination_info: Info
     source: Source
-    holder: t.Optional[Instance]
+    namesake: t.Optional[Instance]
     """The instance that has the destination's name already, if there is one."""
     destination_nodes: t.Mapping[str, Node]
     destination_networks: t.Set[str]
@@ -88,7 +88,7 @@ def of_nodes(probes: Probes, options: Options) -> t.List[str]:
     for (name, answer, side), cluster in zip(sides, probes.clusters):
         if answer.get("cluster") not in (None, cluster):
             problems.append(f"What answers as the {side} node {name} is a node of {answer['cluster']}, not of {cluster}: look at its name and address in DNS.")
-        if tuple(answer["python"][:2]) < _PYTHON:
+        if tuple(answer["python"][:2]) < _OLDEST_PYTHON:
             problems.append(f"The {side} node {name} has Python {answer['python'][0]}.{answer['python'][1]}: install 3.9 or later.")
         if not answer["tls13"]:
             problems.append(f"Python on the {side} node {name} has no TLS 1.3: upgrade OpenSSL there.")
@@ -170,9 +170,9 @@ def _lock(seen: Clusters, options: Options) -> Problems:
 
 
 def _name(seen: Clusters, options: Options) -> Problems:
-    if seen.holder is None:
+    if seen.namesake is None:
         return
-    where, left = seen.destination_info["name"], _left_behind(seen.holder)
+    where, left = seen.destination_info["name"], _left_behind(seen.namesake)
     if left is not None and left[1] == seen.source.instance.uuid:
         yield (
             f"On {where} the name {options.destination_name} is taken by the copy that move {left[0]} of this very instance has left there, fenced: "

@@ -108,7 +108,7 @@ class Meter:
         }
 
 
-def line(name: str, event: t.Mapping[str, t.Any]) -> t.Optional[str]:
+def as_line(name: str, event: t.Mapping[str, t.Any]) -> t.Optional[str]:
     """An event as a line for the user, or None where it is not for showing."""
     if event["event"] == "phase":
         return f"{name}: {event['phase']}"

@@ -16,10 +16,9 @@ from . import guards, plan
 from .interrupts import Interrupts
 from .journal import Journal
 from .lease import Lease
-from .look import identify, lease_name, look
+from .look import identify, look, source_uuid_of
 from .options import Options
-from .planner import OWN, End, Failed, Goal, Memory, Step, learn
-from .planner import plan as plan_next
+from .planner import OWN, End, Failed, Goal, Memory, Step, learn, next_step
 from .progress import Progress
 from .retry import patiently
 from .session import Session
@@ -38,7 +37,7 @@ def run(options: Options, check_mode: bool, progress: Progress) -> Result:
     """
     with Interrupts() as interrupts:
         progress.phase("connect to both clusters")
-        with interrupts.heard():
+        with interrupts.allowed():
             session = Session(options)
         try:
             return _run(session, named(session, options), check_mode, progress, interrupts)
@@ -47,19 +46,19 @@ def run(options: Options, check_mode: bool, progress: Progress) -> Result:
 
 
 def _run(session: Session, options: Options, check_mode: bool, progress: Progress, interrupts: Interrupts) -> Result:
-    with interrupts.heard():
+    with interrupts.allowed():
         options, case = identify(session, options)
         view = look(session, case, settle=False)
-        about = lease_name(view)
-        if about is None:
+        source_uuid = source_uuid_of(view)
+        if source_uuid is None:
             return _nothing(view, options, case)
-        words = {"name": case.name, "to": f"{case.final} on {case.destination_cluster}"}
-        lease = Lease(session.master().popen, str(session.source.info["master"]), about, words)
+        introduction = {"name": case.name, "to": f"{case.final} on {case.destination_cluster}"}
+        lease = Lease(session.master().popen, str(session.source.info["master"]), source_uuid, introduction)
         lease.acquire()
     try:
         journal = None if check_mode else Journal(options.journal_directory, case.source_cluster, case.name, case.destination_cluster)
         try:
-            memory = Memory(_goal(options), os.urandom(8).hex(), about)
+            memory = Memory(_goal(options), os.urandom(8).hex(), source_uuid)
             context = Context(session, options, case, lease, journal or _NoJournal(), progress)
             return _Run(context, interrupts, memory, check_mode).to_the_end()
         finally:
@@ -71,7 +70,7 @@ def _run(session: Session, options: Options, check_mode: bool, progress: Progres
 
 def _nothing(view: View, options: Options, case: Case) -> Result:
     """The end where there is no source, and no copy that remembers one: it changes nothing, so it needs no lease."""
-    _memory, _scene, ended = plan_next(view, Memory(_goal(options), ""), case)
+    _memory, _scene, ended = next_step(view, Memory(_goal(options), ""), case)
     if isinstance(ended, End) and ended.well:
         return _result(Difference(), action="none", move_id=None)
     raise GanetiError(ended.message if isinstance(ended, End) else f"{case.name} changed while it was looked at: run the same task again.")
@@ -100,7 +99,7 @@ class _Run:
         self._memory = memory
         self._steps = Steps(context, memory.mine, estimate=check_mode)
         self._check_mode = check_mode
-        self._about = ""
+        self._move_id = ""
         """The move that this run has dealt with."""
 
     def to_the_end(self) -> Result:
@@ -112,14 +111,14 @@ class _Run:
                     return self._end(scene, decided)
                 if self._check_mode and decided is not Step.SURVEY:
                     return self._rehearsed(scene, decided)
-                self._about = scene.move_id or self._about
+                self._move_id = scene.move_id or self._move_id
                 self._memory = learn(self._memory, decided, self._do(decided, scene))
         finally:
             self._steps.close()
 
     def _next(self) -> t.Tuple[Scene, t.Union[Step, End]]:
         while True:
-            memory, scene, decided = plan_next(self._look(), self._memory, self._case)
+            memory, scene, decided = next_step(self._look(), self._memory, self._case)
             if not isinstance(decided, End) or decided.well or self._still_held():
                 self._memory = memory
                 return scene, decided
@@ -141,7 +140,7 @@ class _Run:
 
     def _hold_and_look(self) -> View:
         if not self._memory.begun:
-            with self._interrupts.heard():
+            with self._interrupts.allowed():
                 self._hold()
                 return look(self._session, self._case, self._memory.doubtful, at_first=True)
         self._hold()
@@ -162,7 +161,7 @@ class _Run:
         if step not in OWN:
             return self._steps.carry_out(step, scene)
         try:
-            with self._interrupts.heard():
+            with self._interrupts.allowed():
                 return self._steps.carry_out(step, scene)
         except MoveInterrupted as error:
             # It came before the step began.
@@ -186,7 +185,7 @@ class _Run:
         if not ended.well:
             self._journal.add("ended", message=ended.message)
             raise self._steps.cause(ended.message)
-        move_id = scene.move_id or self._about or None
+        move_id = scene.move_id or self._move_id or None
         if self._memory.action == "none":
             return self._unchanged(scene, move_id)
         if self._memory.action == "move":

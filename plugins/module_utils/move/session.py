@@ -116,7 +116,7 @@ class Session:
             return None
         status, output, error = self.master().run(["cat", configuration.PATH])
         if status:
-            raise GanetiError(f"Cannot read {configuration.PATH} on {self.source.cluster.address}: {error.decode('utf-8', 'replace').strip()}")
+            raise GanetiError(f"Cannot read {configuration.PATH} on {self.source.cluster.address}: {error.decode('utf-8', 'replace').strip().rstrip('.')}.")
         try:
             return configuration.hidden(json.loads(output), instance.uuid)
         except ValueError as error_:

@@ -22,7 +22,7 @@ def problems(node: str, disks: t.Sequence[t.Mapping[str, t.Any]]) -> t.List[str]
 
 def _problem(node: str, number: int, disk: t.Mapping[str, t.Any]) -> t.Optional[str]:
     if disk["error"]:
-        return f"Disk {number} on {node} could not be measured: {disk['error']}"
+        return f"Disk {number} on {node} could not be examined: {disk['error']}"
     size, recorded = disk["size"], disk["recorded"]
     if size == recorded:
         return None

@@ -13,10 +13,10 @@ import typing as t
 from .._errors import ConnectionFailed, GanetiError, JobTimeout, LeaseLost, LeaseTaken, StreamFailed
 from ..api.ssh import SshHost
 from . import changes, facts, guards, plan
-from .changes import Job, Work
+from .changes import Job, Recipe
 from .journal import Journal
 from .lease import Lease
-from .nodes import lanes
+from .nodes import lane_count
 from .options import Options
 from .planner import UNDOING, Failed, Step
 from .progress import Progress
@@ -24,12 +24,12 @@ from .retry import opportunistically
 from .session import Session, Side
 from .state import Case, Scene
 from .survey import Survey, check_nodes, survey
-from .transfer import Copy, Transfer
+from .transfer import Transfer, TransferPlan
 
 _UNDO_LOCKS = 600.0
 """Seconds that an undo waits for locks: longer than a step, as giving up would leave wreckage."""
 
-JOBS: t.Mapping[Step, t.Callable[[Scene, Work], t.List[Job]]] = {
+JOBS: t.Mapping[Step, t.Callable[[Scene, Recipe], t.List[Job]]] = {
     Step.BEGIN: changes.begin,
     Step.STOP: changes.stop,
     Step.RELEASE: changes.release,
@@ -70,7 +70,7 @@ class Steps:
         self.result: t.Dict[str, t.Any] = {}
         self._errors: t.List[GanetiError] = []
         self._session, self.options, self._case, self._lease, self._journal, self._progress = context
-        self._id = move_id
+        self._move_id = move_id
         self._estimate = estimate
         self._made: t.Optional[facts.Instance] = None
         self._paths: t.Dict[bool, t.List[str]] = {}
@@ -115,14 +115,14 @@ class Steps:
 
     def _announce(self, step: Step) -> None:
         if step is Step.BEGIN:
-            self._journal.begin(self._id)
+            self._journal.begin(self._move_id)
         self._journal.add(step.value)
         self._progress.phase(step.value)
 
     def _survey(self, scene: Scene) -> None:
         source = t.cast(facts.Instance, scene.source)
         taken = facts.instance(self._session.destination.cluster, self.options.destination_name) is not None and not self._case.within
-        self.found = survey(self._session, self.options, source, taken, self._id, self._estimate)
+        self.found = survey(self._session, self.options, source, taken, self._move_id, self._estimate)
         self.options = self.options._replace(compress=self.found.choice.tool)
 
     def _compare_source(self, scene: Scene, disks: t.Optional[t.Tuple[facts.InstanceDisk, ...]] = None) -> None:
@@ -131,7 +131,7 @@ class Steps:
         after = before._replace(instance=instance)
         if disks is not None:
             after = after._replace(disks=disks, **self._hidden(before, instance))
-        found = plan.changes(before, after)
+        found = plan.source_changes(before, after)
         if found:
             raise GanetiError(" ".join(found))
 
@@ -159,11 +159,11 @@ class Steps:
         except (LeaseLost, LeaseTaken) as error:
             raise _Unsent(error.message) from error
 
-    def _work(self, step: Step) -> Work:
+    def _recipe(self, step: Step) -> Recipe:
         creation = None
         if step in (Step.BEGIN, Step.STOP) and self.found is not None:
-            creation = plan.creation(self.found.source, self._session.destination.info, self.options, self._id, self._session.within)
-        return Work(self._case, self.options, self._id, creation)
+            creation = plan.creation(self.found.source, self._session.destination.info, self.options, self._move_id, self._session.within)
+        return Recipe(self._case, self.options, self._move_id, creation)
 
     def _jobs(self, step: Step, scene: Scene) -> t.List[Ran]:
         """Run the jobs of a step, those of both clusters at the same time; them, each with its opcodes' results."""
@@ -173,7 +173,7 @@ class Steps:
             self._compare_copy(t.cast(facts.Instance, scene.copy))
         if step is Step.STOP and self._transfer is not None:
             self._transfer.check()
-        jobs = JOBS[step](scene, self._work(step))
+        jobs = JOBS[step](scene, self._recipe(step))
         if step is Step.STOP:
             self._stopped_at = time.monotonic()
         locks = _UNDO_LOCKS if step in UNDOING or step in (Step.COMMIT, Step.TIDY) else self.options.lock_timeout
@@ -245,9 +245,9 @@ class Steps:
         sides: t.Tuple[Side, Side] = (self._session.source, self._session.destination)
         nodes = found.source_node, node
         hosts: t.List[SshHost] = [self._session.host(side, node) for side, node in zip(sides, nodes)]
-        self._lanes = lanes(self.options.lanes, hosts, found.cores)
-        copy = Copy(
-            move_id=self._id,
+        self._lanes = lane_count(self.options.lanes, hosts, found.cores)
+        agreed = TransferPlan(
+            move_id=self._move_id,
             address=self._session.data_address(nodes[1]),
             port=self.options.data_port,
             lanes=self._lanes,
@@ -260,7 +260,7 @@ class Steps:
         )
         self._held()  # what follows empties the copy's disks
         self._transfer = Transfer(self._progress, self.options.stall_timeout)
-        self._transfer.prepare(hosts[1], hosts[0], copy)
+        self._transfer.prepare(hosts[1], hosts[0], agreed)
 
     def close(self) -> None:
         """End what still runs on the nodes."""

@@ -12,10 +12,10 @@ from types import MappingProxyType
 from .._difference import Difference
 from .._errors import GanetiError, JobFailed, PreflightFailed
 from ..compression.choose import AUTO
-from ..stream.tools import NONE
-from . import facts, measure, naming, plan, preflight, volumes
+from ..stream.tools import NO_TOOL
+from . import facts, naming, plan, preflight, speed, volumes
 from .abreast import abreast
-from .nodes import ask, lanes, reachable
+from .nodes import ask, lane_count, reachable
 from .options import Options
 from .plan import Source
 from .session import Session
@@ -28,7 +28,7 @@ class Survey(t.NamedTuple):
 
     source: Source
     node: t.Optional[str]
-    choice: measure.Choice
+    choice: speed.Choice
     source_node: facts.Node
     destination_nodes: t.Mapping[str, facts.Node]
     notes: t.Tuple[str, ...] = ()
@@ -123,7 +123,7 @@ def _at_destination(
     with_providers = (options.disk_template or instance.disk_template) == volumes.EXT
     oses = facts.ask_for_oses(there)
     return oses, {
-        "holder": facts.instance(there, options.destination_name) if name_taken else None,
+        "namesake": facts.instance(there, options.destination_name) if name_taken else None,
         "destination_nodes": facts.nodes(there),
         "destination_networks": facts.networks(there),
         "providers": facts.providers(there) if with_providers else None,
@@ -163,19 +163,19 @@ def _ask(
 
 def _speed(session: Session, options: Options, source_node: facts.Node, node: facts.Node) -> t.Optional[float]:
     """What the way between the nodes carries encrypted, in MiB a second, if no tool that was not measured decides; else None."""
-    if options.compress not in (AUTO, NONE):
+    if options.compress not in (AUTO, NO_TOOL):
         return None
     hosts = session.host(session.source, source_node), session.host(session.destination, node)
-    return measure.encrypted(hosts[1], session.data_address(node), options.data_port, hosts[0], lanes(options.lanes, hosts), options.ciphers)
+    return speed.encrypted_rate(hosts[1], session.data_address(node), options.data_port, hosts[0], lane_count(options.lanes, hosts), options.ciphers)
 
 
-def _choose(session: Session, options: Options, source: Source, source_node: facts.Node, node: t.Optional[facts.Node]) -> measure.Choice:
+def _choose(session: Session, options: Options, source: Source, source_node: facts.Node, node: t.Optional[facts.Node]) -> speed.Choice:
     """The tool that the user names, or the one that measuring finds."""
     if options.compress != AUTO:
-        return measure.Choice(options.compress, None)
+        return speed.Choice(options.compress, None)
     if node is None:
-        return measure.Choice(NONE, "The node that the destination gets is not known before it is made, so nothing could be measured.")
-    return measure.best(session, options, source.disks, (source_node, node))
+        return speed.Choice(NO_TOOL, "The node that the destination gets is not known before it is made, so nothing could be measured.")
+    return speed.best(session, options, source.disks, (source_node, node))
 
 
 def _rehearse(
@@ -219,8 +219,8 @@ def examine(session: Session, options: Options, source: Source, source_node: fac
         unreachable = reachable(hosts[1], session.data_address(node), options.data_port, hosts[0], ciphers=options.ciphers)
     except GanetiError as error:
         return Examined([error.message])
-    measured = there["disks"] or ()
-    needed = sum(disk["data"] or 0 for disk in measured) + sum(disk.bytes for disk in source.disks[len(measured):])
+    examined = there["disks"] or ()
+    needed = sum(disk["data"] or 0 for disk in examined) + sum(disk.bytes for disk in source.disks[len(examined):])
     clusters = session.source.name, session.destination.name
     probes = preflight.Probes(source_node.name, there, node.name, here, unreachable, needed, clusters)
     return Examined(preflight.of_nodes(probes, options), needed, {source_node.name: int(there["cpus"]), node.name: int(here["cpus"])})

@@ -91,7 +91,7 @@ def released(move_id: str) -> str:
     return f"{PREFIX}{move_id}:released"
 
 
-def address(move_id: str, index: int, mac: str, ip: t.Optional[str]) -> str:
+def nic(move_id: str, index: int, mac: str, ip: t.Optional[str]) -> str:
     """The tag that remembers what the interface *index* of a source had."""
     return f"{PREFIX}{move_id}:nic:{index}:{mac}/{ip or ''}"
 

@@ -25,7 +25,7 @@ from .nodes import Endpoint
 from .progress import Meter, Progress
 
 
-class Copy(t.NamedTuple):
+class TransferPlan(t.NamedTuple):
     """What both ends agree on. *targets* are the disks' paths on the destination node, *sizes* their bytes; a port of 0 is any."""
 
     move_id: str
@@ -65,7 +65,7 @@ class Transfer:
         self._progress = progress
         self._stall_timeout = stall_timeout
         self._arriving: nodes.Events = queue.Queue()
-        self._ends: t.List[Endpoint] = []
+        self._endpoints: t.List[Endpoint] = []
         self._seen: t.Set[t.Tuple[str, str]] = set()
         self._port = 0
         self._meters: t.Dict[str, Meter] = {}
@@ -85,93 +85,93 @@ class Transfer:
     def close(self) -> None:
         """End both endpoints, whatever they do."""
         self._over.set()
-        for end in list(self._ends):
-            end.kill()
+        for endpoint in list(self._endpoints):
+            endpoint.kill()
 
-    def prepare(self, destination: SshHost, source: SshHost, copy: Copy) -> None:
+    def prepare(self, destination: SshHost, source: SshHost, plan: TransferPlan) -> None:
         """Start both endpoints, empty the destination's disks and connect all lanes; raise StreamFailed where that cannot be.
 
         What then is left for `run` is the copy: both programs run, and each has seen the other's certificate.
         """
-        here, there = identities(copy.move_id)
-        common = {name: getattr(copy, name) for name in ("move_id", "address", "lanes", "tool", "checksum")}
-        common.update(ciphers=list(copy.ciphers))
-        receive = {**common, **there._asdict(), "command": "receive", "port": copy.port, "readback": copy.readback}
-        receive.update(disks=list(zip(copy.targets, copy.sizes)))
+        here, there = identities(plan.move_id)
+        common = {name: getattr(plan, name) for name in ("move_id", "address", "lanes", "tool", "checksum")}
+        common.update(ciphers=list(plan.ciphers))
+        receive = {**common, **there._asdict(), "command": "receive", "port": plan.port, "readback": plan.readback}
+        receive.update(disks=list(zip(plan.targets, plan.sizes)))
         receiver = self._start(destination, "destination", receive)
-        sender = self._start(source, "source", {**common, **here._asdict(), "command": "send", "sizes": list(copy.sizes)})
+        sender = self._start(source, "source", {**common, **here._asdict(), "command": "send", "sizes": list(plan.sizes)})
         self._until(lambda: self._has(sender, "started") and self._has(receiver, "listening"), _WAITING)
-        self._tell(sender, port=self._port)
+        self._say(sender, port=self._port)
         self._until(lambda: self._has(sender, "ready"), _WAITING)
 
     def check(self) -> None:
         """Raise StreamFailed where an endpoint has ended since; to be called last before the source is stopped."""
         while True:
             try:
-                end, event = self._arriving.get_nowait()
+                endpoint, event = self._arriving.get_nowait()
             except queue.Empty:
                 return
-            self._take(end, event)
+            self._take(endpoint, event)
 
     def run(self, paths: t.Sequence[str]) -> t.Tuple[Event, Event]:
         """Copy the source's disks, which are at *paths* on its node; return what the sender and the receiver say at the end."""
         self.check()
-        receiver, sender = self._ends
-        self._tell(sender, paths=list(paths))
-        self._until(lambda: all(end.result for end in self._ends), "copying")
+        receiver, sender = self._endpoints
+        self._say(sender, paths=list(paths))
+        self._until(lambda: all(endpoint.result for endpoint in self._endpoints), "copying")
         return sender.result, receiver.result
 
     def _start(self, host: SshHost, role: str, request: t.Mapping[str, t.Any]) -> Endpoint:
-        end = Endpoint(host, role, request, self._arriving)
-        self._ends.append(end)
-        return end
+        endpoint = Endpoint(host, role, request, self._arriving)
+        self._endpoints.append(endpoint)
+        return endpoint
 
-    def _tell(self, end: Endpoint, **message: t.Any) -> None:
+    def _say(self, endpoint: Endpoint, **message: t.Any) -> None:
         try:
-            end.tell(**message)
+            endpoint.say(**message)
         except (OSError, ConnectionFailed) as error:
-            raise nodes.failure(self._arriving, end, nodes.lost(error), "The copy failed") from error
+            raise nodes.failure(self._arriving, endpoint, nodes.lost(error), "The copy failed") from error
 
     def _beat(self) -> None:
         """Apart from what this waits for: an endpoint must never think that its controller is gone while the source shuts down."""
         while not self._over.wait(nodes.HEARTBEAT):
-            for end in list(self._ends):
-                end.beat()
+            for endpoint in list(self._endpoints):
+                endpoint.beat()
 
-    def _has(self, end: Endpoint, event: str) -> bool:
-        return (end.role, event) in self._seen
+    def _has(self, endpoint: Endpoint, event: str) -> bool:
+        return (endpoint.role, event) in self._seen
 
     def _until(self, done: t.Callable[[], bool], doing: str) -> None:
         self._moved = time.monotonic()
         while not done():
             try:
-                end, event = self._arriving.get(timeout=1.0)
+                endpoint, event = self._arriving.get(timeout=1.0)
             except queue.Empty:
                 pass
             else:
-                self._take(end, event)
+                self._take(endpoint, event)
             if time.monotonic() - self._moved > self._stall_timeout:
                 raise StreamFailed(
                     f"Nothing has moved for {self._stall_timeout:.0f} seconds while {doing}: look at the network between "
-                    f"{' and '.join(end.host.name for end in self._ends)} and at their disks, or raise stall_timeout."
+                    f"{' and '.join(endpoint.host.name for endpoint in self._endpoints)} and at their disks, or raise stall_timeout."
                 )
 
-    def _take(self, end: Endpoint, event: Event) -> None:
+    def _take(self, endpoint: Endpoint, event: Event) -> None:
         kind = event["event"]
         if kind == "failed":
-            raise nodes.failure(self._arriving, end, event, "The copy failed")
+            raise nodes.failure(self._arriving, endpoint, event, "The copy failed")
         if kind == "progress":
-            self._note(end, event)
+            self._note(endpoint, event)
             return
         self._moved = time.monotonic()
-        self._seen.add((end.role, kind))
+        self._seen.add((endpoint.role, kind))
         if kind == "listening":
             self._port = event["port"]
         elif kind == "finished":
-            end.result = event
+            endpoint.result = event
 
-    def _note(self, end: Endpoint, event: Event) -> None:
-        key, figures = (end.role, event["phase"]), (event["done"], event["wire"], event["work"])
+    def _note(self, endpoint: Endpoint, event: Event) -> None:
+        key, figures = (endpoint.role, event["phase"]), (event["done"], event["wire"], event["work"])
         if self._figures.get(key) != figures:
             self._figures[key] = figures
             self._moved = time.monotonic()

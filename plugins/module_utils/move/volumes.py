@@ -51,21 +51,21 @@ def providers_parameters(disk: InstanceDisk, own: t.Mapping[str, t.Any], ext: t.
     Another provider has other parameters: then none of the source's come along.
     """
     result: Parameters = {}
-    if disk.template == EXT and ext.get("provider") in (None, disk.place[0] if disk.place else None):
+    if disk.template == EXT and ext.get("provider") in (None, disk.logical_id[0] if disk.logical_id else None):
         result = {name: value for name, value in own.items() if name not in NOT_EXT}
-        if disk.place:
-            result["provider"] = disk.place[0]
+        if disk.logical_id:
+            result["provider"] = disk.logical_id[0]
     result.update(ext)
     return result
 
 
 def of_files(disks: t.Sequence[InstanceDisk], template: str, here: t.Mapping[str, t.Any]) -> Parameters:
     """The driver and the folder of disks in files, where they are not what Ganeti takes anyway; *here* describes the source's cluster."""
-    first = next((disk for disk in disks if disk.template in _IN_FILES and len(disk.place) == 2), None)
+    first = next((disk for disk in disks if disk.template in _IN_FILES and len(disk.logical_id) == 2), None)
     if first is None or template not in _IN_FILES:
         return {}
     result: Parameters = {}
-    driver, path = first.place
+    driver, path = first.logical_id
     if driver != "loop":
         result["file_driver"] = driver
     top = here.get(_IN_FILES[first.template])

@@ -23,7 +23,7 @@ Opcodes = t.List[t.Dict[str, t.Any]]
 Parameters = t.Dict[str, t.Any]
 
 
-class Names(t.NamedTuple):
+class InstanceNames(t.NamedTuple):
     """What the two instances are called: the source before and after the move, the destination before and after its release."""
 
     source: str
@@ -32,11 +32,11 @@ class Names(t.NamedTuple):
     final: str
 
 
-def names(options: Options, within: bool, move_id: str) -> Names:
+def names(options: Options, within: bool, move_id: str) -> InstanceNames:
     """The names that move *move_id* uses."""
     if within:
-        return Names(options.name, retired(options.name, move_id), f"{options.name}.{move_id}.twin", options.name)
-    return Names(options.name, options.name, options.destination_name, options.destination_name)
+        return InstanceNames(options.name, retired(options.name, move_id), f"{options.name}.{move_id}.twin", options.name)
+    return InstanceNames(options.name, options.name, options.destination_name, options.destination_name)
 
 
 def source_of(name: str, tagged: t.Mapping[str, t.Sequence[str]], uuids: t.Mapping[str, str]) -> t.Optional[str]:
@@ -66,7 +66,7 @@ def retired(name: str, move_id: str) -> str:
     return f"{name}.{move_id}.old"
 
 
-def in_place(instance: Instance, primary_node: t.Optional[str], disk_template: t.Optional[str]) -> bool:
+def is_in_place(instance: Instance, primary_node: t.Optional[str], disk_template: t.Optional[str]) -> bool:
     """Whether the instance is where it is wanted."""
     return instance.node == primary_node and disk_template in (None, instance.disk_template)
 
@@ -82,7 +82,7 @@ def of_twin(nic: Parameters) -> Parameters:
     return result
 
 
-def exchange(source: Instance, twin: Instance, names_: Names, options: Options, move_id: str) -> Opcodes:
+def exchange(source: Instance, twin: Instance, names_: InstanceNames, options: Options, move_id: str) -> Opcodes:
     """What is left to do so that *twin* has the name and addresses that are noted on *source*, and *source* has others.
 
     Nothing of it is done twice: a run that takes up another's work begins where that ended.
@@ -106,7 +106,7 @@ def exchange(source: Instance, twin: Instance, names_: Names, options: Options, 
     ]
 
 
-def give_back(source: Instance, names_: Names, move_id: str) -> Opcodes:
+def give_back(source: Instance, names_: InstanceNames, move_id: str) -> Opcodes:
     """What is left to do so that *source* has the name and addresses again that are noted on it; the twin must be gone."""
     noted = tags.addresses(source.tags, move_id)
     lost = {index: _differing(nic, _parameters(*noted.get(index, (nic.mac, nic.ip)))) for index, nic in enumerate(source.nics)}

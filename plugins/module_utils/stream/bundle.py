@@ -19,6 +19,7 @@ from . import (
     clearing,
     connection,
     control,
+    dealer,
     digest,
     disks,
     durable,
@@ -27,8 +28,7 @@ from . import (
     extents,
     frames,
     lanes,
-    line,
-    measure,
+    network_rate,
     pipes,
     policy,
     probe,
@@ -37,13 +37,13 @@ from . import (
     sender,
     suites,
     tls,
+    tool_speed,
     tools,
-    work,
 )
 
 MODULES: t.Tuple[types.ModuleType, ...] = (
-    suites, errors, extents, digest, frames, ciphers, policy, tls, tools, disks, clearing, durable, control, lanes, work, connection, pipes,
-    sender, receiver, probe, sample, measure, line, endpoint,
+    suites, errors, extents, digest, frames, ciphers, policy, tls, tools, disks, clearing, durable, control, lanes, dealer, connection, pipes,
+    sender, receiver, probe, sample, tool_speed, network_rate, endpoint,
 )  # fmt: skip
 """The modules of the endpoint, each after those that it imports."""
 
@@ -70,19 +70,19 @@ for name, source in SOURCES.items():
     linecache.cache[full] = (len(source), None, source.splitlines(True), full)
     exec(compile(source, full, "exec"), module.__dict__)
     if name == "suites":  # before another module loads OpenSSL
-        module.choose(sys.argv[1:])
+        module.offer_only(sys.argv[1:])
 sys.exit(sys.modules["ganeti_stream.endpoint"].main())
 '''
 
 
 def bundle() -> bytes:
     """The endpoint as a program, preceded by a line with its length in bytes."""
-    sources = {module.__name__.rpartition(".")[2]: _source(module) for module in MODULES}
+    sources = {module.__name__.rpartition(".")[2]: text_of(module) for module in MODULES}
     program = _LOADER.format(sources=json.dumps(sources)).encode("ascii")
     return b"%d\n%s" % (len(program), program)
 
 
-def _source(module: types.ModuleType) -> str:
+def text_of(module: types.ModuleType) -> str:
     """The text of one module, be it a file or a member of the archive that Ansible makes of a module."""
     loader = t.cast(t.Any, module.__loader__)
     return str(loader.get_source(module.__name__))

@@ -58,10 +58,10 @@ def problems(names: t.Sequence[str], available: t.Mapping[str, Cipher]) -> t.Lis
     return found
 
 
-def choose(context: ssl.SSLContext, names: t.Sequence[str]) -> None:
+def offer_only(context: ssl.SSLContext, names: t.Sequence[str]) -> None:
     """Let *context* offer exactly the ciphers *names*; raise EndpointError where that cannot be.
 
-    TLS 1.3's suites among them must have been chosen before OpenSSL was loaded (`suites.choose`).
+    TLS 1.3's suites among them must have been chosen before OpenSSL was loaded (`suites.offer_only`).
     """
     available = known()
     found = problems(names, available)

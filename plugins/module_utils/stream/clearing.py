@@ -28,8 +28,8 @@ from .errors import EndpointError
 from .extents import data_extents
 
 PIECE = 64 * 1024 * 1024
-_CHUNK = 1024 * 1024
-_ZEROS = bytes(_CHUNK)
+_SMALL_PIECE = 1024 * 1024
+_ZEROS = bytes(_SMALL_PIECE)
 _SAMPLES = 32
 _SAMPLE = 4096
 
@@ -78,8 +78,8 @@ def _zero(descriptor: int, start: int, end: int, tell: Tell) -> None:
     """Zero a piece of a device from the first part on that is not zero already."""
     begin = _after_zeros(descriptor, start, end, tell)
     if begin < end and not allocate(descriptor, ZERO_RANGE, begin, end - begin):
-        for offset in range(begin, end, _CHUNK):
-            write_at(descriptor, memoryview(_ZEROS)[: min(_CHUNK, end - offset)], offset)
+        for offset in range(begin, end, _SMALL_PIECE):
+            write_at(descriptor, memoryview(_ZEROS)[: min(_SMALL_PIECE, end - offset)], offset)
             tell(offset)
         # Written out at once, so that the copy does not begin with a node full of dirty memory.
         finish_writeback(descriptor, begin, end - begin)
@@ -88,8 +88,8 @@ def _zero(descriptor: int, start: int, end: int, tell: Tell) -> None:
 
 def _after_zeros(descriptor: int, start: int, end: int, tell: Tell) -> int:
     """Where the first part of a piece begins that does not read as zeros; its end where there is none."""
-    for offset in range(start, end, _CHUNK):
-        want = min(_CHUNK, end - offset)
+    for offset in range(start, end, _SMALL_PIECE):
+        want = min(_SMALL_PIECE, end - offset)
         if os.pread(descriptor, want, offset) != _ZEROS[:want]:
             return offset
         tell(offset)

@@ -31,7 +31,7 @@ _CONNECT = 5.0
 _HANDSHAKE = 10.0
 _RETRY = 0.2
 
-_MOST_CANDIDATES = 256
+_MOST_CALLERS = 256
 """How many may be shaking hands at a time; the oldest makes room."""
 
 _DEAD_AFTER = 30.0
@@ -40,16 +40,16 @@ _DEAD_AFTER = 30.0
 _WATCH = 5.0
 _UNANSWERED = 2
 
-# The validity of certificates, as OpenSSL numbers what it finds (X509_V_ERR_*).
 _NOT_YET_VALID, _EXPIRED = 9, 10
+"""The validity of certificates, as OpenSSL numbers what it finds (X509_V_ERR_*)."""
 
 
 class WrongClock(EndpointError):
     """A certificate of this move is not valid by this node's clock."""
 
 
-class Lane(t.NamedTuple):
-    """Where the lanes of a move go to; without a context nothing is encrypted."""
+class Rendezvous(t.NamedTuple):
+    """Where the two ends of a move meet, and over how many lanes; without a context nothing is encrypted."""
 
     address: str
     port: int
@@ -58,34 +58,34 @@ class Lane(t.NamedTuple):
     lanes: int
 
 
-def dial(way: Lane, controller: Controller, seconds: float) -> t.List[Connection]:
+def dial(rendezvous: Rendezvous, controller: Controller, seconds: float) -> t.List[Connection]:
     """Connect all lanes to the destination, trying for *seconds* in all."""
     deadline = time.monotonic() + seconds
-    return [_dial(way, number, controller, deadline) for number in range(way.lanes)]
+    return [_dial(rendezvous, number, controller, deadline) for number in range(rendezvous.lanes)]
 
 
-def _dial(way: Lane, number: int, controller: Controller, deadline: float) -> Connection:
+def _dial(rendezvous: Rendezvous, number: int, controller: Controller, deadline: float) -> Connection:
     while True:
         controller.poll()
         try:
-            return _try(way, number)
+            return _try(rendezvous, number)
         except WrongClock:
             raise
         except (OSError, EndpointError) as error:
             # Whatever else it is may be somebody else's doing: a full queue of connections, a stranger who was taken first.
             if time.monotonic() > deadline or _is_refusal(error):
-                raise _unreached(way, error) from error
+                raise _unreached(rendezvous, error) from error
             time.sleep(_RETRY)
 
 
-def _try(way: Lane, number: int) -> Connection:
-    plain = socket.create_connection((way.address, way.port), timeout=_CONNECT)
+def _try(rendezvous: Rendezvous, number: int) -> Connection:
+    plain = socket.create_connection((rendezvous.address, rendezvous.port), timeout=_CONNECT)
     try:
         plain.settimeout(_HANDSHAKE)
         connection: Connection = plain
-        if way.context is not None:
-            connection = plain = way.context.wrap_socket(plain, server_hostname=tls.names(way.move_id)[1])
-        connection.sendall(frames.pack_hello(way.move_id, number, way.lanes))
+        if rendezvous.context is not None:
+            connection = plain = rendezvous.context.wrap_socket(plain, server_hostname=tls.certificate_names(rendezvous.move_id)[1])
+        connection.sendall(frames.pack_hello(rendezvous.move_id, number, rendezvous.lanes))
         if receive_exactly(connection, len(frames.ACCEPTED)) != frames.ACCEPTED:
             raise EndpointError("somebody else answers there")
         make_ready(connection)
@@ -105,10 +105,11 @@ def _check_clock(error: ssl.SSLCertVerificationError) -> None:
         raise WrongClock("The certificate of the other node is not valid by the clock of this one: set the clock right.", clock=time.time()) from error
 
 
-def _unreached(way: Lane, error: Exception) -> EndpointError:
-    """Why no connection came to be, in the words of the last try."""
+def _unreached(rendezvous: Rendezvous, error: Exception) -> EndpointError:
+    """Why no connection came to be, as the last try says."""
     why = str(error.strerror or error) if isinstance(error, OSError) else str(error)
-    return EndpointError(f"Cannot connect to the destination node at {way.address} port {way.port}: {why.rstrip('.')}.", secondary=_echo(error))
+    said = f"Cannot connect to the destination node at {rendezvous.address} port {rendezvous.port}: {why.rstrip('.')}."
+    return EndpointError(said, secondary=_is_secondary(error))
 
 
 def _is_refusal(error: Exception) -> bool:
@@ -116,23 +117,23 @@ def _is_refusal(error: Exception) -> bool:
     return isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or "")
 
 
-def _echo(error: Exception) -> bool:
+def _is_secondary(error: Exception) -> bool:
     """Whether the other end may know better: the connection was made and then ended there."""
     return isinstance(error, (EndpointError, ssl.SSLError, ConnectionResetError, BrokenPipeError))
 
 
-class Candidate:
+class Caller:
     """Somebody who has connected, and has not shown yet that he is the source of this move."""
 
-    def __init__(self, plain: socket.socket, way: Lane) -> None:
+    def __init__(self, plain: socket.socket, rendezvous: Rendezvous) -> None:
         self.deadline = time.monotonic() + _HANDSHAKE
         plain.setblocking(False)
         self.connection: Connection = plain
-        self._way = way
-        self._shaken = way.context is None
+        self._rendezvous = rendezvous
+        self._shaken = rendezvous.context is None
         self._hello = b""
-        if way.context is not None:
-            self.connection = way.context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
+        if rendezvous.context is not None:
+            self.connection = rendezvous.context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
 
     def advance(self) -> int:
         """Go on as far as it goes: what to wait for on the connection, or 0 once the greeting is complete.
@@ -155,7 +156,7 @@ class Candidate:
 
     def admit(self) -> int:
         """Greet the lane and make its connection ready for data; its number."""
-        number = frames.check_hello(self._hello, self._way.move_id, self._way.lanes)
+        number = frames.check_hello(self._hello, self._rendezvous.move_id, self._rendezvous.lanes)
         self.connection.sendall(frames.ACCEPTED)
         make_ready(self.connection)
         return number
@@ -167,7 +168,7 @@ class Candidate:
         except ssl.SSLCertVerificationError as error:
             _check_clock(error)
             raise
-        if tls.names(self._way.move_id)[0] not in tls.peer_names(connection):
+        if tls.certificate_names(self._rendezvous.move_id)[0] not in tls.peer_names(connection):
             raise EndpointError("The certificate of the sender carries another name.")
         self._shaken = True
 
@@ -175,13 +176,13 @@ class Candidate:
 class Gate:
     """The listening end: lets the lanes of a move in, and turns away whoever else comes."""
 
-    def __init__(self, way: Lane) -> None:
-        self._way = way
-        self._candidates: t.Dict[int, Candidate] = {}
+    def __init__(self, rendezvous: Rendezvous) -> None:
+        self._rendezvous = rendezvous
+        self._callers: t.Dict[int, Caller] = {}
         """By descriptor, the oldest first."""
         self._admitted: t.Dict[int, Connection] = {}
         self._selector = selectors.DefaultSelector()
-        self._listener = listen(way.address, way.port)
+        self._listener = listen(rendezvous.address, rendezvous.port)
         self._listener.setblocking(False)
         self.port = int(self._listener.getsockname()[1])
 
@@ -189,9 +190,9 @@ class Gate:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        for candidate in self._candidates.values():
-            candidate.connection.close()
-        self._candidates.clear()
+        for caller in self._callers.values():
+            caller.connection.close()
+        self._callers.clear()
         self._listener.close()
         self._selector.close()
 
@@ -200,17 +201,17 @@ class Gate:
         deadline = None if seconds is None else time.monotonic() + seconds
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._selector.register(controller.descriptor, selectors.EVENT_READ)
-        while len(self._admitted) < self._way.lanes:
+        while len(self._admitted) < self._rendezvous.lanes:
             for key, _events in self._selector.select(1.0):
                 if key.fd == controller.descriptor:
-                    controller.heard()
+                    controller.read_input()
                 elif key.fileobj is self._listener:
                     self._let_in()
-                elif key.fd in self._candidates:  # it may have made room for another since
+                elif key.fd in self._callers:  # it may have made room for another since
                     self._advance(key.fd)
             controller.check()
             now = time.monotonic()
-            self._drop([fd for fd, candidate in self._candidates.items() if candidate.deadline < now])
+            self._drop([fd for fd, caller in self._callers.items() if caller.deadline < now])
             if deadline is not None and now > deadline:
                 raise EndpointError("Nobody who belongs to this move has connected.", secondary=True)
         return [self._admitted[number] for number in sorted(self._admitted)]
@@ -220,41 +221,41 @@ class Gate:
             plain, _address = self._listener.accept()
         except OSError:  # who came is gone already
             return
-        if len(self._candidates) >= _MOST_CANDIDATES:
-            self._drop([next(iter(self._candidates))])
+        if len(self._callers) >= _MOST_CALLERS:
+            self._drop([next(iter(self._callers))])
         try:
-            candidate = Candidate(plain, self._way)
+            caller = Caller(plain, self._rendezvous)
         except OSError:
             # Gone while its handshake was set up.
             plain.close()
             return
-        self._candidates[candidate.connection.fileno()] = candidate
-        self._selector.register(candidate.connection, selectors.EVENT_READ)
+        self._callers[caller.connection.fileno()] = caller
+        self._selector.register(caller.connection, selectors.EVENT_READ)
 
     def _advance(self, descriptor: int) -> None:
-        candidate = self._candidates[descriptor]
+        caller = self._callers[descriptor]
         try:
-            wanted = candidate.advance()
+            wanted = caller.advance()
             if wanted:
                 self._selector.modify(descriptor, wanted)
                 return
-            number = candidate.admit()
+            number = caller.admit()
         except WrongClock:
             raise
         except (OSError, EndpointError, ValueError):
             self._drop([descriptor])
             return
         self._selector.unregister(descriptor)
-        del self._candidates[descriptor]
+        del self._callers[descriptor]
         before = self._admitted.pop(number, None)
         if before is not None:  # the source has dialled this lane again, as its first connection broke
             before.close()
-        self._admitted[number] = candidate.connection
+        self._admitted[number] = caller.connection
 
     def _drop(self, descriptors: t.Iterable[int]) -> None:
         for descriptor in descriptors:
             self._selector.unregister(descriptor)
-            self._candidates.pop(descriptor).connection.close()
+            self._callers.pop(descriptor).connection.close()
 
 
 def listen(address: str, port: int) -> socket.socket:
@@ -301,7 +302,7 @@ def close_all(connections: t.Iterable[Connection], but: t.Optional[Connection] =
             connection.close()
 
 
-class Answers(t.NamedTuple):
+class Liveness(t.NamedTuple):
     """What the kernel knows of a peer's kernel: packets sent again and probes without an answer since the last, and seconds since then."""
 
     unanswered: int
@@ -313,14 +314,15 @@ class Answers(t.NamedTuple):
         return self.unanswered >= _UNANSWERED and self.silent >= _DEAD_AFTER
 
 
-# linux/tcp.h: eight bytes, of which the third counts retransmissions and the fourth probes; then numbers, the 13th of which are milliseconds since an answer.
 _TCP_INFO = struct.Struct("=2xBB52xI")
+"""linux/tcp.h: eight bytes, of which the third counts retransmissions and the fourth probes; then numbers, the 13th of which are milliseconds since an
+answer."""
 
 
-def answers(connection: socket.socket) -> Answers:
+def liveness(connection: socket.socket) -> Liveness:
     """What the kernel has heard of the peer's lately."""
     again, probes, silent = _TCP_INFO.unpack(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size))
-    return Answers(again + probes, silent / 1000)
+    return Liveness(again + probes, silent / 1000)
 
 
 class Watch(threading.Thread):
@@ -334,7 +336,7 @@ class Watch(threading.Thread):
         while True:
             time.sleep(_WATCH)
             try:
-                found = answers(self._connection)
+                found = liveness(self._connection)
             except OSError:  # it is closed, which the main thread knows
                 return
             if found.dead:

@@ -47,7 +47,7 @@ class Controller:
         if select.select([], [self._output], [], 0)[1]:
             self.say("progress", **fields)
 
-    def heard(self) -> None:
+    def read_input(self) -> None:
         """Take what arrived on standard input; raise EndpointError at its end."""
         data = os.read(self.descriptor, 65536)
         if not data:
@@ -66,7 +66,7 @@ class Controller:
     def poll(self, seconds: float = 0.0) -> None:
         """Listen to the controller for up to *seconds*; raise EndpointError where it is gone."""
         if select.select([self.descriptor], [], [], seconds)[0]:
-            self.heard()
+            self.read_input()
         self.check()
 
     def message(self) -> t.Mapping[str, t.Any]:

@@ -19,8 +19,8 @@ PUNCH_HOLE = 0x02 | 0x01
 ZERO_RANGE = 0x10 | 0x01
 _UNSUPPORTED = (errno.EOPNOTSUPP, errno.ENODEV, errno.ENOSYS, errno.EINVAL)
 
-# SYNC_FILE_RANGE_*: wait for what is on its way, start what is not, wait for that.
 _BEFORE, _WRITE, _AFTER = 1, 2, 4
+"""SYNC_FILE_RANGE_*: wait for what is on its way, start what is not, wait for that."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

@@ -12,12 +12,12 @@ import signal
 import sys
 import typing as t
 
-from . import measure, probe, tls
+from . import probe, tls, tool_speed
 from .control import Controller
 from .disks import Disk
 from .errors import EndpointError
-from .lanes import broken, sentence
-from .line import LinePlan, flood, sink
+from .lanes import is_broken, sentence
+from .network_rate import RatePlan, flood, sink
 from .receiver import ReceivePlan, receive
 from .sample import read_sample
 from .sender import SendPlan, send
@@ -47,31 +47,31 @@ def _receive(request: Request) -> ReceivePlan:
     return ReceivePlan(disks=disks, **_plan(request, "port", "lanes", "tool", "checksum", "readback"))
 
 
-def _way(request: Request) -> probe.WayPlan:
-    return probe.WayPlan(**_plan(request, "port", "seconds"))
+def _probe(request: Request) -> probe.ProbePlan:
+    return probe.ProbePlan(**_plan(request, "port", "seconds"))
 
 
-def _line(request: Request) -> LinePlan:
+def _rate(request: Request) -> RatePlan:
     identity = _identity(request) if "key" in request else None
     names = ("move_id", "address", "port", "lanes", "seconds")
-    return LinePlan(identity=identity, ciphers=tuple(request.get("ciphers", ())), **{name: request[name] for name in names})
+    return RatePlan(identity=identity, ciphers=tuple(request.get("ciphers", ())), **{name: request[name] for name in names})
 
 
-def _measure(request: Request) -> t.Dict[str, t.Any]:
-    sample = read_sample(request["sample"], request["mebibytes"])
+def _measure_tools(request: Request) -> t.Dict[str, t.Any]:
+    sample = read_sample(request["sample"], request["sample_mib"])
     tools = request["tools"] if sample else ()
-    return {"sample": len(sample), "tools": {name: measure.installed(name, sample, request["abreast"], request["turns"]) for name in tools}}
+    return {"sample": len(sample), "tools": {name: tool_speed.measure_tool(name, sample, request["count"], request["turns"]) for name in tools}}
 
 
 COMMANDS: t.Mapping[str, t.Callable[[Request, Controller], t.Dict[str, t.Any]]] = {
     "send": lambda request, controller: send(_send(request), controller),
     "receive": lambda request, controller: receive(_receive(request), controller),
     "examine": lambda request, controller: probe.examine(request),
-    "listen": lambda request, controller: probe.listen(_way(request), controller),
-    "measure": lambda request, controller: _measure(request),
-    "flood": lambda request, controller: flood(_line(request), controller),
-    "sink": lambda request, controller: sink(_line(request), controller),
-    "connect": lambda request, controller: probe.connect(_way(request), controller),
+    "echo": lambda request, controller: probe.echo(_probe(request), controller),
+    "measure_tools": lambda request, controller: _measure_tools(request),
+    "flood": lambda request, controller: flood(_rate(request), controller),
+    "sink": lambda request, controller: sink(_rate(request), controller),
+    "ping": lambda request, controller: probe.ping(_probe(request), controller),
 }
 
 
@@ -88,6 +88,6 @@ def main() -> int:
         controller.say("failed", message=str(error), secondary=error.secondary, clock=error.clock)
         return 1
     except OSError as error:
-        controller.say("failed", message=sentence(error), secondary=broken(error), clock=None)
+        controller.say("failed", message=sentence(error), secondary=is_broken(error), clock=None)
         return 1
     return 0

@@ -106,21 +106,21 @@ def _fork(lane: int, read: int, write: int, work: Work) -> int:
         except EndpointError as error:
             reporter.failed(str(error), error.secondary)
         except OSError as error:
-            reporter.failed(sentence(error), broken(error))
+            reporter.failed(sentence(error), is_broken(error))
         except Exception:  # a bug: the whole story goes to the controller
             reporter.failed(traceback.format_exc(), False)
     finally:
         os._exit(status)
 
 
-def broken(error: OSError) -> bool:
+def is_broken(error: OSError) -> bool:
     """Whether *error* means that the connection to the other node broke."""
     return isinstance(error, (ConnectionError, TimeoutError, ssl.SSLError))
 
 
 def sentence(error: OSError) -> str:
     """What an error of the operating system means, for the user."""
-    if broken(error):
+    if is_broken(error):
         return f"The connection to the other node broke: {error.strerror or error}."
     return f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "") + "."
 
@@ -156,7 +156,7 @@ def _follow(controller: Controller, read: int, children: t.Sequence[int], phase:
     while len(tally.results) < count:
         ready = select.select([read, controller.descriptor], [], [], 1.0)[0]
         if controller.descriptor in ready:
-            controller.heard()
+            controller.read_input()
         controller.check()
         if read in ready:
             *lines, pending = (pending + os.read(read, 65536)).split(b"\n")

@@ -20,7 +20,7 @@ from . import tools
 from .connection import receive_exactly
 from .errors import EndpointError
 
-_PIECE = struct.Struct("!I")
+_LENGTH = struct.Struct("!I")
 _LONGEST = 1024 * 1024
 
 
@@ -71,7 +71,7 @@ class CompressedOutput(Output):
 
     def __init__(self, connection: ssl.SSLSocket, tool: str) -> None:
         super().__init__(connection)
-        self._tool = tools.Tool(tool, decompress=False)
+        self._tool = tools.RunningTool(tool, decompress=False)
         read = functools.partial(os.read, self._tool.stdout)
         self._pump = tools.Pump(read, self._send, self._end)
         self._pump.start()
@@ -93,12 +93,12 @@ class CompressedOutput(Output):
         return self._pump.count
 
     def _send(self, data: bytes) -> None:
-        self._connection.sendall(_PIECE.pack(len(data)))
+        self._connection.sendall(_LENGTH.pack(len(data)))
         self._connection.sendall(data)
 
     def _end(self, good: bool) -> None:
         if good:
-            self._connection.sendall(_PIECE.pack(0))
+            self._connection.sendall(_LENGTH.pack(0))
         else:
             self._tool.close_stdout()
 
@@ -109,7 +109,7 @@ class CompressedInput(Input):
     def __init__(self, connection: ssl.SSLSocket, tool: str) -> None:
         super().__init__(connection)
         self._left = 0
-        self._tool = tools.Tool(tool, decompress=True)
+        self._tool = tools.RunningTool(tool, decompress=True)
         write = functools.partial(tools.write_all, self._tool.stdin)
         self._pump = tools.Pump(self._receive, write, lambda _good: self._tool.close_stdin())
         self._pump.start()
@@ -129,7 +129,7 @@ class CompressedInput(Input):
 
     def _receive(self, most: int) -> bytes:
         if not self._left:
-            self._left = int(_PIECE.unpack(receive_exactly(self._connection, _PIECE.size))[0])
+            self._left = int(_LENGTH.unpack(receive_exactly(self._connection, _LENGTH.size))[0])
             if self._left > _LONGEST:
                 raise EndpointError(f"The source node announced a piece of {self._left} bytes.")
             if not self._left:
@@ -143,9 +143,9 @@ class CompressedInput(Input):
 
 def output(connection: ssl.SSLSocket, tool: str) -> Output:
     """The way from frames into *connection* through *tool*."""
-    return Output(connection) if tool == tools.NONE else CompressedOutput(connection, tool)
+    return Output(connection) if tool == tools.NO_TOOL else CompressedOutput(connection, tool)
 
 
 def input_(connection: ssl.SSLSocket, tool: str) -> Input:
     """The way from *connection* to frames through *tool*."""
-    return Input(connection) if tool == tools.NONE else CompressedInput(connection, tool)
+    return Input(connection) if tool == tools.NO_TOOL else CompressedInput(connection, tool)

@@ -46,7 +46,7 @@ def addresses(paths: t.Sequence[str] = ADDRESSES) -> t.Set[str]:
     for path in paths:
         try:
             with open(path, encoding="utf-8") as stream:
-                found.update(words[1] for words in map(str.split, stream) if len(words) == 2)
+                found.update(fields[1] for fields in map(str.split, stream) if len(fields) == 2)
         except FileNotFoundError:
             continue
     return found

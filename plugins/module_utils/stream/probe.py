@@ -14,7 +14,7 @@ import time
 import typing as t
 
 from . import ciphers, policy, tls, tools
-from .connection import Gate, Lane, dial, receive_exactly
+from .connection import Gate, Rendezvous, dial, receive_exactly
 from .control import Controller
 from .disks import open_any
 from .errors import EndpointError
@@ -29,7 +29,7 @@ def examine(question: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
 
     *question* may hold ``tools`` (names), ``directory`` (whose file system's
     free bytes are wanted), ``disks`` (paths and recorded sizes in bytes, to be
-    measured) and ``ciphers`` (names that a move is to use).
+    examined) and ``ciphers`` (names that a move is to use).
 
     ``clock`` is this node's time in seconds since 1970, ``cluster`` the name of
     the cluster that it belongs to, None where it belongs to none.
@@ -42,7 +42,7 @@ def examine(question: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
         "root": os.geteuid() == 0,
         "clock": time.time(),
         "cluster": _cluster(),
-        "tools": {name: tools.answers(name) for name in question.get("tools", ())},
+        "tools": {name: tools.is_present(name) for name in question.get("tools", ())},
         "cipher_bypassing": None,
         "cipher_problems": [],
         "free": None,
@@ -56,11 +56,11 @@ def examine(question: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     if directory:
         answer["free"] = _free(directory)
     if "disks" in question:
-        answer["disks"] = [measure_disk(path, recorded) for path, recorded in question["disks"]]
+        answer["disks"] = [examine_disk(path, recorded) for path, recorded in question["disks"]]
     return answer
 
 
-def measure_disk(path: str, recorded: int) -> t.Dict[str, t.Any]:
+def examine_disk(path: str, recorded: int) -> t.Dict[str, t.Any]:
     """What a disk really is, beside the size in bytes that is recorded for it.
 
     ``size`` is its length in bytes, ``kind`` is ``file`` or ``device``, ``data``
@@ -81,8 +81,8 @@ def measure_disk(path: str, recorded: int) -> t.Dict[str, t.Any]:
     return {**answer, "size": size, "kind": kind, "data": min(data, size)}
 
 
-class WayPlan(t.NamedTuple):
-    """All that an end of a probe of the way between two nodes has to know; *seconds* is how long it may take."""
+class ProbePlan(t.NamedTuple):
+    """All that one end of a probe of the way between two nodes has to know; *seconds* is how long it may take."""
 
     move_id: str
     address: str
@@ -92,9 +92,9 @@ class WayPlan(t.NamedTuple):
     ciphers: t.Tuple[str, ...] = ()
 
 
-def listen(plan: WayPlan, controller: Controller) -> t.Dict[str, t.Any]:
+def echo(plan: ProbePlan, controller: Controller) -> t.Dict[str, t.Any]:
     """Open the port that the move would use, and send back what its source sends."""
-    with Gate(_way(plan, server=True)) as gate:
+    with Gate(_rendezvous(plan, server=True)) as gate:
         controller.say("listening", port=gate.port)
         (connection,) = gate.admit(controller, plan.seconds)
     with connection:
@@ -103,10 +103,10 @@ def listen(plan: WayPlan, controller: Controller) -> t.Dict[str, t.Any]:
     return {}
 
 
-def connect(plan: WayPlan, controller: Controller) -> t.Dict[str, t.Any]:
+def ping(plan: ProbePlan, controller: Controller) -> t.Dict[str, t.Any]:
     """Go the way that the move would go: the same handshake, then so many bytes there and back that no packet size goes untried."""
     load = os.urandom(_LOAD)
-    (connection,) = dial(_way(plan, server=False), controller, plan.seconds)
+    (connection,) = dial(_rendezvous(plan, server=False), controller, plan.seconds)
     with connection:
         connection.settimeout(plan.seconds)
         try:
@@ -123,8 +123,8 @@ def connect(plan: WayPlan, controller: Controller) -> t.Dict[str, t.Any]:
     return {}
 
 
-def _way(plan: WayPlan, server: bool) -> Lane:
-    return Lane(plan.address, plan.port, tls.context(plan.identity, server=server, wanted=plan.ciphers), plan.move_id, 1)
+def _rendezvous(plan: ProbePlan, server: bool) -> Rendezvous:
+    return Rendezvous(plan.address, plan.port, tls.context(plan.identity, server=server, wanted=plan.ciphers), plan.move_id, 1)
 
 
 def _free(directory: str) -> int:

@@ -13,8 +13,9 @@ import typing as t
 
 from . import frames, policy, tls
 from .clearing import clear
-from .connection import Connection, Gate, Lane, close_all
+from .connection import Connection, Gate, Rendezvous, close_all
 from .control import Controller
+from .dealer import BlockReader, Dealer, data_bytes
 from .digest import CHECKSUMS, DiskDigest
 from .disks import Disk, check_in_place, open_disk, start_writeback, write_at
 from .durable import make_durable
@@ -23,7 +24,6 @@ from .extents import BLOCK, runs
 from .lanes import Reporter, run_lanes
 from .pipes import Input, input_
 from .sender import totals
-from .work import BlockReader, Dealer, data_bytes
 
 _WRITEBACK = 16 * 1024 * 1024
 
@@ -53,7 +53,7 @@ def receive(plan: ReceivePlan, controller: Controller) -> t.Dict[str, t.Any]:
     descriptors = [open_disk(disk, write=True) for disk in plan.disks]
     lengths = [os.lseek(descriptor, 0, os.SEEK_END) for descriptor in descriptors]
     _on_disks(plan, controller, "clear", lengths, lambda index, tell: clear(plan.disks[index], tell))
-    with Gate(Lane(plan.address, plan.port, context, plan.move_id, plan.lanes)) as gate:
+    with Gate(Rendezvous(plan.address, plan.port, context, plan.move_id, plan.lanes)) as gate:
         controller.say("listening", port=gate.port)
         connections = gate.admit(controller)
     work = functools.partial(_work, plan, connections)

@@ -18,18 +18,18 @@ MIB = 1024 * 1024
 _MOST_PIECES = 2048  # so that a large disk which is written full of zeros does not take minutes
 
 
-def read_sample(path: str, mebibytes: int) -> bytes:
-    """Up to *mebibytes* MiB of a file or device, spread over its length, or of the files below a directory, without zeros."""
+def read_sample(path: str, mib: int) -> bytes:
+    """Up to *mib* MiB of a file or device, spread over its length, or of the files below a directory, without zeros."""
     result = bytearray()
     try:
-        for piece in _of_files(path) if os.path.isdir(path) else _spread(path, mebibytes):
+        for piece in _of_files(path) if os.path.isdir(path) else _spread(path, mib):
             if piece.count(0) < len(piece):
                 result += piece
-            if len(result) >= mebibytes * MIB:
+            if len(result) >= mib * MIB:
                 break
     except OSError as error:
         raise EndpointError(f"Cannot read the sample {error.filename or path}: {error.strerror}.") from error
-    return bytes(result[: mebibytes * MIB])
+    return bytes(result[: mib * MIB])
 
 
 def _of_files(directory: str) -> t.Iterator[bytes]:
@@ -41,13 +41,13 @@ def _of_files(directory: str) -> t.Iterator[bytes]:
                     yield stream.read(MIB)
 
 
-def _spread(path: str, mebibytes: int) -> t.Iterator[bytes]:
+def _spread(path: str, mib: int) -> t.Iterator[bytes]:
     """Pieces of a MiB out of what is no hole, spread evenly, then those between them as long as more are asked for."""
     with open(path, "rb") as stream:
         runs = list(blocks_of(data_extents(stream.fileno(), stream.seek(0, os.SEEK_END)), MIB))
         before = list(itertools.accumulate((length for _first, length in runs), initial=0))
         count = before[-1]
-        stride = -(-count // mebibytes)
+        stride = -(-count // mib)
         order = (index for start in range(stride) for index in range(start, count, stride))
         for index in itertools.islice(order, _MOST_PIECES):
             run = bisect.bisect_right(before, index) - 1

@@ -11,14 +11,14 @@ import ssl
 import typing as t
 
 from . import frames, policy, tls
-from .connection import Connection, Lane, Watch, close_all, dial, receive_exactly
+from .connection import Connection, Rendezvous, Watch, close_all, dial, receive_exactly
 from .control import Controller
+from .dealer import BlockReader, Dealer, data_bytes
 from .digest import CHECKSUMS, DiskDigest
 from .disks import Disk, check_whole
 from .errors import EndpointError
 from .lanes import Reporter, run_lanes
 from .pipes import Output, output
-from .work import BlockReader, Dealer, data_bytes
 
 _CONNECT_SECONDS = 30.0
 
@@ -47,7 +47,7 @@ def send(plan: SendPlan, controller: Controller) -> t.Dict[str, t.Any]:
     context = tls.context(plan.identity, server=False, wanted=plan.ciphers)
     controller.say("started")
     port = int(controller.message()["port"])
-    connections = dial(Lane(plan.address, port, context, plan.move_id, plan.lanes), controller, _CONNECT_SECONDS)
+    connections = dial(Rendezvous(plan.address, port, context, plan.move_id, plan.lanes), controller, _CONNECT_SECONDS)
     controller.say("ready")
     paths = controller.message()["paths"]
     if len(paths) != len(plan.sizes):
@@ -89,7 +89,7 @@ def _work(
     out = output(connection, plan.tool)
     digests, payload, done = _send_ranges(plan, disks, dealer, out, reporter)
     out.finish()
-    # The destination answers once it has written all of the lane, so nothing is lost on the way.
+    # The destination answers once it has written all of the lane, so nothing is lost on the rendezvous.
     if receive_exactly(connection, len(frames.STORED)) != frames.STORED:
         raise EndpointError("The destination node did not confirm the lane.")
     reporter.finished(digests=[digest.hexdigest() for digest in digests], payload=payload, done=done, wire=out.count(), tls=agreed)

@@ -23,7 +23,7 @@ def is_suite(cipher: str) -> bool:
     return _NAME.match(cipher) is not None
 
 
-def choose(names: t.Sequence[str]) -> None:
+def offer_only(names: t.Sequence[str]) -> None:
     """Let OpenSSL, once it is loaded, offer these suites with TLS 1.3 and no others; without names, its own."""
     strange = [name for name in names if not is_suite(name)]
     if strange:

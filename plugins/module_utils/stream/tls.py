@@ -22,7 +22,7 @@ class Identity(t.NamedTuple):
     ca: str
 
 
-def names(move_id: str) -> t.Tuple[str, str]:
+def certificate_names(move_id: str) -> t.Tuple[str, str]:
     """The names that the two certificates of a move carry: source's, destination's."""
     return f"source.{move_id}.ganeti-move", f"destination.{move_id}.ganeti-move"
 
@@ -33,7 +33,7 @@ def context(identity: Identity, server: bool, wanted: t.Sequence[str] = ()) -> s
     result.minimum_version = ssl.TLSVersion.TLSv1_3
     result.verify_mode = ssl.CERT_REQUIRED
     if wanted:
-        ciphers.choose(result, wanted)
+        ciphers.offer_only(result, wanted)
     result.load_verify_locations(cadata=identity.ca)
     # The ssl module loads keys from files only; a memory file has no disk under it.
     descriptor = os.memfd_create("identity")

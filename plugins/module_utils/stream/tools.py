@@ -19,21 +19,21 @@ from .errors import EndpointError
 SEARCH_PATH = "/sbin:/bin:/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
 """Where Ganeti's node daemon looks for tools on Debian (/etc/init.d/ganeti)."""
 
-NONE = "none"
+NO_TOOL = "none"
 
-# What Ganeti itself runs for the tools that it knows (impexpd's command builder).
 _KNOWN: t.Mapping[str, t.Tuple[t.List[str], t.List[str]]] = {
     "gzip": (["gzip", "-1", "-c"], ["gzip", "-d", "-c"]),
     "gzip-fast": (["gzip", "-1", "-c"], ["gzip", "-d", "-c"]),
     "gzip-slow": (["gzip", "-c"], ["gzip", "-d", "-c"]),
     "lzop": (["lzop", "-c"], ["lzop", "-d", "-c"]),
 }
+"""What Ganeti itself runs for the tools that it knows (impexpd's command builder)."""
 _NAME = re.compile(r"[_a-zA-Z0-9][-_a-zA-Z0-9]*\Z")
 _PIPE_BYTES = 1024 * 1024
-_CHUNK = 256 * 1024
+_PIECE = 256 * 1024
 
 
-def valid_name(name: str) -> bool:
+def is_valid_name(name: str) -> bool:
     """Whether *name* may name a compression tool: ``^[-_a-zA-Z0-9]+$``, no dash in front."""
     return _NAME.match(name) is not None
 
@@ -45,7 +45,7 @@ def is_known(name: str) -> bool:
 
 def command(name: str, decompress: bool) -> t.List[str]:
     """The arguments that run tool *name*, its program as an absolute path."""
-    if not valid_name(name):
+    if not is_valid_name(name):
         raise EndpointError(f"{name!r} is not a name for a compression tool.")
     argv = _KNOWN.get(name, ([name], [name, "-d"]))[1 if decompress else 0]
     program = shutil.which(argv[0], path=SEARCH_PATH)
@@ -54,7 +54,7 @@ def command(name: str, decompress: bool) -> t.List[str]:
     return [program] + argv[1:]
 
 
-def answers(name: str, seconds: float = 5.0) -> bool:
+def is_present(name: str, seconds: float = 5.0) -> bool:
     """Whether tool *name* is present: its ``-h`` ends with success within *seconds*."""
     try:
         program = command(name, decompress=False)[0]
@@ -70,7 +70,7 @@ def answers(name: str, seconds: float = 5.0) -> bool:
     return done.returncode == 0
 
 
-class Tool:
+class RunningTool:
     """A running tool: bytes written to ``stdin`` come out of ``stdout`` changed."""
 
     def __init__(self, name: str, decompress: bool) -> None:
@@ -104,8 +104,8 @@ class Tool:
         tail = os.pread(self._stderr, 400, max(0, os.fstat(self._stderr).st_size - 400))
         os.close(self._stderr)
         if status:
-            said = tail.decode("ascii", "replace").strip() or "it said nothing"
-            raise EndpointError(f"The compression tool {self._name} failed with status {status}: {said}")
+            said = tail.decode("ascii", "replace").strip().rstrip(".") or "it said nothing"
+            raise EndpointError(f"The compression tool {self._name} failed with status {status}: {said}.")
 
 
 class Pump(threading.Thread):
@@ -138,7 +138,7 @@ class Pump(threading.Thread):
 
     def _copy(self) -> None:
         while True:
-            data = self._read(_CHUNK)
+            data = self._read(_PIECE)
             if not data:
                 return
             self._write(data)

@@ -90,7 +90,7 @@ def test_a_failure_halfway_says_what_is_in_force(ensure: t.Any) -> None:
     with pytest.raises(JobFailed, match="the disk is full") as caught:
         ensure(Told(takes=["max_running_jobs"], end="error"), candidate_pool_size="3", max_running_jobs="7")
     assert caught.value.details["applied"] == ["max_running_jobs"]
-    assert caught.value.message.endswith("These are in force all the same: max_running_jobs")
+    assert caught.value.message.endswith("These are in force all the same: max_running_jobs.")
 
 
 def test_a_hypervisor_in_use_stays(ensure: t.Any) -> None:

@@ -105,7 +105,7 @@ def test_a_failed_job_speaks_ganetis_words(clock: Clock) -> None:
     cluster = Script(clock, ["running", _LINE, "error"], result=["OpPrereqError", ["No room", "temp_insufficient_resources"]])
     with pytest.raises(JobFailed) as failed:
         jobs.run(cluster, [_OP], label="create x on b")
-    assert failed.value.message == "Job 9 (create x on b) failed: No room"
+    assert failed.value.message == "Job 9 (create x on b) failed: No room."
     assert failed.value.ecode == "temp_insufficient_resources"
     assert failed.value.details["job_log"] == ["half way"]
     assert failed.value.details["opcode"] == "TEST_DELAY(1)"

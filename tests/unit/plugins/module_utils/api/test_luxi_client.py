@@ -19,7 +19,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils._errors import Conn
 from ansible_collections.ganeti.cluster.plugins.module_utils.api import connect, luxi
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.opcodes import opcode
 
-Answer = Callable[[str, list[t.Any]], t.Any]
+HostSettings = Callable[[str, list[t.Any]], t.Any]
 
 
 class Server:
@@ -29,7 +29,7 @@ class Server:
         self.path = path
         self.calls: list[tuple[str, list[t.Any]]] = []
         self.connections = 0
-        self.answer: Answer = lambda method, args: {"name": "cluster-a.example"}
+        self.answer: HostSettings = lambda method, args: {"name": "cluster-a.example"}
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.bind(str(path))
         self._socket.listen()

@@ -39,11 +39,11 @@ def test_garbage_is_a_failed_connection_or_a_refusal_never_anything_else(garbage
 @pytest.mark.parametrize(
     ("result", "message", "ecode"),
     [
-        (["OpPrereqError", ["Instance not known", "unknown_entity"]], "Ganeti refused Query: Instance not known", "unknown_entity"),
-        (["GenericError", ["Queue drained"]], "Ganeti refused Query: Queue drained", None),
-        (["JobQueueFull", []], "Ganeti refused Query: JobQueueFull", None),
-        ("just text", "Ganeti refused Query: just text", None),
-        (None, "Ganeti refused Query: no reason was given", None),
+        (["OpPrereqError", ["Instance not known", "unknown_entity"]], "Ganeti refused Query: Instance not known.", "unknown_entity"),
+        (["GenericError", ["Queue drained"]], "Ganeti refused Query: Queue drained.", None),
+        (["JobQueueFull", []], "Ganeti refused Query: JobQueueFull.", None),
+        ("just text", "Ganeti refused Query: just text.", None),
+        (None, "Ganeti refused Query: no reason was given.", None),
     ],
 )
 def test_an_error_is_a_refusal_in_ganetis_words(result: object, message: str, ecode: str | None) -> None:

@@ -39,9 +39,9 @@ def test_a_command_that_is_not_there_or_does_not_end() -> None:
 
 
 def test_a_command_that_fails_says_why() -> None:
-    with pytest.raises(GanetiError, match="Writing failed on the master: cat: no space$"):
+    with pytest.raises(GanetiError, match=r"Writing failed on the master: cat: no space\.$"):
         succeed(Says(1, b"", b"warning\ncat: no space\n"), ["cat"], "Writing")
-    with pytest.raises(GanetiError, match="Writing failed on the master: exit status 3$"):
+    with pytest.raises(GanetiError, match=r"Writing failed on the master: exit status 3\.$"):
         succeed(Says(3, b""), ["cat"], "Writing")
 
 

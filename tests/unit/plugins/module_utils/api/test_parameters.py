@@ -22,7 +22,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.api.parameters impo
     MODIFY,
     STEPS,
     TABLE,
-    State,
+    ClusterState,
     argument_spec,
     check_transport,
     given_in,
@@ -85,8 +85,8 @@ CONFIG = {
     "disk_state_static": {},
     "osparams_private_cluster": {"debian": {"key": "old-secret"}},
 }
-STATE = State(INFO, CONFIG, CONSTANTS, {"allow_cipher_bypassing": False, "backend_storage": "disk"})
-BY_RAPI = State(INFO)
+STATE = ClusterState(INFO, CONFIG, CONSTANTS, {"allow_cipher_bypassing": False, "backend_storage": "disk"})
+BY_RAPI = ClusterState(INFO)
 
 
 def fields(**wanted: t.Any) -> list[dict[str, t.Any]]:
@@ -94,7 +94,7 @@ def fields(**wanted: t.Any) -> list[dict[str, t.Any]]:
     return modifications(plan(wanted, STATE))
 
 
-def problem(state: State = STATE, **wanted: t.Any) -> str:
+def problem(state: ClusterState = STATE, **wanted: t.Any) -> str:
     """The one thing that stands against it."""
     with pytest.raises(PreflightFailed) as caught:
         plan(wanted, state)

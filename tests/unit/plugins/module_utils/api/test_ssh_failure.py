@@ -15,9 +15,9 @@ from ansible_collections.ganeti.cluster.plugins.module_utils._errors import (
     InvalidInput,
 )
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh_failure import NameUnresolved, explain, last_words, scan
-from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh_settings import Answer
+from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh_settings import HostSettings
 
-A1 = Answer("a1", "a1.example.net", 22, "root", None, ("/home/joe/.ssh/known_hosts",), (), None, None)
+A1 = HostSettings("a1", "a1.example.net", 22, "root", None, ("/home/joe/.ssh/known_hosts",), (), None, None)
 BEHIND = "kex_exchange_identification: Connection closed by remote host\r\nConnection closed by UNKNOWN port 65535\r\n"
 SHOWN = "debug1: Server host key: ssh-ed25519 SHA256:abc\r\n"
 
@@ -58,15 +58,19 @@ SHOWN = "debug1: Server host key: ssh-ed25519 SHA256:abc\r\n"
         ),
         (f"{SHOWN}Host key verification failed.\r\n", HostKeyUnknown, "(ssh-ed25519 SHA256:abc) was not accepted: Host key verification failed."),
         (
-            "debug1: Offering public key: /k/1 ED25519 SHA256:1 agent\r\ndebug1: Offering public key: my key RSA SHA256:2\r\n"
-            "Received disconnect from 192.0.2.1 port 22:2: Too many authentication failures\r\nDisconnected from 192.0.2.1 port 22\r\n",
+            (
+                "debug1: Offering public key: /k/1 ED25519 SHA256:1 agent\r\ndebug1: Offering public key: my key RSA SHA256:2\r\n"
+                "Received disconnect from 192.0.2.1 port 22:2: Too many authentication failures\r\nDisconnected from 192.0.2.1 port 22\r\n"
+            ),
             AuthenticationFailed,
             "a1 does not let root in with the keys /k/1, my key: add a public key",
         ),
         ("joe@gate: Permission denied (publickey,password).\r\n", AuthenticationFailed, "gate (on the way to a1) does not let joe in with no key at all"),
         (
-            'debug1: Server accepts key: /k/jump ED25519 SHA256:1\r\nAuthenticated to gate ([192.0.2.9]:22) using "publickey".\r\n'
-            "root@a1.example.net: Permission denied (publickey).\r\n",
+            (
+                'debug1: Server accepts key: /k/jump ED25519 SHA256:1\r\nAuthenticated to gate ([192.0.2.9]:22) using "publickey".\r\n'
+                "root@a1.example.net: Permission denied (publickey).\r\n"
+            ),
             AuthenticationFailed,
             "a1 does not let root in with no key at all",
         ),

@@ -390,7 +390,7 @@ CONTROLLER = """
     process = host.popen(["sh", "-c", "echo up; cat; sleep " + sys.argv[3]])
     assert next(iter(process)) == b"up"
     try:
-        print(host._carrier._place.directory, flush=True)
+        print(host._carrier._workspace.directory, flush=True)
         sys.stdin.read()
     except KeyboardInterrupt:
         process.stdin.write(b"still there\\n")
@@ -441,7 +441,7 @@ def test_ctrl_c_reaches_the_controller_and_not_its_connections(controller: subpr
 def test_a_closed_host_leaves_nothing_and_can_be_used_again(options: dict[str, t.Any]) -> None:
     host = SshHost(HOST, options)
     host.connect()
-    directory = host._carrier._place.directory  # type: ignore[union-attr]
+    directory = host._carrier._workspace.directory  # type: ignore[union-attr]
     process = host.popen(["sleep", "60"])
     host.close()
     assert not os.path.exists(directory) and not _about(directory)

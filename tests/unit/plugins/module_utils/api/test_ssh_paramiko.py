@@ -31,7 +31,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.api import ssh as s
 from ansible_collections.ganeti.cluster.plugins.module_utils.api import ssh_paramiko
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh import SshHost, luxi_over_ssh
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh_paramiko import expand, fingerprint, jump
-from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh_settings import Answer
+from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh_settings import HostSettings
 
 from .sshd import USER, Sshd, make_key, sign
 
@@ -356,13 +356,13 @@ def test_without_either_library_it_says_which_is_needed(options: dict[str, t.Any
 def test_a_certificate_beside_a_key(tmp_path: Path) -> None:
     authority, key = make_key(tmp_path / "authority"), make_key(tmp_path / "certified")
     sign(authority, key, "root")
-    answer = Answer("a1", "a1", 22, "root", None, (), (str(key),), None, None)
-    found = list(ssh_paramiko._Keys(answer, ssh_module.Options(agent=False)))
+    answer = HostSettings("a1", "a1", 22, "root", None, (), (str(key),), None, None)
+    found = list(ssh_paramiko._Keys(answer, ssh_module.SshOptions(agent=False)))
     assert [label for label, _key in found] == [f"the certificate {key}-cert.pub", f"the key {key}"]
     assert [one.public_blob is not None for _label, one in found] == [True, False]
 
 
-WITH = Answer("a1", "192.0.2.1", 2222, "joe", None, ("/k",), (), "j1:22,joe@j2:23", "nc %h %p")
+WITH = HostSettings("a1", "192.0.2.1", 2222, "joe", None, ("/k",), (), "j1:22,joe@j2:23", "nc %h %p")
 
 
 def test_the_way_through_jump_hosts_is_openssh_s() -> None:

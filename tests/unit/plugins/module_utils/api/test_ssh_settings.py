@@ -20,14 +20,14 @@ from hypothesis import strategies as st
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import InvalidInput
 from ansible_collections.ganeti.cluster.plugins.module_utils.api import ssh_settings
-from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh_settings import SETTINGS, Answer, Options, Place, ask, check, parse
+from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh_settings import SETTINGS, HostSettings, SshOptions, Workspace, ask, check, ssh_options
 
 SSH = shutil.which("ssh") or "ssh"
 
 
-def answer(config: Path, name: str = "a1", **options: t.Any) -> Answer:
-    chosen = parse(name, {"config_file": str(config), **options})
-    place = Place(name, chosen)
+def answer(config: Path, name: str = "a1", **options: t.Any) -> HostSettings:
+    chosen = ssh_options(name, {"config_file": str(config), **options})
+    place = Workspace(name, chosen)
     try:
         return ask(SSH, name, chosen, place)
     finally:
@@ -141,7 +141,7 @@ ConnectTimeout 99
 def test_no_configuration_weakens_ours_for_the_host_or_a_jump(tmp_path: Path, name: str) -> None:
     config = tmp_path / "config"
     config.write_text("Host jump\n StrictHostKeyChecking accept-new\nHost *\n" + WEAK)
-    place = Place("a1", parse("a1", {"config_file": str(config), "connect_timeout": 7}))
+    place = Workspace("a1", ssh_options("a1", {"config_file": str(config), "connect_timeout": 7}))
     try:
         found = plain(Path(place.config), name)
         without = tmp_path / "without"
@@ -199,19 +199,19 @@ def test_files_are_called_what_the_user_calls_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a 1", "a1\nProxyCommand x", "*", "", "-oProxyCommand=x", "joe@a1", "a/b", "a1\n", "ssh://a1", "a'b", "a;b"])
 def test_a_name_cannot_be_configuration_or_an_option(name: str) -> None:
     with pytest.raises(InvalidInput, match="is no name of a host"):
-        parse(name, {})
+        ssh_options(name, {})
 
 
 @pytest.mark.parametrize("user", ["a b", "-l", "", "a\nb", "a;b", "$(x)"])
 def test_nor_can_a_user(user: str) -> None:
     with pytest.raises(InvalidInput, match="is no name of a user"):
-        parse("a1", {"user": user})
+        ssh_options("a1", {"user": user})
 
 
 @given(st.text(max_size=40))
 def test_names_that_pass_stay_one_word(name: str) -> None:
     try:
-        parse(name, {})
+        ssh_options(name, {})
     except InvalidInput:
         return
     assert name.split() == [name] and not name.startswith("-") and not set(name) & set("\"'\\$`*?!#,;|&<>(){}[]/@=~")
@@ -220,21 +220,21 @@ def test_names_that_pass_stay_one_word(name: str) -> None:
 @pytest.mark.parametrize("port", [0, -1, 65536])
 def test_ports(port: int) -> None:
     with pytest.raises(InvalidInput, match="from 1 to 65535"):
-        parse("a1", {"port": port})
+        ssh_options("a1", {"port": port})
 
 
 def test_files_that_were_named_must_exist() -> None:
     with pytest.raises(InvalidInput, match="The SSH configuration /nowhere/config does not exist: correct config_file"):
-        parse("a1", {"config_file": "/nowhere/config"})
+        ssh_options("a1", {"config_file": "/nowhere/config"})
     with pytest.raises(InvalidInput, match="The private key file /nowhere/key does not exist: correct private_key_file"):
-        parse("a1", {"private_key_file": "/nowhere/key"})
+        ssh_options("a1", {"private_key_file": "/nowhere/key"})
 
 
 def test_the_place_is_ours_alone_and_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     long = tmp_path / ("x" * 100)
     long.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(long))
-    place = Place("a1", Options())
+    place = Workspace("a1", SshOptions())
     try:
         assert len(place.socket) + len(".0123456789abcdef") < 104
         assert os.stat(place.directory).st_mode & 0o777 == 0o700
@@ -244,5 +244,5 @@ def test_the_place_is_ours_alone_and_short(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_an_agent_that_is_not_wanted_is_not_asked(tmp_path: Path) -> None:
-    assert "IdentityAgent none" in ssh_settings.configuration("a1", Options(agent=False), None, None)
-    assert "IdentityAgent" not in ssh_settings.configuration("a1", Options(), None, None)
+    assert "IdentityAgent none" in ssh_settings.openssh_config("a1", SshOptions(agent=False), None, None)
+    assert "IdentityAgent" not in ssh_settings.openssh_config("a1", SshOptions(), None, None)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError, InvalidInput
 from ansible_collections.ganeti.cluster.plugins.module_utils.compression import choose, contract, declare, script
 from ansible_collections.ganeti.cluster.plugins.module_utils.stream import tools
-from ansible_collections.ganeti.cluster.plugins.module_utils.stream.measure import Figures
+from ansible_collections.ganeti.cluster.plugins.module_utils.stream.tool_speed import Figures
 
 MIB = 1024 * 1024
 
@@ -94,13 +94,13 @@ def test_refusals_leave_nothing_behind(place, changes, words):
 
 @pytest.mark.parametrize("name", ["gzip", "gzip-fast", "gzip-slow"])
 def test_known_tools_keep_the_contract(name):
-    contract.prove(contract.installed(name))
+    contract.prove(contract.find(name))
     assert not declare.declare(params("/", name=name, command=None), False)["changed"]
 
 
 def test_a_missing_program_is_named():
     with pytest.raises(GanetiError, match="install no-such-tool"):
-        contract.installed("no-such-tool")
+        contract.find("no-such-tool")
 
 
 @pytest.fixture
@@ -192,16 +192,16 @@ def test_what_is_accepted_as_a_name_fits_ganetis_rule(name):
 
 
 def test_figures_are_of_the_sample():
-    figures = contract.measure(contract.installed("gzip"), "/usr/lib/python3", 2)
+    figures = contract.measure(contract.find("gzip"), "/usr/lib/python3", 2)
     assert figures.ratio > 1 and figures.compress > 0 and figures.decompress > 0
 
 
 def test_zeros_are_no_sample(tmp_path):
     (tmp_path / "disk").write_bytes(bytes(MIB))
     with pytest.raises(GanetiError, match="nothing but zeros"):
-        contract.measure(contract.installed("gzip"), str(tmp_path / "disk"), 1)
+        contract.measure(contract.find("gzip"), str(tmp_path / "disk"), 1)
     with pytest.raises(GanetiError, match="Cannot read the sample"):
-        contract.measure(contract.installed("gzip"), str(tmp_path / "absent"), 1)
+        contract.measure(contract.find("gzip"), str(tmp_path / "absent"), 1)
 
 
 # The design document's own figures: MB/s into the tool and out of it, a network of 105 MB/s, AES-256 of 40 MB/s.

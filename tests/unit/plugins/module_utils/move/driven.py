@@ -15,7 +15,7 @@ import typing as t
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, PreflightFailed, RequestRefused, StreamFailed
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.cluster import Cluster, JobChange
-from ansible_collections.ganeti.cluster.plugins.module_utils.move import facts, measure, run, session, steps
+from ansible_collections.ganeti.cluster.plugins.module_utils.move import facts, run, session, speed, steps
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.plan import Source
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.progress import Progress
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.survey import Survey
@@ -146,7 +146,7 @@ class FakeLease:
     def __init__(self, stage, node, words):
         self.node = node
         self._stage = stage
-        self._words = words
+        self._introduction = words
 
     @property
     def fresh(self):
@@ -161,7 +161,7 @@ class FakeLease:
 
     def _acquire(self):
         if self._stage.holder not in (None, self):
-            raise run.LeaseTaken(f"{self._words['name']} is being moved by process 1 on c1: wait for its end.")
+            raise run.LeaseTaken(f"{self._introduction['name']} is being moved by process 1 on c1: wait for its end.")
         self._stage.holder = self
 
     def check(self):
@@ -223,7 +223,7 @@ def play(stage, monkeypatch):
     monkeypatch.setattr(run, "Lease", lambda _start, node, _instance, words: FakeLease(stage, node, words))
     monkeypatch.setattr(session.Session, "hidden", lambda self, instance: stage.hidden)
     monkeypatch.setattr(steps, "survey", survey)
-    monkeypatch.setattr(steps, "lanes", lambda wanted, hosts, known: 1)
+    monkeypatch.setattr(steps, "lane_count", lambda wanted, hosts, known: 1)
     monkeypatch.setattr(session, "abreast", lambda first, second: (first(), second()))  # so that calls have one order
     monkeypatch.setattr(steps, "Transfer", lambda progress, seconds: FakeTransfer(stage))
     monkeypatch.setattr(run.Journal, "__init__", lambda self, *where: self.__dict__.update(_entries=[], problem=None))
@@ -253,7 +253,7 @@ def survey(asked, chosen, source, taken, move_id, estimate=False):
     here = facts.Node(source.node, "u", "192.0.2.1", "192.0.2.1", True, None, None)
     hidden = asked.hidden(source)
     known = Source(source, disks, dict(hidden.private) if hidden else {}, {}, hidden.disk_params if hidden else None)
-    return Survey(known, node, measure.Choice("none", None), here, nodes)
+    return Survey(known, node, speed.Choice("none", None), here, nodes)
 
 
 def killed(_does):

@@ -126,7 +126,7 @@ def begin(here, number, run):
     copy = seen.find(case.destination_cluster, case.final)
     noted = [marks["destination"] for marks in tags.marks(copy.tags).values() if marks.get("destination")] if copy else []
     about = found.uuid if found else next(iter(noted), "")
-    yield put(here, number, run._replace(at="hold", memory=run.memory._replace(about=about)))
+    yield put(here, number, run._replace(at="hold", memory=run.memory._replace(source_uuid=about)))
 
 
 def _listed(seen, cluster):
@@ -185,7 +185,7 @@ def quiet(here, number, run):
 
 def _planned(here, number, run, view):
     case = run.task.case()
-    memory, scene, decided = planner.plan(view, run.memory, case)
+    memory, scene, decided = planner.next_step(view, run.memory, case)
     if isinstance(decided, End):
         if not decided.well and here.world.holder != number:
             return put(here, number, Run(run.task, run.memory, at="hold"))
@@ -194,8 +194,8 @@ def _planned(here, number, run, view):
     script = ()
     if decided in JOBS:
         made = creation(view.source, run.task, memory.mine) if view.source else None
-        work = changes.Work(case, options(**_options(run.task)), memory.mine, made)
-        script = _script(JOBS[decided](scene, work), run.task)
+        recipe = changes.Recipe(case, options(**_options(run.task)), memory.mine, made)
+        script = _script(JOBS[decided](scene, recipe), run.task)
     run = run._replace(memory=memory, view=None, before=None, step=decided, script=script, submitted=False, failed=None)
     if decided is Step.PREPARE:  # the clusters notice nothing of it
         return learnt(here, number, run)
@@ -204,7 +204,7 @@ def _planned(here, number, run, view):
 
 def assert_true(seen, memory, end):
     """Assert that a run that says that it has moved the instance has: its own copy has replaced the source."""
-    source = seen.by_uuid(memory.about)
+    source = seen.by_uuid(memory.source_uuid)
     if end.well and memory.action == "move" and source is not None:
         assert any(tag.startswith(f"ganeti-move:{memory.mine}:moved-to:") for tag in source.tags), "it claims another's move for its own"
 
@@ -301,14 +301,14 @@ def survey(here, number, run):
 
 def copy(here, number, run):
     """The endpoints begin to read the source's disks."""
-    source = here.world.by_uuid(run.memory.about)
+    source = here.world.by_uuid(run.memory.source_uuid)
     yield put(here, number, run._replace(at="copying", reading=source.version if source else 0))
 
 
 def copying(here, number, run):
     """The copy's disks hold what was read, if they are still there."""
     made = next((each for each in here.world.machines if any(tag.startswith(tags.destination(run.memory.mine)) for tag in each.tags)), None)
-    if made is None or made.node in here.world.silent or here.world.by_uuid(run.memory.about) is None:
+    if made is None or made.node in here.world.silent or here.world.by_uuid(run.memory.source_uuid) is None:
         yield learnt(here, number, run._replace(failed=Failed("The copy failed.")))
         return
     yield learnt(put(here, number, run, world=here.world.replace(made, version=run.reading, complete=True)), number, run)

@@ -70,7 +70,7 @@ def info(name="beta.example.com", **changes):
 def clusters(**changes):
     """What both clusters say, with nothing against the move."""
     return preflight.Clusters(
-        source_info=info("alpha.example.com"), destination_info=info(), source=source(), holder=None,
+        source_info=info("alpha.example.com"), destination_info=info(), source=source(), namesake=None,
         destination_nodes={"b2": facts.Node("b2", "uuid of b2", "192.0.2.2", "198.51.100.2", True, 4096, 100000)},
         destination_networks={"lan"}, lock_holder=None,
     )._replace(**changes)  # fmt: skip
@@ -79,14 +79,14 @@ def clusters(**changes):
 CIPHERS = {"cipher_bypassing": None, "cipher_problems": []}
 
 
-def measured(size=1024 * MIB, recorded=1024 * MIB, **changes):
+def examined(size=1024 * MIB, recorded=1024 * MIB, **changes):
     """A disk as its node measures it."""
     return {"path": "/srv/disk0", "recorded": recorded, "size": size, "kind": "file", "data": 10**9, "error": None, **changes}
 
 
 def probe(**changes):
     """What a node says of itself."""
-    fine = {"python": [3, 11, 2], "tls13": True, "root": True, "tools": {}, "free": 10**10, "disks": [measured()], "cpus": 2, "clock": 0.0, "cluster": None}
+    fine = {"python": [3, 11, 2], "tls13": True, "root": True, "tools": {}, "free": 10**10, "disks": [examined()], "cpus": 2, "clock": 0.0, "cluster": None}
     return {**fine, **CIPHERS, **changes}
 
 

@@ -27,7 +27,7 @@ GOOD = [
     ("receive", {"event": "listening", "port": 7000}),
     ("send", {"event": "finished", "digests": ["0" * 64], "payload": 5, "wire": 6, "tls": [["TLSv1.3", "X", 256]]}),
     ("flood", {"event": "finished", "rate": 1.5}),
-    ("measure", {"event": "finished", "sample": 5, "tools": {"gzip": [2.0, 3, 4.5]}}),
+    ("measure_tools", {"event": "finished", "sample": 5, "tools": {"gzip": [2.0, 3, 4.5]}}),
 ]
 TAKE = "import sys; stream = sys.stdin.buffer; stream.read(int(stream.readline())); stream.readline()\n"
 JSON = st.recursive(

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.ganeti.cluster.plugins.module_utils.move import facts, measure, survey
-from ansible_collections.ganeti.cluster.plugins.module_utils.stream.tools import NONE
+from ansible_collections.ganeti.cluster.plugins.module_utils.move import facts, survey
+from ansible_collections.ganeti.cluster.plugins.module_utils.move.speed import Choice
+from ansible_collections.ganeti.cluster.plugins.module_utils.stream.tools import NO_TOOL
 
 from .samples import source
 
@@ -62,17 +63,17 @@ def test_an_instance_is_not_asked_for_by_a_name_that_ganeti_completes():
 @pytest.mark.parametrize(
     ("data", "speed", "wanted"),
     [
-        (None, None, {"tool": NONE}),
-        (None, 100.0, {"tool": NONE}),
-        (100 * MIB + 1, None, {"tool": NONE, "MiB": 101}),
-        (1000 * MIB, 100.0, {"tool": NONE, "MiB": 1000, "expected_seconds": 10}),
-        (0, 100.0, {"tool": NONE, "MiB": 0, "expected_seconds": 1}),
+        (None, None, {"tool": NO_TOOL}),
+        (None, 100.0, {"tool": NO_TOOL}),
+        (100 * MIB + 1, None, {"tool": NO_TOOL, "MiB": 101}),
+        (1000 * MIB, 100.0, {"tool": NO_TOOL, "MiB": 1000, "expected_seconds": 10}),
+        (0, 100.0, {"tool": NO_TOOL, "MiB": 0, "expected_seconds": 1}),
     ],
 )
 def test_what_is_known_about_the_copy(data, speed, wanted):
-    found = survey.Survey(source(), "b2", measure.Choice(NONE, None, speed), None, {}, ("Something.",), data)
+    found = survey.Survey(source(), "b2", Choice(NO_TOOL, None, speed), None, {}, ("Something.",), data)
     assert found.how == wanted
-    assert found.shown == {"compress": NONE, "warnings": ["Something."]}
+    assert found.shown == {"compress": NO_TOOL, "warnings": ["Something."]}
 
 
 TAGGING = {"OP_ID": "OP_TAGS_DEL", "kind": "instance", "name": "web.example.com", "tags": ["x"]}

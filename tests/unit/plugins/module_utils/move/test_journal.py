@@ -12,7 +12,7 @@ import time
 import pytest
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError
-from ansible_collections.ganeti.cluster.plugins.module_utils.move.journal import Journal, tidy
+from ansible_collections.ganeti.cluster.plugins.module_utils.move.journal import Journal, prune
 
 DAY = 86400
 
@@ -34,7 +34,7 @@ def record(tmp_path):
 
 def test_old_records_go_with_their_locks_and_new_ones_stay(tmp_path, record):
     new, old = record("new", 89), record("old", 91)
-    assert tidy(str(tmp_path), time.time()) == [str(tmp_path / old)]
+    assert prune(str(tmp_path), time.time()) == [str(tmp_path / old)]
     assert sorted(os.listdir(tmp_path)) == [new, new + ".lock"]
 
 
@@ -55,7 +55,7 @@ def test_what_is_not_a_record_or_is_in_use_stays(tmp_path, record):
     journal = Journal(str(tmp_path), "alpha", "used", "beta")
     os.utime(tmp_path / used, (0, 0))
     before = sorted(os.listdir(tmp_path))
-    assert tidy(str(tmp_path), time.time()) == [] and sorted(os.listdir(tmp_path)) == before
+    assert prune(str(tmp_path), time.time()) == [] and sorted(os.listdir(tmp_path)) == before
     journal.close()
 
 
@@ -68,7 +68,7 @@ def test_one_run_at_a_time(tmp_path):
 
 
 def test_no_directory_is_nothing_to_tidy(tmp_path):
-    assert tidy(str(tmp_path / "absent"), time.time()) == []
+    assert prune(str(tmp_path / "absent"), time.time()) == []
 
 
 def test_a_full_disk_is_noted_and_ends_nothing(tmp_path, monkeypatch):

@@ -108,15 +108,15 @@ DISK = source().disks[0]
     ],
 )
 def test_each_change_since_the_survey_is_told(before, after, words):
-    (told,) = plan.changes(before, after)
+    (told,) = plan.source_changes(before, after)
     assert words in told and told.startswith("web.example.com was changed while it was being moved: ") and told.endswith(".")
 
 
 def test_what_the_move_itself_does_is_no_change():
     fenced = source(admin_state="offline", running=False, status="ADMIN_offline", tags=("prod", tags.source(MOVE, "up")))
-    assert plan.changes(source(), fenced) == []
+    assert plan.source_changes(source(), fenced) == []
 
 
 def test_secrets_are_compared_and_not_told():
     before, after = source()._replace(private={"password": "old"}), source()._replace(private={"password": "new"})
-    assert plan.changes(before, after) == ["web.example.com was changed while it was being moved: its private OS parameters are others now."]
+    assert plan.source_changes(before, after) == ["web.example.com was changed while it was being moved: its private OS parameters are others now."]

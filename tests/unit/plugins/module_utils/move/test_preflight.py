@@ -36,9 +36,9 @@ SMALL = Node("b2", "uuid", "192.0.2.2", "198.51.100.2", True, 100, 100000)
         ({"source": source(running=False, status="ERROR_down")}, {}, "in the state ERROR_down"),
         ({"source": source(tags=(tags.released(MOVE),))}, {}, "carries the tag"),
         ({"lock_holder": "job 17"}, {}, "is locked by job 17"),
-        ({"holder": instance(uuid="another")}, {}, "already has an instance web.example.com"),
-        ({"holder": instance(uuid="x", tags=(tags.moved_to(MOVE, instance().uuid),))}, {}, f"the copy that move {MOVE} of this very instance has left"),
-        ({"holder": instance(uuid="x", tags=(tags.moved_to(MOVE, "third"),))}, {}, "of an instance that was moved away to another one (third)"),
+        ({"namesake": instance(uuid="another")}, {}, "already has an instance web.example.com"),
+        ({"namesake": instance(uuid="x", tags=(tags.moved_to(MOVE, instance().uuid),))}, {}, f"the copy that move {MOVE} of this very instance has left"),
+        ({"namesake": instance(uuid="x", tags=(tags.moved_to(MOVE, "third"),))}, {}, "of an instance that was moved away to another one (third)"),
         ({}, {"destination": None, "primary_node": "b2", "name": "w" * 240}, None),
         ({"destination_info": info("alpha.example.com")}, {"primary_node": "b2", "name": "w" * 240}, "too long to be moved within its cluster"),
         ({"destination_info": info(blacklisted_os=["debian+default"])}, {}, "debian+default is blacklisted on beta"),
@@ -91,7 +91,7 @@ def test_each_problem_of_nodes_has_one_sentence(changes, option_changes, words):
 
 
 def test_all_problems_are_told_at_once():
-    seen = clusters(holder=instance(uuid="another"), lock_holder="job 3", source=source(hypervisor="xen-pvm", os=""))
+    seen = clusters(namesake=instance(uuid="another"), lock_holder="job 3", source=source(hypervisor="xen-pvm", os=""))
     assert len(preflight.of_clusters(seen, options(compress="zstd", disk_template="drbd"))) == 7
 
 

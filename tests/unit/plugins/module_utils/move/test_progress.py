@@ -13,7 +13,7 @@ import threading
 
 import pytest
 
-from ansible_collections.ganeti.cluster.plugins.module_utils.move.progress import Meter, Progress, line
+from ansible_collections.ganeti.cluster.plugins.module_utils.move.progress import Meter, Progress, as_line
 
 MIB = 1024 * 1024
 
@@ -46,15 +46,15 @@ def test_a_moments_work_gives_no_rate():
     now[0] = 0.001
     figures = meter.update(64 * MIB, 0, 128 * MIB)
     assert figures == {"percent": 50, "logical_rate": None, "wire_rate": None, "eta": None}
-    assert line("web", {"event": "progress", "phase": "copy", **figures}) == "web: copy 50 %"
+    assert as_line("web", {"event": "progress", "phase": "copy", **figures}) == "web: copy 50 %"
 
 
 def test_lines():
-    assert line("web", {"event": "phase", "phase": "preflight"}) == "web: preflight"
+    assert as_line("web", {"event": "phase", "phase": "preflight"}) == "web: preflight"
     figures = {"event": "progress", "phase": "copy", "percent": 25, "logical_rate": 50.0, "wire_rate": 12.5, "eta": 3725}
-    assert line("web", figures) == "web: copy 25 %, 50.0 MiB/s of disk, 12.5 MiB/s on the wire, ETA 1 h 02 min"
-    assert line("web", {**figures, "phase": "make the copy durable", "eta": 9}) == "web: make the copy durable 25 %, 50.0 MiB/s of disk, ETA 9 s"
-    assert line("web", {"event": "something else"}) is None
+    assert as_line("web", figures) == "web: copy 25 %, 50.0 MiB/s of disk, 12.5 MiB/s on the wire, ETA 1 h 02 min"
+    assert as_line("web", {**figures, "phase": "make the copy durable", "eta": 9}) == "web: make the copy durable 25 %, 50.0 MiB/s of disk, ETA 9 s"
+    assert as_line("web", {"event": "something else"}) is None
 
 
 def test_without_a_socket_nobody_listens():

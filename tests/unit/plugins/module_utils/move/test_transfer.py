@@ -20,7 +20,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils._errors import Stre
 from ansible_collections.ganeti.cluster.plugins.module_utils.move import nodes
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.certificates import identities
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.progress import Progress
-from ansible_collections.ganeti.cluster.plugins.module_utils.move.transfer import Copy, Transfer
+from ansible_collections.ganeti.cluster.plugins.module_utils.move.transfer import Transfer, TransferPlan
 
 from .local import Host
 from .samples import MIB, MOVE
@@ -54,7 +54,7 @@ def host():
 
 def plan(target, size, **changes):
     """A copy of one disk."""
-    return Copy(MOVE, "127.0.0.1", 0, 2, "none", (), "crc32", False, [size], [str(target)])._replace(**changes)
+    return TransferPlan(MOVE, "127.0.0.1", 0, 2, "none", (), "crc32", False, [size], [str(target)])._replace(**changes)
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_how_wrong_a_clock_is_stands_in_the_message(host, seconds, words):
 
 
 def test_a_way_that_is_closed_says_what_to_do(host, monkeypatch):
-    monkeypatch.setattr(nodes, "_WAY", 0.5)
+    monkeypatch.setattr(nodes, "_PROBE_SECONDS", 0.5)
     with socket.create_server(("127.0.0.2", 0)) as server:
         port = server.getsockname()[1]
         why = nodes.reachable(host("b2"), "127.0.0.2", port, host("a2"))

@@ -46,7 +46,7 @@ def test_spindles_come_along_where_they_count():
 
 
 @pytest.mark.parametrize(
-    ("place", "template", "wanted"),
+    ("logical_id", "template", "wanted"),
     [
         (("loop", "/srv/files/web/u.disk0"), "file", {}),
         (("blktap", "/srv/files/web/u.disk0"), "file", {"file_driver": "blktap"}),
@@ -55,15 +55,15 @@ def test_spindles_come_along_where_they_count():
         (("blktap", "/srv/files/fast/web/u.disk0"), "ext", {}),
     ],
 )
-def test_files_keep_their_driver_and_folder(place, template, wanted):
-    assert volumes.of_files([FILE._replace(place=place)], template, {"file_storage_dir": "/srv/files"}) == wanted
+def test_files_keep_their_driver_and_folder(logical_id, template, wanted):
+    assert volumes.of_files([FILE._replace(logical_id=logical_id)], template, {"file_storage_dir": "/srv/files"}) == wanted
 
 
 ROW = {"size": 64, "mode": "rw", "name": None, "uuid": "u", "spindles": None}
 
 
 @pytest.mark.parametrize(
-    ("row", "file", "place"),
+    ("row", "file", "logical_id"),
     [
         ({"dev_type": "file", "logical_id": ["loop", "/srv/x"]}, "/srv/x", ("loop", "/srv/x")),
         ({"dev_type": "sharedfile", "logical_id": ["loop", "/srv/x"]}, "/srv/x", ("loop", "/srv/x")),
@@ -72,9 +72,9 @@ ROW = {"size": 64, "mode": "rw", "name": None, "uuid": "u", "spindles": None}
         ({"dev_type": "drbd", "logical_id": ["n1", "n2", 11000, 0, 0, None], "children": [{"logical_id": ["xenvg", "v"]}, {}]}, None, ("xenvg", "v")),
     ],
 )
-def test_disks_are_read_as_ganeti_tells_them(row, file, place):
+def test_disks_are_read_as_ganeti_tells_them(row, file, logical_id):
     (disk,) = facts.described_disks({"disks": [{**ROW, **row}]})
-    assert (disk.file, disk.place, disk.template, disk.uuid) == (file, place, row["dev_type"], "u")
+    assert (disk.file, disk.logical_id, disk.template, disk.uuid) == (file, logical_id, row["dev_type"], "u")
 
 
 CONFIG = {
@@ -91,7 +91,7 @@ def test_the_configuration_tells_what_no_interface_does():
     found = configuration.hidden(CONFIG, "i1")
     assert found.private == {"token": "base", "key": "variant", "password": "1"}
     assert found.disk_params == {"u2": {"provider": "loopdev", "pool": "a"}, "u3": {}}
-    assert [(disk.uuid, disk.size, disk.file, disk.place) for disk in found.disks] == [
+    assert [(disk.uuid, disk.size, disk.file, disk.logical_id) for disk in found.disks] == [
         ("u2", 64, None, ("loopdev", "v")),
         ("u3", 64, "/srv/x", ("loop", "/srv/x")),
     ]

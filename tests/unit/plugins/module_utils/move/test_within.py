@@ -19,7 +19,7 @@ NAME = "web.example.com"
 NAMES = within.names(options(primary_node="a3"), True, MOVE)
 NIC = Nic("aa:00:00:00:00:01", "192.0.2.1", None, "bridged", "br0", "", None, {})
 MANAGED = Nic("aa:00:00:00:00:02", "198.51.100.7", None, "bridged", "br0", "", "lan", {})
-NOTED = (tags.source(MOVE, "up"), tags.address(MOVE, 0, NIC.mac, NIC.ip), tags.address(MOVE, 1, MANAGED.mac, MANAGED.ip))
+NOTED = (tags.source(MOVE, "up"), tags.nic(MOVE, 0, NIC.mac, NIC.ip), tags.nic(MOVE, 1, MANAGED.mac, MANAGED.ip))
 TWIN_NICS = (NIC._replace(mac="aa:00:00:00:00:0a", ip=None), MANAGED._replace(mac="aa:00:00:00:00:0b", ip=None))
 
 
@@ -104,8 +104,8 @@ def test_the_twin_is_made_with_addresses_of_its_own():
 
 @given(st.integers(0, 63), st.sampled_from(["aa:00:00:11:22:33"]), st.sampled_from([None, "192.0.2.1", "2001:db8::1"]))
 def test_tags_remember_addresses(index, mac, ip):
-    tag = tags.address(MOVE, index, mac, ip)
-    assert tags.addresses(["prod", tag, tags.address(OTHER, index, mac, None)], MOVE) == {index: (mac, ip)}
+    tag = tags.nic(MOVE, index, mac, ip)
+    assert tags.addresses(["prod", tag, tags.nic(OTHER, index, mac, None)], MOVE) == {index: (mac, ip)}
     assert len(tag) <= 128 and set(tag) <= set("abcdefghijklmnopqrstuvwxyz0123456789-.:/")  # what Ganeti takes as a tag
 
 
@@ -136,7 +136,7 @@ def test_the_source_of_an_unfinished_move_is_found_by_tags(tagged, found):
 
 def test_in_place_means_the_node_and_the_template():
     there = instance(node="a3")
-    assert within.in_place(there, "a3", None)
-    assert not within.in_place(there, "a2", None)
-    assert not within.in_place(there, "a3", "plain")
-    assert not within.in_place(there, None, None)
+    assert within.is_in_place(there, "a3", None)
+    assert not within.is_in_place(there, "a2", None)
+    assert not within.is_in_place(there, "a3", "plain")
+    assert not within.is_in_place(there, None, None)

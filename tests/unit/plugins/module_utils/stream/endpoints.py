@@ -31,7 +31,7 @@ class Endpoint:
         self.process.stdin.write(bundle.bundle() + json.dumps(request).encode() + b"\n")
         self.process.stdin.flush()
 
-    def tell(self, **message):
+    def say(self, **message):
         """Send what the endpoint waits for; one that has ended already has told why."""
         try:
             self.process.stdin.write(json.dumps(message).encode() + b"\n")
@@ -117,7 +117,7 @@ def start(endpoints, send, receive, **options):
     receiver = endpoints(receive, **options)
     sender = endpoints(send, suites=options.get("suites", ()))
     assert sender.event()["event"] == "started"
-    sender.tell(port=receiver.until("listening")["port"])
+    sender.say(port=receiver.until("listening")["port"])
     assert sender.event() == {"event": "ready"}
     return sender, receiver
 
@@ -125,5 +125,5 @@ def start(endpoints, send, receive, **options):
 def transfer(endpoints, send, receive, **options):
     """Run both ends; return their final events."""
     sender, receiver = start(endpoints, send, receive, **options)
-    sender.tell(paths=send["paths"])
+    sender.say(paths=send["paths"])
     return sender.last(), receiver.last()

@@ -49,7 +49,7 @@ def agreed(client_ciphers, server_ciphers):
     """What the two ends of a move agree on, the bytes carried from hand to hand."""
     source, destination = identities(MOVE)
     wires = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = tls.context(source, server=False, wanted=client_ciphers).wrap_bio(wires[0], wires[1], server_hostname=tls.names(MOVE)[1])
+    client = tls.context(source, server=False, wanted=client_ciphers).wrap_bio(wires[0], wires[1], server_hostname=tls.certificate_names(MOVE)[1])
     server = tls.context(destination, server=True, wanted=server_ciphers).wrap_bio(wires[1], wires[0], server_side=True)
     for _turn in range(6):
         for end in (client, server):
@@ -90,4 +90,4 @@ def test_suites_have_the_form_of_a_name(text):
 @pytest.mark.parametrize("text", ["TLS_X\n[y]", "TLS_A:TLS_B", "ALL", "TLS_A ", ""])
 def test_nothing_else_gets_into_openssls_configuration(text):
     with pytest.raises(SystemExit):
-        suites.choose([text])
+        suites.offer_only([text])

@@ -55,7 +55,7 @@ def test_a_device_knows_no_holes(tmp_path):
             assert list(data_extents(descriptor, 8 * MIB)) == [(0, 8 * MIB)]
         finally:
             os.close(descriptor)
-        found = probe.measure_disk(device, 6 * MIB)
+        found = probe.examine_disk(device, 6 * MIB)
     assert (found["kind"], found["size"], found["data"]) == ("device", 8 * MIB, 8 * MIB)
 
 

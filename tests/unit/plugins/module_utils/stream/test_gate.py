@@ -24,7 +24,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.stream.errors impor
 
 from .endpoints import MIB, MOVE, Intruder, disk, empty, requests
 
-NAME = tls.names(MOVE)[1]
+NAME = tls.certificate_names(MOVE)[1]
 HELLO = frames.pack_hello(MOVE, 0, 1)
 
 
@@ -58,11 +58,11 @@ def receiving(endpoints, keys, tmp_path):
     def move():
         sender = endpoints(send)
         assert sender.event()["event"] == "started"
-        sender.tell(port=port)
+        sender.say(port=port)
         begun = time.monotonic()
         assert sender.event() == {"event": "ready"}
         seconds = time.monotonic() - begun
-        sender.tell(paths=[source])
+        sender.say(paths=[source])
         assert sender.last()["digests"] == receiver.last()["digests"]
         return seconds
 
@@ -79,7 +79,7 @@ def test_a_byte_and_a_reset_kill_no_lane(receiving):
 def test_a_crowd_does_not_hold_the_source_up(receiving, first):
     """More than may shake hands at a time, and none of them goes: one after another they would take hours."""
     port, move = receiving
-    with crowd(port, connection._MOST_CANDIDATES + 50, first):
+    with crowd(port, connection._MOST_CALLERS + 50, first):
         assert move() < connection._HANDSHAKE
 
 
@@ -124,29 +124,29 @@ def test_the_port_is_closed_once_the_lanes_are_in(endpoints, keys, tmp_path):
     send, receive = requests(keys, [source], [target], lanes=1)
     receiver, sender = endpoints(receive), endpoints(send)
     port = receiver.until("listening")["port"]
-    sender.tell(port=port)
+    sender.say(port=port)
     assert sender.event()["event"] == "started" and sender.event()["event"] == "ready"
     assert receiver.event()["phase"] == "receive"
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=10)
 
 
-WAY = {"move_id": MOVE, "address": "127.0.0.1", "seconds": 5.0}
+PROBE = {"move_id": MOVE, "address": "127.0.0.1", "seconds": 5.0}
 
 
 def test_strangers_do_not_end_a_probe(endpoints, keys):
-    listener = endpoints({**WAY, **keys[1]._asdict(), "command": "listen", "port": 0})
+    listener = endpoints({**PROBE, **keys[1]._asdict(), "command": "echo", "port": 0})
     port = listener.until("listening")["port"]
     resets(port, 20)
     with crowd(port, 50):
-        assert endpoints({**WAY, **keys[0]._asdict(), "command": "connect", "port": port}).last() == {"event": "finished"}
+        assert endpoints({**PROBE, **keys[0]._asdict(), "command": "ping", "port": port}).last() == {"event": "finished"}
     assert listener.last() == {"event": "finished"}
 
 
 def test_a_closed_way_is_told(endpoints, keys):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    answer = endpoints({**WAY, **keys[0]._asdict(), "command": "connect", "port": port, "seconds": 0.5}).last()
+    answer = endpoints({**PROBE, **keys[0]._asdict(), "command": "ping", "port": port, "seconds": 0.5}).last()
     assert answer["message"] == f"Cannot connect to the destination node at 127.0.0.1 port {port}: Connection refused." and not answer["secondary"]
 
 
@@ -177,23 +177,23 @@ class BlackHole(threading.Thread):
 
 
 def test_packets_that_are_lost_for_their_size_are_named(endpoints, keys):
-    listener = endpoints({**WAY, **keys[1]._asdict(), "command": "listen", "port": 0})
-    way = BlackHole(listener.until("listening")["port"], 8192)
-    way.start()
-    answer = endpoints({**WAY, **keys[0]._asdict(), "command": "connect", "port": way.port, "seconds": 1.0}).last()
+    listener = endpoints({**PROBE, **keys[1]._asdict(), "command": "echo", "port": 0})
+    between = BlackHole(listener.until("listening")["port"], 8192)
+    between.start()
+    answer = endpoints({**PROBE, **keys[0]._asdict(), "command": "ping", "port": between.port, "seconds": 1.0}).last()
     assert answer["message"].endswith("is reached, but 65536 bytes do not get through: a packet size (MTU) is set too large on the way.")
 
 
 @pytest.mark.parametrize("days", [-40, 3], ids=["expired", "not yet valid"])
-@pytest.mark.parametrize("wrong", ["listen", "connect"])
+@pytest.mark.parametrize("wrong", ["echo", "ping"])
 def test_a_wrong_clock_says_so(endpoints, days, wrong):
     """One end's certificate is not valid by the other's clock; both are by the same authority."""
     fine = identities(MOVE)
     off = identities(MOVE, datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=days))
-    keys = {"listen": (off[0], off[1]._replace(ca=off[0].ca)), "connect": (off[0], off[1])}[wrong]
+    keys = {"echo": (off[0], off[1]._replace(ca=off[0].ca)), "ping": (off[0], off[1])}[wrong]
     assert fine[0] != keys[0]
-    listener = endpoints({**WAY, **keys[1]._asdict(), "command": "listen", "port": 0})
-    caller = endpoints({**WAY, **keys[0]._asdict(), "command": "connect", "port": listener.until("listening")["port"]})
+    listener = endpoints({**PROBE, **keys[1]._asdict(), "command": "echo", "port": 0})
+    caller = endpoints({**PROBE, **keys[0]._asdict(), "command": "ping", "port": listener.until("listening")["port"]})
     answers = [caller.last()]
     (clock,) = [answer["clock"] for answer in answers if answer["clock"] is not None]
     assert abs(clock - time.time()) < 60
@@ -221,7 +221,7 @@ def test_a_greeting_with_a_wrong_byte_is_another_lane_at_most(place, change):
     ("unanswered", "silent", "dead"), [(0, 3600.0, False), (1, 100.0, False), (2, 29.0, False), (2, 30.0, True), (9, 45.0, True)]
 )  # fmt: skip
 def test_a_peer_that_takes_nothing_lives_as_long_as_it_answers(unanswered, silent, dead):
-    assert connection.Answers(unanswered, silent).dead is dead
+    assert connection.Liveness(unanswered, silent).dead is dead
 
 
 def test_a_pause_of_the_peer_is_no_broken_connection():
@@ -234,6 +234,6 @@ def test_a_pause_of_the_peer_is_no_broken_connection():
         with contextlib.suppress(BlockingIOError):
             while True:
                 here.send(os.urandom(MIB))  # until nothing more is taken
-        found = connection.answers(here)
+        found = connection.liveness(here)
         assert found.silent < 30 and not found.dead
         there.close()

@@ -104,7 +104,7 @@ def test_the_end_of_the_controller_is_the_end_of_the_endpoint(endpoints, keys, t
 def test_the_receiver_believes_nothing(endpoints, keys, tmp_path, header, payload, checksum, words):
     source, target = disk(tmp_path / "source", MIB, 1), empty(tmp_path / "target", MIB)
     receiver = endpoints(requests(keys, [source], [target], lanes=1)[1])
-    sender = Intruder(receiver.until("listening")["port"], keys[0], tls.names(MOVE)[1])
+    sender = Intruder(receiver.until("listening")["port"], keys[0], tls.certificate_names(MOVE)[1])
     data = frames.pack_hello(MOVE, 0, 1) + frames.HEADER.pack(*header) + checksum + payload
     assert sender.speak(data) == frames.ACCEPTED
     assert words in receiver.last()["message"]
@@ -115,7 +115,7 @@ def test_the_receiver_believes_nothing(endpoints, keys, tmp_path, header, payloa
 def test_a_stream_cut_short_is_a_failure(endpoints, keys, tmp_path):
     source, target = disk(tmp_path / "source", MIB, 1), empty(tmp_path / "target", MIB)
     receiver = endpoints(requests(keys, [source], [target], lanes=1)[1])
-    assert Intruder(receiver.until("listening")["port"], keys[0], tls.names(MOVE)[1]).speak(frames.pack_hello(MOVE, 0, 1)) == frames.ACCEPTED
+    assert Intruder(receiver.until("listening")["port"], keys[0], tls.certificate_names(MOVE)[1]).speak(frames.pack_hello(MOVE, 0, 1)) == frames.ACCEPTED
     final = receiver.last()
     assert final["event"] == "failed" and "broke" in final["message"]
 
@@ -123,7 +123,7 @@ def test_a_stream_cut_short_is_a_failure(endpoints, keys, tmp_path):
 def test_only_tls_1_3_is_spoken(endpoints, keys, tmp_path):
     source, target = disk(tmp_path / "source", MIB, 1), empty(tmp_path / "target", MIB)
     receiver = endpoints(requests(keys, [source], [target], lanes=1)[1])
-    intruder = Intruder(receiver.until("listening")["port"], keys[0], tls.names(MOVE)[1])
+    intruder = Intruder(receiver.until("listening")["port"], keys[0], tls.certificate_names(MOVE)[1])
     intruder.context.minimum_version = ssl.TLSVersion.TLSv1_2
     intruder.context.maximum_version = ssl.TLSVersion.TLSv1_2
     assert intruder.speak(frames.pack_hello(MOVE, 0, 1)) is None

@@ -19,7 +19,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.stream.errors impor
 @given(st.text(max_size=20))
 def test_only_the_safe_alphabet_is_a_name(name):
     safe = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
-    assert tools.valid_name(name) == (bool(name) and set(name) <= safe and not name.startswith("-"))
+    assert tools.is_valid_name(name) == (bool(name) and set(name) <= safe and not name.startswith("-"))
 
 
 @pytest.mark.parametrize("name", ["-d", "gzip;id", "../gzip", "gzip -9", "gzip\n", ""])
@@ -52,12 +52,12 @@ def test_a_custom_tool_gets_no_argument_but_d(tmp_path, monkeypatch):
 def test_presence_is_the_answer_to_h(tmp_path, monkeypatch, text, present):
     monkeypatch.setattr(tools, "SEARCH_PATH", str(tmp_path))
     script(tmp_path, "my-tool", text)
-    assert tools.answers("my-tool", seconds=0.5) is present
+    assert tools.is_present("my-tool", seconds=0.5) is present
 
 
 def test_a_tool_that_is_not_there_does_not_answer(tmp_path, monkeypatch):
     monkeypatch.setattr(tools, "SEARCH_PATH", str(tmp_path))
-    assert tools.answers("my-tool") is False
+    assert tools.is_present("my-tool") is False
     with pytest.raises(EndpointError, match="is not on this node: install my-tool"):
         tools.command("my-tool", False)
 
@@ -77,7 +77,7 @@ def test_a_truncated_stream_is_the_tool_s_failure():
 
 def through(name, decompress, data):
     """What the tool makes of *data*."""
-    tool = tools.Tool(name, decompress)
+    tool = tools.RunningTool(name, decompress)
     pieces = [data]
     pump = tools.Pump(lambda _most: pieces.pop() if pieces else b"", lambda piece: tools.write_all(tool.stdin, piece), lambda _good: tool.close_stdin())
     pump.start()

@@ -14,10 +14,10 @@ import sys
 import pytest
 
 from ansible_collections.ganeti.cluster.plugins.module_utils.stream.control import Controller
+from ansible_collections.ganeti.cluster.plugins.module_utils.stream.dealer import BlockReader, Dealer
 from ansible_collections.ganeti.cluster.plugins.module_utils.stream.disks import Disk
 from ansible_collections.ganeti.cluster.plugins.module_utils.stream.errors import EndpointError
 from ansible_collections.ganeti.cluster.plugins.module_utils.stream.extents import BLOCK
-from ansible_collections.ganeti.cluster.plugins.module_utils.stream.work import BlockReader, Dealer
 
 from .endpoints import MIB, disk, empty, requests, start
 
@@ -69,7 +69,7 @@ def test_long_work_on_a_disk_hears_the_controller(endpoints, keys, tmp_path, fun
         receiver = endpoints(receive, faults=faults)
     else:
         sender, receiver = start(endpoints, send, receive, faults=faults)
-        sender.tell(paths=send["paths"])
+        sender.say(paths=send["paths"])
     while receiver.event().get("phase") != phase:
         pass
     receiver.process.stdin.close()
@@ -82,7 +82,7 @@ def test_an_error_of_the_last_fsync_is_a_sentence(endpoints, keys, tmp_path):
     faults = "import os, errno\ndef fsync(_descriptor): raise OSError(errno.EIO, os.strerror(errno.EIO))\nos.fsync = fsync"
     send, receive = requests(keys, [source], [target])
     sender, receiver = start(endpoints, send, receive, faults=faults)
-    sender.tell(paths=send["paths"])
+    sender.say(paths=send["paths"])
     told = receiver.last()
     assert told["message"] == f"The disk {target} on the destination node could not be brought to stable storage: Input/output error."
 

@@ -12,7 +12,7 @@ import time
 import typing as t
 
 from . import frames, policy, tls
-from .connection import Connection, Gate, Lane, close_all, dial, receive_exactly
+from .connection import Connection, Gate, Rendezvous, close_all, dial, receive_exactly
 from .control import Controller
 from .errors import EndpointError
 from .lanes import Reporter, run_lanes
@@ -22,7 +22,7 @@ _MORE, _LAST = b"\x00", b"\x01"  # what pieces begin with
 _CONNECT_SECONDS = 15.0
 
 
-class LinePlan(t.NamedTuple):
+class RatePlan(t.NamedTuple):
     """All that an end of a measurement has to know; without an identity nothing is encrypted."""
 
     move_id: str
@@ -34,33 +34,33 @@ class LinePlan(t.NamedTuple):
     ciphers: t.Tuple[str, ...] = ()
 
 
-def flood(plan: LinePlan, controller: Controller) -> t.Dict[str, t.Any]:
+def flood(plan: RatePlan, controller: Controller) -> t.Dict[str, t.Any]:
     """Send random bytes over all lanes for some seconds; return the bytes a second that arrived."""
     policy.check_ciphers(plan.ciphers)
     policy.check_peer(plan.ciphers, plan.address)
-    connections = dial(_way(plan, server=False), controller, _CONNECT_SECONDS)
+    connections = dial(_rendezvous(plan, server=False), controller, _CONNECT_SECONDS)
     work = functools.partial(_flood, plan, connections)
-    results = run_lanes(controller, plan.lanes, work, "line", forked=functools.partial(close_all, connections))
+    results = run_lanes(controller, plan.lanes, work, "rate", forked=functools.partial(close_all, connections))
     return {"rate": sum(result["rate"] for result in results)}
 
 
-def sink(plan: LinePlan, controller: Controller) -> t.Dict[str, t.Any]:
+def sink(plan: RatePlan, controller: Controller) -> t.Dict[str, t.Any]:
     """Take in what the other end sends; return how many bytes that were."""
     policy.check_ciphers(plan.ciphers)
-    with Gate(_way(plan, server=True)) as gate:
+    with Gate(_rendezvous(plan, server=True)) as gate:
         controller.say("listening", port=gate.port)
         connections = gate.admit(controller)
     work = functools.partial(_sink, plan, connections)
-    results = run_lanes(controller, plan.lanes, work, "line", forked=functools.partial(close_all, connections))
+    results = run_lanes(controller, plan.lanes, work, "rate", forked=functools.partial(close_all, connections))
     return {"bytes": sum(result["payload"] for result in results)}
 
 
-def _way(plan: LinePlan, server: bool) -> Lane:
+def _rendezvous(plan: RatePlan, server: bool) -> Rendezvous:
     context = tls.context(plan.identity, server=server, wanted=plan.ciphers) if plan.identity else None
-    return Lane(plan.address, plan.port, context, plan.move_id, plan.lanes)
+    return Rendezvous(plan.address, plan.port, context, plan.move_id, plan.lanes)
 
 
-def _flood(plan: LinePlan, connections: t.Sequence[Connection], lane: int, reporter: Reporter) -> None:
+def _flood(plan: RatePlan, connections: t.Sequence[Connection], lane: int, reporter: Reporter) -> None:
     connection = connections[lane]
     close_all(connections, but=connection)
     rest = os.urandom(_PIECE - 1)
@@ -76,7 +76,7 @@ def _flood(plan: LinePlan, connections: t.Sequence[Connection], lane: int, repor
     reporter.finished(rate=(count + 1) * _PIECE / (time.monotonic() - begun))
 
 
-def _sink(plan: LinePlan, connections: t.Sequence[Connection], lane: int, reporter: Reporter) -> None:
+def _sink(plan: RatePlan, connections: t.Sequence[Connection], lane: int, reporter: Reporter) -> None:
     connection = connections[lane]
     close_all(connections, but=connection)
     policy.check_peer(plan.ciphers, connection.getpeername()[0])

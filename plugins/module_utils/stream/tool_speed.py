@@ -29,31 +29,31 @@ class Figures(t.NamedTuple):
     decompress: float
 
 
-def installed(name: str, sample: bytes, abreast: int = 1, turns: int = 1) -> Figures:
-    """The figures of tool *name*, *abreast* of which run at the same time; medians of *turns*."""
-    return measure(name, command(name, decompress=False), command(name, decompress=True), sample, abreast, turns)
+def measure_tool(name: str, sample: bytes, count: int = 1, turns: int = 1) -> Figures:
+    """The figures of tool *name*, *count* of which run at the same time; medians of *turns*."""
+    return measure_commands(name, command(name, decompress=False), command(name, decompress=True), sample, count, turns)
 
 
-def measure(name: str, compress: t.Sequence[str], decompress: t.Sequence[str], sample: bytes, abreast: int = 1, turns: int = 1) -> Figures:
+def measure_commands(name: str, compress: t.Sequence[str], decompress: t.Sequence[str], sample: bytes, count: int = 1, turns: int = 1) -> Figures:
     """The figures of the tool that two commands make; raise EndpointError where one fails."""
     packed = b""
     seconds: t.Tuple[t.List[float], t.List[float]] = [], []
     for _turn in range(turns):
-        spent, packed = _run(name, compress, sample, abreast)
+        spent, packed = _run(name, compress, sample, count)
         seconds[0].append(spent)
-        spent, again = _run(name, decompress, packed, abreast)
+        spent, again = _run(name, decompress, packed, count)
         seconds[1].append(spent)
         if again != sample:
             raise EndpointError(f"{name} does not give back the sample as it was: it cannot be used.")
-    amount = abreast * len(sample) / MIB
+    amount = count * len(sample) / MIB
     into, out = (amount / statistics.median(each) for each in seconds)
     return Figures(round(len(sample) / max(1, len(packed)), 3), round(into, 1), round(out, 1))
 
 
-def _run(name: str, argv: t.Sequence[str], data: bytes, abreast: int) -> t.Tuple[float, bytes]:
-    """Seconds until the last of *abreast* processes has read *data* and ended, and what one of them wrote; all from memory into memory."""
+def _run(name: str, argv: t.Sequence[str], data: bytes, count: int) -> t.Tuple[float, bytes]:
+    """Seconds until the last of *count* processes has read *data* and ended, and what one of them wrote; all from memory into memory."""
     source = _memory(data)
-    targets = [_memory() for _each in range(abreast)]
+    targets = [_memory() for _each in range(count)]
     errors = _memory()
     processes: t.List[subprocess.Popen[bytes]] = []
     begun = time.monotonic()
@@ -92,12 +92,12 @@ def _kill(processes: t.Sequence[subprocess.Popen[bytes]]) -> None:
 def _check(name: str, statuses: t.Sequence[int], errors: int) -> None:
     status = next((each for each in statuses if each), 0)
     if status:
-        said = _content(errors)[-_SAID:].decode("utf-8", "replace").strip() or "it said nothing"
-        raise EndpointError(f"{name} failed with status {status}: {said}")
+        said = _content(errors)[-_SAID:].decode("utf-8", "replace").strip().rstrip(".") or "it said nothing"
+        raise EndpointError(f"{name} failed with status {status}: {said}.")
 
 
 def _memory(data: bytes = b"") -> int:
-    descriptor = os.memfd_create("measure")
+    descriptor = os.memfd_create("sample")
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view):]
