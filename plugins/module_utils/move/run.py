@@ -53,7 +53,7 @@ def _run(session: Session, options: Options, check_mode: bool, progress: Progres
         about = lease_name(view)
         if about is None:
             return _nothing(view, options, case)
-        words = {"name": case.name, "to": f"{case.final} on {case.destination_cluster}"}
+        words = {"name": case.name, "to": f"{case.final} on {case.destination_cluster}{', in check mode' if check_mode else ''}"}
         lease = Lease(session.master().popen, str(session.source.info["master"]), about, words)
         lease.acquire()
     try:
