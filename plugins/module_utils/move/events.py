@@ -114,7 +114,7 @@ def parse(line: bytes, command: str, node: str) -> Event:
     try:
         event = json.loads(line)
     except (ValueError, RecursionError):
-        raise StreamFailed(f"Node {node} answered with something else than JSON: {_shown(line)}") from None
+        raise StreamFailed(f"Node {node} answered with something else than JSON: {_shown(line)} Does a login script print that?") from None
     kind = event.get("event") if isinstance(event, dict) else None
     if not isinstance(kind, str) or kind not in EVENTS:
         raise StreamFailed(f"Node {node} answered with something that no endpoint says: {_shown(line)}")
@@ -132,5 +132,5 @@ def printable(text: str) -> str:
 
 
 def _shown(line: bytes) -> str:
-    text = printable(line[:120].decode("utf-8", "replace")).replace("\n", " ")
-    return f"{text}{' ...' if len(line) > 120 else ''}."
+    text = printable(line[:120].decode("utf-8", "replace")).replace("\n", " ").strip()
+    return f"{text}{' ...' if len(line) > 120 else ''}".rstrip(".") + "."

@@ -32,6 +32,7 @@ WORTH = 5.0
 _BEAT = 5.0
 _ANSWER = 20.0
 _LONGEST = 4096
+_PAUSE = 0.5
 
 _BOOT = (
     "import os\n"
@@ -75,6 +76,7 @@ class Lease:
         self._writing = threading.Lock()
         self._number = 0
         self._good_until = 0.0
+        self._asked_before = False
 
     @property
     def fresh(self) -> bool:
@@ -82,7 +84,29 @@ class Lease:
         return holder.boot() < self._good_until
 
     def acquire(self) -> None:
-        """Take the lease. Raises LeaseTaken where another run has it, ConnectionFailed where no process can be had."""
+        """Take the lease. Raises LeaseTaken where another run has it, ConnectionFailed where no process can be had.
+
+        Where this run has held it before, the process that held it may still be there: it, or the whole master, stands still, or its end has not
+        come to it yet. It ends after its limit at the latest, and so long its end is waited for.
+        """
+        patience = self._limit + _ANSWER if self._asked_before else 0.0
+        deadline = holder.boot() + patience
+        self._asked_before = True
+        other = self._ask()
+        while other is not None and self._may_be_own(other) and holder.boot() < deadline:
+            time.sleep(_PAUSE)
+            other = self._ask()
+        if other is not None:
+            raise LeaseTaken(f"{self._introduction['name']} is being moved by {_in_words(other)}")
+
+    def _may_be_own(self, told: t.Any) -> bool:
+        """Whether *told* may come of an earlier process of this run, which says nothing while it stands still."""
+        if not isinstance(told, dict) or told.get("holder_uid", 0) != 0:
+            return False
+        return "controller" not in told or all(told.get(key) == self._introduction[key] for key in ("controller", "pid"))
+
+    def _ask(self) -> t.Any:
+        """Ask for the lease once: None where it is held now, else what its holder says."""
         self.release()
         since = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
         request = {"instance": self._instance, "limit": self._limit, "holder": {**self._introduction, "since": since}}
@@ -96,10 +120,10 @@ class Lease:
         if answer["event"] == "held":
             self._accept(answer, asked)
             threading.Thread(target=self._beat, args=(process,), daemon=True).start()
-            return
+            return None
         self.release()
         if answer["event"] == "taken":
-            raise LeaseTaken(f"{self._introduction['name']} is being moved by {_in_words(answer.get('holder'))}")
+            return answer.get("holder") or {}
         raise ConnectionFailed(f"No lease can be held on the master {self.node}: {answer['why']}. {_NEEDS}")
 
     def _started(self) -> Process:

@@ -233,4 +233,5 @@ def _next(endpoint: Endpoint, arriving: Events, wanted: str, seconds: float = _A
         if event["event"] == wanted:
             return event
         if event["event"] == "failed":
-            raise StreamFailed(f"On node {endpoint.host.name}: {event['message']}")
+            words, node = event["message"], endpoint.host.name
+            raise StreamFailed(words if words.startswith(f"Node {node} ") else f"On node {node}: {words}")

@@ -52,7 +52,7 @@ def _run(session: Session, options: Options, check_mode: bool, progress: Progres
         source_uuid = source_uuid_of(view)
         if source_uuid is None:
             return _nothing(view, options, case)
-        introduction = {"name": case.name, "to": f"{case.final} on {case.destination_cluster}"}
+        introduction = {"name": case.name, "to": f"{case.final} on {case.destination_cluster}{', in check mode' if check_mode else ''}"}
         lease = Lease(session.master().popen, str(session.source.info["master"]), source_uuid, introduction)
         lease.acquire()
     try:

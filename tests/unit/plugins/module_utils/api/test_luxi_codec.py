@@ -58,6 +58,11 @@ def test_a_luxid_without_configuration_is_a_failed_connection() -> None:
         decode_answer("Query", b'{"success": false, "result": ["ConfigurationError", ["I do not have access"]]}')
 
 
+def test_what_a_login_script_prints_before_an_answer_is_shown_and_named_as_the_cause() -> None:
+    with pytest.raises(ConnectionFailed, match=r"begins with 'Welcome to  a1, all is logged\.': does a login script of the SSH user on the master print"):
+        decode_answer("Query", b'Welcome to\x1b a1, all is logged.\n{"success": true, "result": "secret"}')
+
+
 @given(messages=st.lists(st.binary().map(lambda raw: raw.replace(END, b"")), max_size=5), data=st.data())
 def test_messages_come_out_however_they_were_split(messages: list[bytes], data: st.DataObject) -> None:
     stream = b"".join(message + END for message in messages)

@@ -107,7 +107,8 @@ def test_a_message_does_nothing_to_the_terminal():
     ("program", "words"),
     [
         ("print('[]')", "Node a2 answered with something that no endpoint says: "),
-        ("print('nonsense')", "Node a2 answered with something else than JSON: nonsense"),
+        ("print('nonsense')", r"^Node a2 answered with something else than JSON: nonsense\. Does a login script print that\?$"),
+        ("print('Welcome.')", r"^Node a2 answered with something else than JSON: Welcome\. Does"),
         ("print('{\"event\": \"finished\"}')", "Node a2 answered with a wrong python in its event finished"),
         ("while True: print('x' * 100000, end='')", "a line of more than 1048576 bytes"),
         ("while True: print('{\"event\": \"started\"}')", "2001 lines, .* than any endpoint does"),

@@ -242,6 +242,49 @@ def test_a_silent_holder_is_told_as_such(master, name):
     first.release()
 
 
+@pytest.mark.parametrize("how", ["stands still", "has not heard of its end"])
+def test_the_runs_own_process_of_before_is_waited_for(master, name, monkeypatch, how):
+    """Its run takes the lease again once it has ended, and is not told to wait for itself."""
+    text = lease._program().replace(b"_ANSWER = 3.0", b"_ANSWER = 0.3")
+    monkeypatch.setattr(lease, "_program", lambda: text)
+    monkeypatch.setattr(lease, "_PAUSE", 0.05)
+
+    def start(argv):
+        if len(master.started) == 3:  # it was asked for twice in vain
+            before.send_signal(signal.SIGCONT)
+            before.stdin.close()
+        return master.popen(argv)
+
+    mine = lease.Lease(start, NODE, name, WORDS)
+    mine.acquire()
+    before = master.started[0].process
+    if how == "stands still":
+        before.send_signal(signal.SIGSTOP)
+    else:
+        monkeypatch.setattr(master.started[0], "kill", lambda: None)  # the connection broke, which the node does not know yet
+    mine.release()
+    mine.acquire()
+    mine.check()
+    assert len(master.started) > 3 and before.wait(10) == 0
+    mine.release()
+    free(name)
+
+
+def test_the_runs_own_process_of_before_is_not_waited_for_for_ever(master, name, monkeypatch):
+    monkeypatch.setattr(lease, "_ANSWER", 1.0)
+    mine = lease.Lease(master.popen, NODE, name, WORDS, limit=0.5)
+    mine.acquire()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as squatter:
+        mine.release()
+        free(name)
+        squatter.bind(f"\0ganeti-move/{name}")
+        squatter.listen(16)
+        text = lease._program().replace(b"_ANSWER = 3.0", b"_ANSWER = 0.1")
+        monkeypatch.setattr(lease, "_program", lambda: text)
+        with pytest.raises(LeaseTaken):
+            mine.acquire()
+
+
 @pytest.mark.parametrize("said", [b"", b"[]", b"{", b'{"controller": "' + b"x" * 100000 + b'"}', json.dumps({"controller": "c1", "pid": {"a": 1}}).encode()])
 def test_whatever_a_holder_says_is_only_words(master, name, said):
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as squatter:

@@ -465,6 +465,15 @@ def test_check_mode_changes_nothing_and_says_what_would_be(monkeypatch):
     assert act(check_mode=True)["action"] == "undo" and stage.world == before
 
 
+@pytest.mark.parametrize(("check_mode", "told"), [(True, "web on beta, in check mode"), (False, "web on beta")])
+def test_whoever_is_refused_is_told_what_the_other_run_is_for(monkeypatch, check_mode, told):
+    stage, seen = Stage(fakes.world()), []
+    act = play(stage, monkeypatch)
+    monkeypatch.setattr(run, "Lease", lambda _start, node, _instance, words: seen.append(words) or FakeLease(stage, node, words))
+    act(check_mode=check_mode)
+    assert [words["to"] for words in seen] == [told]
+
+
 def test_another_master_than_at_the_beginning(monkeypatch):
     stage = Stage(fakes.world())
     act = play(stage, monkeypatch)
