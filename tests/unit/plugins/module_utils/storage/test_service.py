@@ -234,7 +234,7 @@ def test_the_check_warns_of_a_standby_that_lags(tmp_path, master, servers, prefi
 
 def test_a_database_that_is_away_is_caught_up_with(tmp_path, files, master):
     """Ganeti goes on while the server is dead, and nothing is missing when it is back."""
-    stand_in = StandIn(tmp_path / "couchdb")
+    stand_in = StandIn(tmp_path / "couchdb", volatile=True)
     server = of_url(stand_in.url)
     CouchStorage(Client(server)).prepare()
     made = Service(tmp_path, [server, server], "")

@@ -209,7 +209,7 @@ def test_a_document_of_somebody_else_is_no_job(servers, couch, watcher):
 
 
 def test_a_server_that_is_away_for_a_while_is_waited_for(tmp_path):
-    stand_in = StandIn(tmp_path / "couchdb")
+    stand_in = StandIn(tmp_path / "couchdb", volatile=True)
     server = of_url(stand_in.url)
     storage = CouchStorage(Client(server))
     storage.prepare()
