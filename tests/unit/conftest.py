@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 import types
@@ -30,6 +31,13 @@ _package("ansible_collections.ganeti.cluster", [str(ROOT)])
 # A busy machine draws examples slowly; that says nothing about the code.
 hypothesis.settings.register_profile("unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("unhurried")
+
+
+def pytest_collection_finish() -> None:
+    """What is there now stays to the end: whoever makes many objects, as enumerations do, need not have all this looked through again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
 
 
 def pytest_configure() -> None:
