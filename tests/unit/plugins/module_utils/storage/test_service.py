@@ -54,7 +54,7 @@ class Service:
         self.process.send_signal(number)
         said = self.process.stderr.read()
         self.process.stderr.close()
-        return self.process.wait(20), said
+        return self.process.wait(60), said
 
     def check(self):
         """What monitoring would see."""
@@ -88,7 +88,7 @@ def running(tmp_path, master, servers, prefix, databases):
         made.stop(signal.SIGKILL)
 
 
-def eventually(condition, seconds=30):
+def eventually(condition, seconds=120):
     """Wait until it holds."""
     deadline = time.monotonic() + seconds
     while True:
