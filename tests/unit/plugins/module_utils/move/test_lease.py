@@ -139,7 +139,7 @@ def test_it_leaves_nothing_behind(master, name):
 CONTROLLER = """
 import sys, time
 sys.path.insert(0, {here!r})
-from tests.unit import conftest
+from tests.unit import source_tree
 from tests.unit.plugins.module_utils.move import test_lease as tests
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import LeaseLost
 from pathlib import Path
