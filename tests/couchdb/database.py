@@ -35,7 +35,7 @@ class Document:
 class Database:
     """Writers take turns (``writing``). Readers see only what is on stable storage, and wait for more with ``changed``."""
 
-    def __init__(self, name: str, path: Path, create: bool = False) -> None:
+    def __init__(self, name: str, path: Path, create: bool = False, volatile: bool = False) -> None:
         self.name = name
         self.writing = threading.Lock()
         self.changed = threading.Condition()
@@ -50,11 +50,11 @@ class Database:
         self.identity = uuid.uuid4().hex
         self.created = int(time.time())
         if create:
-            self._log = Log.create(path, [self._header()])
+            self._log = Log.create(path, [self._header()], volatile)
         else:
             for record in Log.replay(path):
                 self._apply(record)
-            self._log = Log(path)
+            self._log = Log(path, volatile)
 
     def _header(self) -> dict[str, t.Any]:
         return {"database": self.name, "identity": self.identity, "created": self.created}
@@ -229,7 +229,7 @@ class Database:
             for document in self.documents.values():
                 document.tree.compact()
             path = self._log.path
-            old, self._log = self._log, Log.create(path, list(self._records()))
+            old, self._log = self._log, Log.create(path, list(self._records()), self._log.volatile)
             old.close()
 
     def _records(self) -> t.Iterator[dict[str, t.Any]]:

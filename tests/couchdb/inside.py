@@ -29,7 +29,7 @@ class Inside:
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True)
-        store = Store(directory)
+        store = Store(directory, volatile=True)
         self._api = Server(store, Accounts({}, store.get("_users"), b""), Replicator(store.get("_replicator")), "inside")
 
     def ask(self, method: str, where: str, value: t.Any = None) -> Answer:

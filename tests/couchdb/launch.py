@@ -21,12 +21,12 @@ SERVER = Path(__file__).with_name("server.py")
 class StandIn:
     """One server on loopback with a directory of its own. It keeps its port over a restart."""
 
-    def __init__(self, directory: Path, disorder: t.Optional[str] = None) -> None:
-        """*disorder* is the seed of replications that dawdle."""
+    def __init__(self, directory: Path, disorder: t.Optional[str] = None, volatile: bool = False) -> None:
+        """*disorder* is the seed of replications that dawdle; what is *volatile* is not brought to stable storage."""
         self.password = secrets.token_hex(8)
         self.port = 0
         self.directory = directory
-        self._disorder = disorder
+        self._options = [*([] if disorder is None else ["--disorder", disorder]), *(["--volatile"] if volatile else [])]
         directory.mkdir(parents=True, exist_ok=True)
         self._admin = directory / "admin"
         with open(os.open(self._admin, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
@@ -42,7 +42,7 @@ class StandIn:
         """Start it; it listens when this returns."""
         data = str(self.directory / "data")
         command = [sys.executable, str(SERVER), "--directory", data, "--port", str(self.port), "--admin-file", str(self._admin)]
-        command += [] if self._disorder is None else ["--disorder", self._disorder]
+        command += self._options
         with open(self.directory / "errors", "ab") as errors:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors)
         assert self.process.stdout is not None

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A file of JSON lines to which is only appended, and which is on stable storage before a write is answered."""
+"""A file of JSON lines to which is only appended, and which is on stable storage before a write is answered, unless it is volatile."""
 
 from __future__ import annotations
 
@@ -23,34 +23,38 @@ def sync_directory(path: Path) -> None:
 
 
 class Log:
-    """The records of one database."""
+    """The records of one database. A *volatile* one outlives the process, as all files do, but not the machine."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, volatile: bool = False) -> None:
         self.path = path
+        self.volatile = volatile
         self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - open for as long as the database is
         self._broken = False
 
     @classmethod
-    def create(cls, path: Path, records: list[dict[str, t.Any]]) -> Log:
+    def create(cls, path: Path, records: list[dict[str, t.Any]], volatile: bool = False) -> Log:
         """A new log with these records; it replaces another of that name, or nothing happened."""
         partial = path.with_suffix(".partial")
         with open(partial, "wb") as file:
             for record in records:
                 file.write(_line(record))
             file.flush()
-            os.fsync(file.fileno())
+            if not volatile:
+                os.fsync(file.fileno())
         os.replace(partial, path)
-        sync_directory(path.parent)
-        return cls(path)
+        if not volatile:
+            sync_directory(path.parent)
+        return cls(path, volatile)
 
     def append(self, record: dict[str, t.Any]) -> None:
-        """Add a record; it is on stable storage when this returns."""
+        """Add a record; it is on stable storage when this returns, unless this is volatile."""
         if self._broken:
             raise OSError(f"{self.path}: an earlier write failed")
         data = _line(record)
         try:
             written = self._file.write(data)
-            os.fsync(self._file.fileno())
+            if not self.volatile:
+                os.fsync(self._file.fileno())
         except OSError:
             self._broken = True
             raise

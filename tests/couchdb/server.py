@@ -35,12 +35,13 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="0 for any that is free")
     parser.add_argument("--admin-file", type=Path, required=True, help="holds user:password of the administrator")
     parser.add_argument("--disorder", metavar="SEED", help="let replications dawdle, each database for itself, as this seed says")
+    parser.add_argument("--volatile", action="store_true", help="bring nothing to stable storage: a test ends this program, not the machine")
     arguments = parser.parse_args()
 
     signals = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # a handler that sets an event may find its lock held by the wait that it interrupts, for ever
     arguments.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    store = Store(arguments.directory)
+    store = Store(arguments.directory, arguments.volatile)
     name, _colon, password = arguments.admin_file.read_text().strip().partition(":")
     secret = Accounts.secret(arguments.directory / "secret")
     replicator = Replicator(store.get("_replicator"), disorder=arguments.disorder)

@@ -21,14 +21,15 @@ NAME = re.compile(r"[a-z][a-z0-9_$()+/-]*")
 
 
 class Store:
-    """Databases by name. Those of the system are always there."""
+    """Databases by name. Those of the system are always there. What is *volatile* is not brought to stable storage."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, volatile: bool = False) -> None:
         self.directory = directory
+        self._volatile = volatile
         self._lock = threading.Lock()
         self._databases: dict[str, Database] = {}
         for path in sorted(directory.glob(f"*{SUFFIX}")):
-            database = Database("", path)
+            database = Database("", path, volatile=volatile)
             self._databases[database.name] = database
         for name in SYSTEM:
             if name not in self._databases:
@@ -55,7 +56,7 @@ class Store:
         with self._lock:
             if name in self._databases:
                 raise HttpError(412, "file_exists", "The database could not be created, the file already exists.")
-            self._databases[name] = Database(name, self._path(name), create=True)
+            self._databases[name] = Database(name, self._path(name), create=True, volatile=self._volatile)
 
     def delete(self, name: str) -> None:
         """Remove a database with all that is in it."""
@@ -63,7 +64,8 @@ class Store:
             self.get(name).close()
             del self._databases[name]
             self._path(name).unlink()
-            sync_directory(self.directory)
+            if not self._volatile:
+                sync_directory(self.directory)
 
 
 def check_name(name: str) -> None:

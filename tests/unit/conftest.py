@@ -2,34 +2,27 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Makes the collection importable from its source tree, without installing it; and a machine that is busy, or a run in the background, as good as any."""
+"""Makes the collection importable, and a machine that is busy, or a run in the background, as good as any."""
 
 from __future__ import annotations
 
+import gc
 import signal
-import sys
-import types
-from pathlib import Path
 
 import hypothesis
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def _package(name: str, path: list[str]) -> None:
-    if name not in sys.modules:
-        module = types.ModuleType(name)
-        module.__path__ = path
-        sys.modules[name] = module
-
-
-_package("ansible_collections", [])
-_package("ansible_collections.ganeti", [])
-_package("ansible_collections.ganeti.cluster", [str(ROOT)])
+from . import source_tree  # noqa: F401 - that it is loaded is all
 
 # A busy machine draws examples slowly; that says nothing about the code.
 hypothesis.settings.register_profile("unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("unhurried")
+
+
+def pytest_collection_finish() -> None:
+    """What is there now stays to the end: whoever makes many objects, as enumerations do, need not have all this looked through again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
 
 
 def pytest_configure() -> None:

@@ -30,6 +30,8 @@ _PYTHON = ("python3", "-I", "-c", bundle.BOOT)
 _ENCRYPTED = ("send", "receive", "flood", "sink", "echo", "ping")
 _ANSWER = 60.0
 _PROBE_SECONDS = 10.0
+_OPINION = 5.0
+"""Seconds that an end which only heard of a failure waits for the words of the other."""
 
 _ADVICE = "Open the way in the firewalls, or set data_port or data_network."
 
@@ -190,14 +192,14 @@ def reachable(
     return None
 
 
-def failure(arriving: Events, endpoint: Endpoint, event: Event, what: str, seconds: float = 5.0) -> StreamFailed:
-    """The cause of a failure, from whichever end knows it: a secondary one waits for what the other end says."""
-    deadline = time.monotonic() + seconds
+def failure(arriving: Events, endpoint: Endpoint, event: Event, what: str) -> StreamFailed:
+    """The cause of a failure, from whichever end knows it: an echo waits for the other end's words."""
+    deadline = time.monotonic() + _OPINION
     while event.get("secondary") and time.monotonic() < deadline:
         try:
-            other, opinion = arriving.get(timeout=0.5)
+            other, opinion = arriving.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
-            continue
+            break
         if opinion["event"] == "failed" and other is not endpoint:
             if not opinion.get("secondary"):
                 endpoint, event = other, opinion

@@ -22,7 +22,7 @@ PROGRAM = Path(__file__).resolve().parents[3] / "roles/couchdb/files/compact.py"
 
 @pytest.fixture
 def server(tmp_path: Path) -> t.Iterator[StandIn]:
-    stand_in = StandIn(tmp_path / "server")
+    stand_in = StandIn(tmp_path / "server", volatile=True)
     yield stand_in
     stand_in.stop()
 

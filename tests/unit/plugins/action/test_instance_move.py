@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.ganeti.cluster.plugins.action import instance_move
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.progress import Progress
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -50,6 +49,8 @@ def test_it_runs_asynchronously(ansible):
 @pytest.mark.parametrize("length", [8, 200])
 def test_a_long_directory_for_temporary_files_does_no_harm(tmp_path, monkeypatch, length):
     """A socket's path is limited to 107 bytes; it is another directory's then, and nothing is left in either."""
+    from ansible_collections.ganeti.cluster.plugins.action import instance_move  # half of Ansible, which no other test needs
+
     place = tmp_path / ("x" * length)
     place.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(place))

@@ -83,7 +83,7 @@ class Sshd:
 
     def _listens(self) -> bool:
         assert self._process
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while self._process.poll() is None and time.monotonic() < deadline:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 5):
                 return True
@@ -94,7 +94,7 @@ class Sshd:
         """No more connections; those that are open stay."""
         assert self._process
         self._process.send_signal(signal.SIGTERM)
-        self._process.wait(10)
+        self._process.wait(60)
 
     def known_as(self, *names: str) -> str:
         """The line of a file of known hosts."""

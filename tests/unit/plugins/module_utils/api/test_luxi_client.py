@@ -153,7 +153,7 @@ def test_waiting_for_a_job_asks_for_what_is_new(server: Server) -> None:
 
 def test_no_answer_in_time_is_a_failed_connection(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
-    server.answer = lambda method, args: release.wait(10) and None
+    server.answer = lambda method, args: release.wait(60) and None
     cluster = luxi.LuxiCluster.local(str(server.path))
     with pytest.raises(ConnectionFailed, match="did not answer Query within 0 s"):
         cluster._call("Query", timeout=0.05)

@@ -382,7 +382,7 @@ def _about(word: str) -> list[str]:
 CONTROLLER = """
     import json, os, signal, sys
     sys.path.insert(0, sys.argv[1])
-    import conftest
+    import source_tree
     from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh import SshHost
 
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which is ignored below nohup

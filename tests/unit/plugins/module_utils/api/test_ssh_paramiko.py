@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import os
 import shlex
 import socket
@@ -36,9 +37,12 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh_settings im
 from .sshd import USER, Sshd, make_key, sign
 
 PASSWORD = "correct horse"
-HOST_KEY = paramiko.RSAKey.generate(2048)
-OTHER_KEY = paramiko.RSAKey.generate(2048)
-USER_KEY = paramiko.RSAKey.generate(2048)
+
+
+@functools.cache
+def key_of(_whose: str) -> paramiko.RSAKey:
+    """The key of the host, of another one, or of the user; not made before a test needs it."""
+    return paramiko.RSAKey.generate(2048)
 
 
 class _Transport(paramiko.Transport):
@@ -56,7 +60,7 @@ class _Transport(paramiko.Transport):
 
 
 class Server(paramiko.ServerInterface):
-    """Lets root in with USER_KEY or PASSWORD, runs commands for real, and forwards TCP."""
+    """Lets root in with the user's key or PASSWORD, runs commands for real, and forwards TCP."""
 
     def __init__(self, replaced: dict[str, list[str]]) -> None:
         self.replaced = replaced
@@ -66,7 +70,7 @@ class Server(paramiko.ServerInterface):
         return "publickey,password"
 
     def check_auth_publickey(self, username: str, key: t.Any) -> int:
-        good = key == USER_KEY
+        good = key == key_of("user")
         return int(paramiko.common.AUTH_SUCCESSFUL if good else paramiko.common.AUTH_FAILED)
 
     def check_auth_password(self, username: str, password: str) -> int:
@@ -86,7 +90,7 @@ class Server(paramiko.ServerInterface):
 
     def _run(self, channel: t.Any, argv: list[str]) -> None:
         # A command that ends before the client was told that it began would close the channel under the answer.
-        channel.get_transport().begun[channel.remote_chanid].wait(20)
+        channel.get_transport().begun[channel.remote_chanid].wait(60)
         try:
             process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         except FileNotFoundError:
@@ -144,7 +148,7 @@ class Loopback:
     def _session(self, client: socket.socket) -> None:
         transport = _Transport(client)
         transport.set_log_channel("ganeti.cluster.ssh")
-        transport.add_server_key(HOST_KEY)
+        transport.add_server_key(key_of("host"))
         server = Server(self.replaced)
         self.transports.append(transport)
         try:
@@ -174,8 +178,8 @@ def fixture_server() -> Iterator[Loopback]:
 @pytest.fixture(name="options")
 def fixture_options(server: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, t.Any]:
     monkeypatch.setattr(ssh_module.shutil, "which", lambda _name: None)
-    USER_KEY.write_private_key_file(str(tmp_path / "id"))
-    (tmp_path / "known_hosts").write_text(f"[127.0.0.1]:{server.port} {HOST_KEY.get_name()} {HOST_KEY.get_base64()}\n")
+    key_of("user").write_private_key_file(str(tmp_path / "id"))
+    (tmp_path / "known_hosts").write_text(f"[127.0.0.1]:{server.port} {key_of('host').get_name()} {key_of('host').get_base64()}\n")
     return {
         "port": server.port,
         "private_key_file": str(tmp_path / "id"),
@@ -202,7 +206,7 @@ def test_a_process_is_read_and_written_at_once(options: dict[str, t.Any]) -> Non
             assert next(lines) == word
         process.stdin.close()
         assert list(lines) == []
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 def test_a_killed_process_has_no_status(options: dict[str, t.Any]) -> None:
@@ -210,7 +214,7 @@ def test_a_killed_process_has_no_status(options: dict[str, t.Any]) -> None:
         process = host.popen(["cat"])
         process.kill()
         assert list(process) == []
-        assert process.wait(10) == -1
+        assert process.wait(60) == -1
         with pytest.raises(ConnectionFailed, match="cat on 127.0.0.1 was lost"):
             process.stdin.write(b"x")
         with pytest.raises(ConnectionFailed, match="did not end within 0 s"):
@@ -231,22 +235,22 @@ def test_an_unknown_host_key_is_shown_with_the_way_to_add_it(server: Loopback, o
     Path(options["known_hosts_file"]).write_text("")
     with pytest.raises(HostKeyUnknown) as unknown, SshHost("127.0.0.1", options) as host:
         host.connect()
-    assert fingerprint(HOST_KEY.asbytes()) in unknown.value.message
+    assert fingerprint(key_of("host").asbytes()) in unknown.value.message
     assert f"ssh-keyscan -p {server.port} 127.0.0.1 >> {options['known_hosts_file']}" in unknown.value.message
 
 
 @pytest.mark.parametrize("revoked", [False, True])
 def test_another_host_key_is_refused(server: Loopback, options: dict[str, t.Any], revoked: bool) -> None:
     file = Path(options["known_hosts_file"])
-    line = f"[127.0.0.1]:{server.port} {OTHER_KEY.get_name()} {OTHER_KEY.get_base64()}\n"
-    file.write_text(f"@revoked * {HOST_KEY.get_name()} {HOST_KEY.get_base64()}\n{file.read_text()}" if revoked else line)
+    line = f"[127.0.0.1]:{server.port} {key_of('other').get_name()} {key_of('other').get_base64()}\n"
+    file.write_text(f"@revoked * {key_of('host').get_name()} {key_of('host').get_base64()}\n{file.read_text()}" if revoked else line)
     with pytest.raises(HostKeyUnknown, match="revoked" if revoked else "ssh-keygen -R"), SshHost("127.0.0.1", options) as host:
         host.connect()
 
 
 def test_a_second_key_of_the_same_type_is_as_good(options: dict[str, t.Any], server: Loopback) -> None:
     file = Path(options["known_hosts_file"])
-    file.write_text(f"[127.0.0.1]:{server.port} {OTHER_KEY.get_name()} {OTHER_KEY.get_base64()}\n{file.read_text()}")
+    file.write_text(f"[127.0.0.1]:{server.port} {key_of('other').get_name()} {key_of('other').get_base64()}\n{file.read_text()}")
     with SshHost("127.0.0.1", options) as host:
         host.connect()
 
@@ -264,13 +268,13 @@ def test_the_password_works_and_is_never_shown(options: dict[str, t.Any], tmp_pa
 
 
 def test_a_wrong_key_is_named(options: dict[str, t.Any], tmp_path: Path) -> None:
-    OTHER_KEY.write_private_key_file(str(tmp_path / "other"))
+    key_of("other").write_private_key_file(str(tmp_path / "other"))
     with (
         pytest.raises(AuthenticationFailed, match=f"the key {tmp_path}/other"),
         SshHost("127.0.0.1", {**options, "private_key_file": str(tmp_path / "other")}) as host,
     ):
         host.connect()
-    USER_KEY.write_private_key_file(str(tmp_path / "locked"), password="secret")
+    key_of("user").write_private_key_file(str(tmp_path / "locked"), password="secret")
     with (
         pytest.raises(AuthenticationFailed, match="locked is encrypted"),
         SshHost("127.0.0.1", {**options, "private_key_file": str(tmp_path / "locked")}) as host,
@@ -284,7 +288,7 @@ def test_a_wrong_key_is_named(options: dict[str, t.Any], tmp_path: Path) -> None
 
 
 def _known_as(name: str, port: int) -> str:
-    return f"[{name}]:{port} {HOST_KEY.get_name()} {HOST_KEY.get_base64()}\n"
+    return f"[{name}]:{port} {key_of('host').get_name()} {key_of('host').get_base64()}\n"
 
 
 def test_a_name_that_does_not_resolve_falls_back_but_keeps_its_key(server: Loopback, options: dict[str, t.Any]) -> None:

@@ -10,6 +10,7 @@ is lost, another run comes in between, a node falls silent.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import typing as t
 
@@ -85,7 +86,8 @@ class FakeCluster(Cluster):
             _is, field, value = qfilter
             fits = (lambda each: each.uuid == value) if field == "uuid" else (lambda each: each.name == value or each.name.startswith(value + "."))
             wanted = [each for each in wanted if fits(each)]
-        return [{field: value for field, value in _row(self.stage.world, each).items() if field in fields} for each in wanted]
+        rows = [_row(each, each.node in self.stage.world.silent, self.stage.world.template) for each in wanted]
+        return [{field: row[field] for field in fields} for row in rows]
 
     def submit(self, opcodes):
         if self.transport == "rapi" and len(opcodes) != 1:
@@ -125,11 +127,11 @@ class FakeCluster(Cluster):
         pass
 
 
-def _row(world, machine):
-    silent = machine.node in world.silent
+@functools.cache  # the same few are asked for ten thousand times
+def _row(machine, silent, template):
     count = len(machine.nics)
     return {
-        "name": machine.name, "uuid": machine.uuid, "pnode": machine.node, "snodes": [], "os": "noop", "hypervisor": "kvm", "disk_template": world.template,
+        "name": machine.name, "uuid": machine.uuid, "pnode": machine.node, "snodes": [], "os": "noop", "hypervisor": "kvm", "disk_template": template,
         "admin_state": machine.admin, "oper_state": None if silent else machine.runs,
         "status": "ERROR_nodedown" if silent else "running" if machine.runs else f"ADMIN_{machine.admin}", "tags": sorted(machine.tags),
         "beparams": {}, "custom_beparams": {}, "hvparams": {}, "custom_hvparams": {}, "custom_osparams": {},

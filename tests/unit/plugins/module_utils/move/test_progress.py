@@ -100,6 +100,6 @@ def test_the_end_of_the_plugin_ends_the_move(plugin, monkeypatch):
     monkeypatch.setattr(os, "kill", lambda _pid, _signal: killed.set())
     progress = Progress(plugin.getsockname())
     plugin.accept()[0].close()
-    assert killed.wait(10)
+    assert killed.wait(60)
     progress.phase("nobody hears this, and nothing happens")
     progress.close()

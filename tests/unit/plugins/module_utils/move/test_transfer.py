@@ -83,7 +83,8 @@ def test_all_but_the_copy_is_done_before_the_source_is_named(host, disks):
     assert [event["percent"] for event in shown.events if event["phase"] == "copy"][-1] == 100
 
 
-def test_an_endpoint_that_ended_is_noticed_before_the_source_is_stopped(host, disks):
+def test_an_endpoint_that_ended_is_noticed_before_the_source_is_stopped(host, disks, monkeypatch):
+    monkeypatch.setattr(nodes, "_OPINION", 0.1)  # the other end has none
     there = host("b2")
     with Transfer(Shown(), 30.0) as transfer:
         transfer.prepare(there, host("a2"), plan(disks[1], 8 * MIB))
@@ -147,14 +148,15 @@ def test_a_way_that_is_closed_says_what_to_do(host, monkeypatch):
     assert f"Cannot listen on 127.0.0.2 port {port}" in why and "set data_port" in why
 
 
-def test_the_words_of_who_knows_are_taken(host):
+def test_the_words_of_who_knows_are_taken(host, monkeypatch):
     """A broken connection is an echo; the other end says what broke it."""
     ends = [types.SimpleNamespace(host=host(name), role=role) for name, role in (("a2", "source"), ("b2", "destination"))]
     echo = {"event": "failed", "message": "It broke.", "secondary": True, "clock": None}
     arriving = queue.Queue()
     arriving.put((ends[1], {**echo, "message": "No room.", "secondary": False}))
     assert nodes.failure(arriving, ends[0], echo, "The copy failed").message == "The copy failed on the destination node b2: No room."
-    assert nodes.failure(arriving, ends[0], echo, "The copy failed", 0.1).message == "The copy failed on the source node a2: It broke."
+    monkeypatch.setattr(nodes, "_OPINION", 0.1)
+    assert nodes.failure(arriving, ends[0], echo, "The copy failed").message == "The copy failed on the source node a2: It broke."
 
 
 def progress(phase, done, work=0, total=10):

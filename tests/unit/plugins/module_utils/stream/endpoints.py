@@ -37,7 +37,7 @@ class Endpoint:
             self.process.stdin.write(json.dumps(message).encode() + b"\n")
             self.process.stdin.flush()
         except BrokenPipeError:
-            assert self.process.wait(timeout=10) == 1
+            assert self.process.wait(timeout=60) == 1
 
     def until(self, kind):
         """The next event of this kind, progress left out; another one is an error."""
@@ -71,7 +71,7 @@ class Intruder:
     """Somebody who connects to a listening endpoint by hand."""
 
     def __init__(self, port, identity, name):
-        self.plain = socket.create_connection(("127.0.0.1", port), timeout=15)
+        self.plain = socket.create_connection(("127.0.0.1", port), timeout=60)
         self.context = tls.context(identity, server=False)
         self.name = name
 

@@ -89,7 +89,7 @@ def test_the_end_of_the_controller_is_the_end_of_the_endpoint(endpoints, keys, t
     receiver = endpoints(requests(keys, [source], [target])[1])
     receiver.until("listening")
     receiver.process.stdin.close()
-    assert receiver.process.wait(timeout=10) == 1
+    assert receiver.process.wait(timeout=60) == 1
     assert json.loads(receiver.process.stdout.readlines()[-1])["message"] == "The controller is gone."
 
 

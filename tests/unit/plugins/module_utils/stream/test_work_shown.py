@@ -73,7 +73,7 @@ def test_long_work_on_a_disk_hears_the_controller(endpoints, keys, tmp_path, fun
     while receiver.event().get("phase") != phase:
         pass
     receiver.process.stdin.close()
-    assert receiver.process.wait(timeout=10) == 1
+    assert receiver.process.wait(timeout=60) == 1
     assert json.loads(receiver.process.stdout.readlines()[-1])["message"] == "The controller is gone."
 
 

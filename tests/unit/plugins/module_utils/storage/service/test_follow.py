@@ -64,7 +64,7 @@ def following(files, empty, monkeypatch):
 
 def settle(follower, condition):
     """Let it follow until *condition* holds."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, follower.status
         follower.step(0.1)

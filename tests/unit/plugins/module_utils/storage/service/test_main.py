@@ -55,7 +55,7 @@ class Service:
         self.process.send_signal(number)
         said = self.process.stderr.read()
         self.process.stderr.close()
-        return self.process.wait(20), said
+        return self.process.wait(60), said
 
     def check(self):
         """What monitoring would see."""
@@ -89,7 +89,7 @@ def running(tmp_path, master, servers, prefix, databases):
         made.stop(signal.SIGKILL)
 
 
-def eventually(condition, seconds=30):
+def eventually(condition, seconds=120):
     """Wait until it holds."""
     deadline = time.monotonic() + seconds
     while True:
@@ -235,7 +235,7 @@ def test_the_check_warns_of_a_standby_that_lags(tmp_path, master, servers, prefi
 
 def test_a_database_that_is_away_is_caught_up_with(tmp_path, files, master):
     """Ganeti goes on while the server is dead, and nothing is missing when it is back."""
-    stand_in = StandIn(tmp_path / "couchdb")
+    stand_in = StandIn(tmp_path / "couchdb", volatile=True)
     server = of_url(stand_in.url)
     CouchStorage(Client(server)).prepare()
     made = Service(tmp_path, [server, server], "")

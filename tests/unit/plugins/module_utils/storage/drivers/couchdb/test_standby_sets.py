@@ -279,7 +279,7 @@ def test_a_head_that_tells_what_is_not_so_keeps_nobody_from_reading(tmp_path):
 def test_replications_out_of_order_of_a_running_server(tmp_path):
     """The stand-in as a program dawdles too, and in the end has all; the same seed, the same delays."""
     assert [next(pauses("7", "a")) for _each in range(2)] == [next(pauses("7", "a"))] * 2 != [next(pauses("8", "a"))] * 2
-    servers = [StandIn(tmp_path / "one", disorder="7"), StandIn(tmp_path / "two")]
+    servers = [StandIn(tmp_path / "one", disorder="7", volatile=True), StandIn(tmp_path / "two", volatile=True)]
     try:
         one, two = (of_url(each.url) for each in servers)
         with Client(one) as client, Client(two) as other:
