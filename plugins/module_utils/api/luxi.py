@@ -50,7 +50,7 @@ def decode_answer(method: str, message: bytes) -> t.Any:
         answer = json.loads(message.decode("utf-8"))
         success, result = answer["success"], answer["result"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ConnectionFailed(f"The answer to {method} is not LUXI{_printed_before(message)}") from error
+        raise ConnectionFailed(_no_luxi(method, message)) from error
     if success is True:
         return result
     problem = fault(result)
@@ -60,13 +60,13 @@ def decode_answer(method: str, message: bytes) -> t.Any:
     raise RequestRefused(f"Ganeti refused {method}: {problem.message.rstrip('.')}.", ecode=problem.ecode)
 
 
-def _printed_before(message: bytes) -> str:
-    """What may be the cause of an answer that is none: over SSH, what a login script prints comes before it."""
+def _no_luxi(method: str, message: bytes) -> str:
+    """What is said of an answer that is none, and what may be the cause: over SSH, what a login script prints comes before it."""
     before = message.partition(b"{")[0][:100].decode("utf-8", "replace")
     said = "".join(letter if letter.isprintable() else " " for letter in before).strip()
     if said:
-        return f", it begins with '{said}': does a login script of the SSH user on the master print something?"
-    return ": is this really the socket of Ganeti's luxid?"
+        return f"The answer to {method} is not LUXI, it begins with '{said}': does a login script of the SSH user on the master print something?"
+    return f"The answer to {method} is not LUXI: is this really the socket of Ganeti's luxid?"
 
 
 class MessageBuffer:
