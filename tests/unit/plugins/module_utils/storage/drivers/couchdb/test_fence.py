@@ -122,7 +122,7 @@ def attempt(client, claim):
 
 
 @given(st.integers(1, 45), st.integers(1, 45), st.booleans(), st.sampled_from([NEW, Claim(30, "u2")]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_2_whenever_the_newer_claim_comes_the_older_user_is_out(first, second, fresh, newer):
     """In between any two requests of one that claims for the old master, and of another one that interrupts it; one of them may have lost its user."""
     with tempfile.TemporaryDirectory() as directory:
