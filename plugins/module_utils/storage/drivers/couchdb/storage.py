@@ -30,6 +30,8 @@ _OWN = (*CONTAINERS, CONFIG, QUEUE)
 """The databases of which it is remembered what was written. Archived jobs never change, and the simple configuration is read before each write."""
 _ROWS = 2000
 """Documents in one answer; a job has some KiB."""
+_CLAIM_SECONDS = 5.0
+"""Seconds that an answer may take while a server is claimed: a silent one must not hold up who looks after all others, nor the end of the service."""
 
 
 class Written(t.NamedTuple):
@@ -53,6 +55,7 @@ class CouchStorage(Storage):
         self._prefix = prefix
         self._own = own
         self._standbys = standbys or {}
+        self._claimer: t.Optional[Client] = None
         self._held: t.Optional[fence.Held] = None
         self._copies: t.Optional[Standbys] = None
         self._known: t.Dict[str, t.Dict[str, Written]] = {}
@@ -87,7 +90,9 @@ class CouchStorage(Storage):
 
     def claim(self, wanted: Claim) -> Claim:
         """Of this node's own server; standbys are claimed when they are tended (see `copies`). What holds then is said in fence.py."""
-        found = fence.claim(self._admin, self._prefix, wanted)
+        if self._claimer is None:
+            self._claimer = Client(self._admin.server, _CLAIM_SECONDS)
+        found = fence.claim(self._claimer, self._prefix, wanted)
         if found != self._held:
             self._held, self._copies = found, None
             if self._client is not self._admin:
@@ -259,8 +264,9 @@ class CouchStorage(Storage):
         self._bulk(SSCONF, [*_over(changed, revs), *gone])
 
     def close(self) -> None:
-        self._client.close()
-        self._admin.close()
+        for client in (self._client, self._admin, self._claimer):
+            if client is not None:
+                client.close()
 
     # --- Objects, by what is known of them ---------------------------------------------------------------------------
 
