@@ -25,6 +25,8 @@ def source_ready(scene: Scene, case: Case) -> str:
     expected = Running.YES if noted == "up" else Running.NO
     if "ready" in scene.marks and not scene.others and source.admin_state == noted and source.running is expected:
         return ""
+    if source.running is Running.UNKNOWN:
+        return silent(source, _at_source(scene, case), case.source_cluster, "Run the same task again when it does.")
     return f"{_at_source(scene, case)} was changed while it was moved (it is {source.admin_state} and {source.running.value}): somebody else uses it."
 
 
