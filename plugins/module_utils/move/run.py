@@ -25,7 +25,7 @@ from .progress import Progress
 from .retry import patiently
 from .session import Session
 from .state import Case, Scene, View
-from .steps import Context, Steps
+from .steps import Context, Steps, sentence
 from .survey import Survey, difference, named
 
 _SILENCES = 15
@@ -192,7 +192,7 @@ class _Run:
         before = f"{memory.failure or memory.trouble} " if memory.failure or memory.trouble else ""
         self._journal.add("given up", message=f"{before}{what}")
         return type(error)(
-            f"{before}{what} What became of the move after that is not known, and nothing more was done. "
+            f"{before}{sentence(what)} What became of the move after that is not known, and nothing more was done. "
             "Run the same task again: it finds out, and finishes the move or undoes it.",
             **error.details,
         )
