@@ -92,6 +92,18 @@ def source_removable(scene: Scene, case: Case) -> str:
     )
 
 
+def replaced_source_rests(scene: Scene, case: Case) -> str:
+    """A source that was replaced does not run beside its copy: somebody would have taken its fence off and started it."""
+    source, copy = scene.source, scene.copy
+    if source is None or copy is None or source.running is not Running.YES or copy.running is not Running.YES:
+        return ""
+    return (
+        f"{_at_source(scene, case)} was moved to {_at_copy(scene, case)}, and both run, as somebody took the fence off the first and started it. "
+        f"To keep the copy, on {case.source_cluster}'s master: gnt-instance shutdown {source.name}; gnt-instance modify --offline {source.name}. "
+        f"To keep the source: remove the copy, and then gnt-instance remove-tags {source.name} {' '.join(tags.own(source.tags))}."
+    )
+
+
 def copy_unused(scene: Scene, case: Case) -> str:
     """The copy is as it was made: offline, and known never to have run."""
     copy = _copy(scene)

@@ -404,6 +404,20 @@ def test_a_rename_under_way_loses_nothing(monkeypatch, kind, which):
     assert {"move", "failed", "renamed"} <= told
 
 
+@pytest.mark.parametrize("state", ["moved", "aborted"])
+@pytest.mark.parametrize("kind", [{}, {"transport": "rapi"}], ids=["ssh", "rapi"])
+def test_a_replaced_source_that_somebody_has_started_is_told_and_not_passed_over(monkeypatch, kind, state):
+    stage = Stage(fakes.world())
+    act = play(stage, monkeypatch)
+    act(**kind)
+    rests = stage.world.by_uuid("u-web")
+    stage.world = stage.world.replace(rests, admin="up", runs=True)._replace(tampered=True)
+    with pytest.raises(GanetiError, match=rf"was moved to .*, and both run.* gnt-instance shutdown {rests.name}; gnt-instance modify --offline"):
+        act(**kind, state=state)
+    stage.world = stage.world.replace(stage.world.by_uuid("u-web"), admin="offline", runs=False)
+    assert not act(**kind)["changed"]
+
+
 @pytest.mark.parametrize("kind", KINDS[:4], ids=IDS[:4])
 def test_a_copy_that_does_not_start_is_taken_back(monkeypatch, kind):
     stage = Stage(fakes.world()._replace(starts_fail=True))
