@@ -25,6 +25,8 @@ def source_ready(scene: Scene, case: Case) -> str:
     expected = Running.YES if noted == "up" else Running.NO
     if "ready" in scene.marks and not scene.others and source.admin_state == noted and source.running is expected:
         return ""
+    if source.running is Running.UNKNOWN:
+        return silent(source, _at_source(scene, case), case.source_cluster, "Run the same task again when it does.")
     return f"{_at_source(scene, case)} was changed while it was moved (it is {source.admin_state} and {source.running.value}): somebody else uses it."
 
 
@@ -87,6 +89,18 @@ def source_removable(scene: Scene, case: Case) -> str:
     return (
         f"{_at_copy(scene, case)} is moved and in use, but {_at_source(scene, case)} is not removed, as it {source.running.value} and is marked "
         f"{source.admin_state}: look at it, and run the same task again, or with source_after: fenced to keep it."
+    )
+
+
+def replaced_source_rests(scene: Scene, case: Case) -> str:
+    """A source that was replaced does not run beside its copy: somebody would have taken its fence off and started it."""
+    source, copy = scene.source, scene.copy
+    if source is None or copy is None or source.running is not Running.YES or copy.running is not Running.YES:
+        return ""
+    return (
+        f"{_at_source(scene, case)} was moved to {_at_copy(scene, case)}, and both run, as somebody took the fence off the first and started it. "
+        f"To keep the copy, on {case.source_cluster}'s master: gnt-instance shutdown {source.name}; gnt-instance modify --offline {source.name}. "
+        f"To keep the source: remove the copy, and then gnt-instance remove-tags {source.name} {' '.join(tags.own(source.tags))}."
     )
 
 

@@ -13,6 +13,7 @@ import typing as t
 from .._difference import Difference
 from .._errors import ConnectionFailed, GanetiError, LeaseLost, LeaseTaken, MoveInterrupted
 from . import guards, plan
+from .facts import Running
 from .interrupts import Interrupts
 from .journal import Journal
 from .lease import Lease
@@ -23,8 +24,12 @@ from .progress import Progress
 from .retry import patiently
 from .session import Session
 from .state import Case, Scene, View
-from .steps import Context, Steps
+from .steps import Context, Steps, sentence
 from .survey import Survey, difference, named
+
+_SILENCES = 15
+"""How often a run looks again, in all, because a node did not answer: as long as a restart of its node daemon takes, and then some."""
+_PAUSE = 2.0
 
 Result = t.Dict[str, t.Any]
 
@@ -52,7 +57,8 @@ def _run(session: Session, options: Options, check_mode: bool, progress: Progres
         source_uuid = source_uuid_of(view)
         if source_uuid is None:
             return _nothing(view, options, case)
-        introduction = {"name": case.name, "to": f"{case.final} on {case.destination_cluster}{', in check mode' if check_mode else ''}"}
+        how = f"{', with state: aborted' if options.state == 'aborted' else ''}{', in check mode' if check_mode else ''}"
+        introduction = {"name": case.name, "to": f"{case.final} on {case.destination_cluster}{how}"}
         lease = Lease(session.master().popen, str(session.source.info["master"]), source_uuid, introduction)
         lease.acquire()
     try:
@@ -99,6 +105,7 @@ class _Run:
         self._memory = memory
         self._steps = Steps(context, memory.mine, estimate=check_mode)
         self._check_mode = check_mode
+        self._silences = _SILENCES
         self._move_id = ""
         """The move that this run has dealt with."""
 
@@ -132,9 +139,17 @@ class _Run:
         return True
 
     def _look(self) -> View:
-        """Make sure of the lease and read both clusters, with patience for connections that are gone for a moment."""
+        """Make sure of the lease and read both clusters, with patience for connections that are gone for a moment.
+
+        Once this run has begun its move, also for nodes: to give up at the first silence could leave the instance down.
+        """
         try:
-            return patiently(self._hold_and_look)
+            view = patiently(self._hold_and_look)
+            while self._memory.begun and self._silences and _is_silent(view):
+                self._silences -= 1
+                time.sleep(_PAUSE)
+                view = patiently(self._hold_and_look)
+            return view
         except (ConnectionFailed, LeaseLost, LeaseTaken) as error:
             raise self._lost(error) from error
 
@@ -176,7 +191,7 @@ class _Run:
         before = f"{memory.failure or memory.trouble} " if memory.failure or memory.trouble else ""
         self._journal.add("given up", message=f"{before}{what}")
         return type(error)(
-            f"{before}{what} What became of the move after that is not known, and nothing more was done. "
+            f"{before}{sentence(what)} What became of the move after that is not known, and nothing more was done. "
             "Run the same task again: it finds out, and finishes the move or undoes it.",
             **error.details,
         )
@@ -226,6 +241,12 @@ class _Run:
         back = "undone" if self._memory.goal is Goal.BACK else "undone and begun anew"
         change.add("move", f"{scene.move_id}: {scene.state.value}", "finished" if finishing else back)
         return _result(change, action="finish" if finishing else "undo", move_id=scene.move_id)
+
+
+def _is_silent(view: View) -> bool:
+    """Whether a node that may be back in a moment does not tell what runs there."""
+    found = [each for each in (view.source, *view.copies) if each is not None]
+    return any(each.running is Running.UNKNOWN and not each.node_given_up for each in found)
 
 
 def _result(change: Difference, **fields: t.Any) -> Result:

@@ -103,7 +103,7 @@ class Steps:
     def failed(self, error: GanetiError) -> Failed:
         """A step that came off badly; its error is kept for its kind and its details."""
         self._errors.append(error)
-        return Failed(error.message, lost=_is_lost(error))
+        return Failed(sentence(error.message), lost=_is_lost(error))
 
     def cause(self, message: str) -> GanetiError:
         """The error that a run ends with *message* for: of the kind of the one that the message begins with."""
@@ -288,6 +288,12 @@ class Steps:
             tls=[dict(zip(("version", "cipher", "bits"), agreed)) for agreed in sent["tls"]],
             copy_seconds=round(time.monotonic() - begun, 3),
         )
+
+
+def sentence(text: str) -> str:
+    """*text* so that another sentence can follow it: what Ganeti says has often no full stop."""
+    text = text.rstrip()
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 def hold(lease: Lease) -> None:

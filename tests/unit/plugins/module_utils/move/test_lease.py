@@ -311,18 +311,25 @@ def test_the_runs_own_process_of_before_is_waited_for(master, name, monkeypatch,
 
 
 def test_the_runs_own_process_of_before_is_not_waited_for_for_ever(master, name, monkeypatch):
-    monkeypatch.setattr(lease, "_ANSWER", 1.0)
-    mine = lease.Lease(master.popen, NODE, name, WORDS, limit=0.5)
+    text, ahead, now, may_be_own = lease._program().replace(b"_ANSWER = 3.0", b"_ANSWER = 0.1"), [0.0], holder.boot, lease.Lease._may_be_own
+
+    def half_a_minute_later(self, told):
+        ahead[0] += 30.0
+        return may_be_own(self, told)
+
+    mine = lease.Lease(master.popen, NODE, name, WORDS)
     mine.acquire()
+    mine.release()
+    free(name)
+    monkeypatch.setattr(lease, "_program", lambda: text)
+    monkeypatch.setattr(lease.holder, "boot", lambda: now() + ahead[0])
+    monkeypatch.setattr(lease.Lease, "_may_be_own", half_a_minute_later)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as squatter:
-        mine.release()
-        free(name)
         squatter.bind(f"\0ganeti-move/{name}")
         squatter.listen(16)
-        text = lease._program().replace(b"_ANSWER = 3.0", b"_ANSWER = 0.1")
-        monkeypatch.setattr(lease, "_program", lambda: text)
         with pytest.raises(LeaseTaken):
             mine.acquire()
+    assert len(master.started) > 2
 
 
 @pytest.mark.parametrize("said", [b"", b"[]", b"{", b'{"controller": "' + b"x" * 100000 + b'"}', json.dumps({"controller": "c1", "pid": {"a": 1}}).encode()])

@@ -344,9 +344,35 @@ def test_a_silent_node_leads_to_no_removal_and_no_start(monkeypatch, kind, node)
             act(**kind)
         except GanetiError as error:
             assert "run the same task again" in error.message.lower() or "The move was undone" in error.message or not stage.world.machines[1:]
+            assert "somebody else uses it" not in error.message, error.message
         stage.world = stage.world._replace(silent=frozenset())
         act(**kind)
         moved(stage.world, kind)
+
+
+@pytest.mark.parametrize("node", [at_source, at_destination])
+@pytest.mark.parametrize("kind", KINDS[:2] + KINDS[4:5], ids=IDS[:2] + IDS[4:5])
+def test_a_node_that_is_silent_for_a_moment_leaves_nothing_half_done(monkeypatch, kind, node):
+    """Its daemon is restarted, at each call: the move goes on, or is undone, and nobody has to run the task again for the instance to be up."""
+    for at in range(length(kind, monkeypatch)):
+        stage = Stage(fakes.world())
+        act = play(stage, monkeypatch)
+        monkeypatch.setattr("time.sleep", lambda _seconds, stage=stage: setattr(stage, "world", stage.world._replace(silent=frozenset())))
+
+        def fall_silent(does, stage=stage):
+            stage.world = stage.world._replace(silent=node(stage.world))
+            return does()
+
+        stage.at, stage.happens = at, fall_silent
+        try:
+            act(**kind)
+            moved(stage.world, kind)
+        except GanetiError as error:
+            if ". web on beta is moved and in use" in error.message or ". web on alpha is moved and in use" in error.message:
+                assert [each.cluster for each in stage.world.machines if each.runs] == [kind.get("to", "beta")]
+                continue
+            assert ". The move was undone" in error.message or "odd state" in error.message, error.message
+            as_before(stage.world)
 
 
 @pytest.mark.parametrize("which", ["source", "copy"])
@@ -376,6 +402,20 @@ def test_a_rename_under_way_loses_nothing(monkeypatch, kind, which):
         act(**kind)
         moved(stage.world, kind)
     assert {"move", "failed", "renamed"} <= told
+
+
+@pytest.mark.parametrize("state", ["moved", "aborted"])
+@pytest.mark.parametrize("kind", [{}, {"transport": "rapi"}], ids=["ssh", "rapi"])
+def test_a_replaced_source_that_somebody_has_started_is_told_and_not_passed_over(monkeypatch, kind, state):
+    stage = Stage(fakes.world())
+    act = play(stage, monkeypatch)
+    act(**kind)
+    rests = stage.world.by_uuid("u-web")
+    stage.world = stage.world.replace(rests, admin="up", runs=True)._replace(tampered=True)
+    with pytest.raises(GanetiError, match=rf"was moved to .*, and both run.* gnt-instance shutdown {rests.name}; gnt-instance modify --offline"):
+        act(**kind, state=state)
+    stage.world = stage.world.replace(stage.world.by_uuid("u-web"), admin="offline", runs=False)
+    assert not act(**kind)["changed"]
 
 
 @pytest.mark.parametrize("kind", KINDS[:4], ids=IDS[:4])
@@ -465,12 +505,15 @@ def test_check_mode_changes_nothing_and_says_what_would_be(monkeypatch):
     assert act(check_mode=True)["action"] == "undo" and stage.world == before
 
 
-@pytest.mark.parametrize(("check_mode", "told"), [(True, "web on beta, in check mode"), (False, "web on beta")])
-def test_whoever_is_refused_is_told_what_the_other_run_is_for(monkeypatch, check_mode, told):
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [({"check_mode": True}, "web on beta, in check mode"), ({"state": "aborted"}, "web on beta, with state: aborted"), ({}, "web on beta")],
+)
+def test_whoever_is_refused_is_told_what_the_other_run_is_for(monkeypatch, wanted, told):
     stage, seen = Stage(fakes.world()), []
     act = play(stage, monkeypatch)
     monkeypatch.setattr(run, "Lease", lambda _start, node, _instance, words: seen.append(words) or FakeLease(stage, node, words))
-    act(check_mode=check_mode)
+    act(**wanted)
     assert [words["to"] for words in seen] == [told]
 
 
