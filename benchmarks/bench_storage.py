@@ -28,12 +28,12 @@ import storage_report
 from nodes import ROOT, machine
 from storage_report import Lag, Recorded
 
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage import replication
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.client import Answer, Client, Server, path
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.couchdb import CouchStorage
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.disk import DiskStorage
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.documents import Json
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.follow import Follower
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb import replication
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.client import Answer, Client, Server, path
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.storage import CouchStorage
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.disk import DiskStorage
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.documents import Json
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.follow import Follower
 
 SIZES = (0.1, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0)
 """MB of the configuration's file, as in the thesis's figures 5.7 to 5.9."""

@@ -106,7 +106,7 @@ import typing as t
 
 from ansible_collections.ganeti.cluster.plugins.module_utils import _argspec
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.switch import switch
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.cluster.switch import switch
 
 
 def argument_spec() -> _argspec.ArgumentSpec:

@@ -92,7 +92,7 @@ import typing as t
 
 from ansible_collections.ganeti.cluster.plugins.module_utils import _argspec
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.inspect import describe
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.cluster.storage_status import describe
 
 
 def argument_spec() -> _argspec.ArgumentSpec:

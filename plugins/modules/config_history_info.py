@@ -109,7 +109,7 @@ import typing as t
 
 from ansible_collections.ganeti.cluster.plugins.module_utils import _argspec
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.past import KINDS, tell
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.history.object_history import KINDS, tell
 
 
 def argument_spec() -> _argspec.ArgumentSpec:

@@ -116,7 +116,7 @@ import typing as t
 
 from ansible_collections.ganeti.cluster.plugins.module_utils import _argspec
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.rollback import OPERATIONS, roll_back
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.history.rollback import OPERATIONS, roll_back
 
 
 def argument_spec() -> _argspec.ArgumentSpec:

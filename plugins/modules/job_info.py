@@ -133,7 +133,7 @@ import typing as t
 
 from ansible_collections.ganeti.cluster.plugins.module_utils import _argspec
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.watch import ENDED, STATES, tell
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.cluster.wait_for_jobs import ENDED, STATES, tell
 
 
 def argument_spec() -> _argspec.ArgumentSpec:

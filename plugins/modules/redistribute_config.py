@@ -76,7 +76,7 @@ import typing as t
 
 from ansible_collections.ganeti.cluster.plugins.module_utils import _argspec
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.redistribute import redistribute
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.cluster.redistribute import redistribute
 
 
 def argument_spec() -> _argspec.ArgumentSpec:

@@ -23,10 +23,10 @@ PORTS = (5984, 5985)
 COMPARE = """
 import json, sys
 sys.path.insert(0, "/usr/local/lib/ganeti-couchdb/service.pyz")
-from ganeti_couchdb.storage import settings
-from ganeti_couchdb.storage.client import Client
-from ganeti_couchdb.storage.couchdb import CouchStorage
-from ganeti_couchdb.storage.disk import DiskStorage
+from ganeti_couchdb.storage.drivers.couchdb.client import Client
+from ganeti_couchdb.storage.drivers.couchdb.storage import CouchStorage
+from ganeti_couchdb.storage.drivers.disk import DiskStorage
+from ganeti_couchdb.storage.service import settings
 chosen = settings.read("/etc/ganeti/couchdb.json")
 def everything(storage):
     queue = storage.queue()

@@ -19,8 +19,9 @@ KEY = f"{DIRECTORY}/hmac.key"
 REPLICATIONS = """
 import json, sys
 sys.path.insert(0, "/usr/local/lib/ganeti-couchdb/service.pyz")
-from ganeti_couchdb.storage import replication, settings
-from ganeti_couchdb.storage.client import Client, path
+from ganeti_couchdb.storage.drivers.couchdb import replication
+from ganeti_couchdb.storage.drivers.couchdb.client import Client, path
+from ganeti_couchdb.storage.service import settings
 chosen = settings.read("/etc/ganeti/couchdb.json")
 (name, standby), = chosen.standbys.items()
 with Client(standby) as client:

@@ -20,8 +20,8 @@ import copy, json, sys
 sys.path.insert(0, {PLACE!r})
 from module_utils._errors import GanetiError
 from module_utils.api.master import LocalRunner
-from module_utils.storage.disk import DiskStorage
-from module_utils.storage.standstill import Standstill, verify
+from module_utils.storage.drivers.disk import DiskStorage
+from module_utils.storage.history.standstill import Standstill, verify
 before = DiskStorage().configuration()
 wrong = copy.deepcopy(before)
 wrong["cluster"]["beparams"]["default"]["vcpus"] = "many"

@@ -7,10 +7,14 @@
 from __future__ import annotations
 
 import ast
+import io
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
+
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.program import program
 
 ROOT = Path(__file__).resolve().parents[2]
 UTILS = ROOT / "plugins/module_utils"
@@ -24,14 +28,27 @@ PACKAGES = {
     "compression": {"", "stream", "compression"},
     "move": {"", "api", "compression", "images", "storage", "stream", "move"},
 }
+ROOMS = {
+    "drivers": {"drivers"},
+    "service": {"drivers", "service"},
+    "history": {"drivers", "service", "history"},
+    "cluster": {"drivers", "service", "cluster"},
+    "failover": {"drivers", "service", "cluster", "failover"},
+}
+"""Of the storage, and which of them each may use."""
 NAME = "ansible_collections.ganeti.cluster.plugins.module_utils"
 FILES = sorted(UTILS.rglob("*.py"))
 LICENCE_TAG = "SPDX-License" + "-Identifier"  # in two parts, so that `reuse lint` does not take it for this file's
 
 
 def package(path):
-    """The package of module_utils that a file is in; "" for those at the top."""
-    return "" if path.parent == UTILS else path.parent.name
+    """The package of module_utils that a file is in, however deep; "" for those at the top."""
+    return "" if path.parent == UTILS else path.relative_to(UTILS).parts[0]
+
+
+def place(path):
+    """The dotted name of the package that a file is in, below module_utils."""
+    return ".".join(path.relative_to(UTILS).parts[:-1])
 
 
 def imports(text, inside):
@@ -54,6 +71,12 @@ def used_packages(text, inside):
             first = name[len(NAME) + 1 :].split(".")[0]
             found.add(first if first in PACKAGES else "")
     return found
+
+
+def used_rooms(text, inside):
+    """The rooms of the storage that a file imports from."""
+    found = [name for name in imports(text, f"{NAME}.{inside}") if name.startswith(f"{NAME}.storage.")]
+    return {name[len(NAME) + 1 :].split(".")[1] for name in found} & ROOMS.keys()
 
 
 def foreign_packages(text, inside):
@@ -83,7 +106,38 @@ def test_there_is_something_to_check():
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(UTILS)))
 def test_imports_point_one_way(path):
-    assert used_packages(path.read_text(), package(path)) <= PACKAGES[package(path)]
+    assert used_packages(path.read_text(), place(path)) <= PACKAGES[package(path)]
+
+
+@pytest.mark.parametrize("path", sorted((UTILS / "storage").rglob("*/*.py")), ids=lambda path: str(path.relative_to(UTILS / "storage")))
+def test_imports_between_the_rooms_of_the_storage_point_one_way(path):
+    room = path.relative_to(UTILS / "storage").parts[0]
+    assert used_rooms(path.read_text(), place(path)) <= ROOMS[room]
+
+
+@pytest.mark.parametrize("text", ["from ..service import main", "from .. import service", "from ..service.main import run", "from ...storage import service"])
+def test_a_wrong_import_between_rooms_is_seen_however_it_is_written(text):
+    assert used_rooms(text, "storage.drivers") == {"service"}
+
+
+def test_no_file_of_the_storage_is_beside_its_rooms():
+    assert [path.name for path in (UTILS / "storage").glob("*.py")] == ["__init__.py"]
+    assert {path.name for path in (UTILS / "storage").iterdir() if path.is_dir() and path.name != "__pycache__"} == ROOMS.keys()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*sorted((UTILS / "storage/drivers").rglob("*.py")), *sorted((UTILS / "storage/service").glob("*.py"))],
+    ids=lambda path: str(path.relative_to(UTILS)),
+)
+def test_drivers_and_service_run_on_a_bare_node(path):
+    """All of both is in the program that nodes get, but for what packs it; and imports nothing that is not."""
+    text = path.read_text()
+    ast.parse(text, feature_version=(3, 9))
+    assert foreign_packages(text, place(path)) <= sys.stdlib_module_names
+    assert used_packages(text, place(path)) <= {"", "storage"}
+    with zipfile.ZipFile(io.BytesIO(program())) as archive:
+        assert (f"ganeti_couchdb/{path.relative_to(UTILS)}" in archive.namelist()) == (path.name != "program.py")
 
 
 @pytest.mark.parametrize("path", sorted((UTILS / "stream").glob("*.py")), ids=lambda path: path.name)

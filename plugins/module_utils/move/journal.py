@@ -14,6 +14,7 @@ import time
 import typing as t
 
 from .._errors import GanetiError
+from .._files import replace
 
 _LOCK = ".lock"
 _RECORD = re.compile(r".+--.+--.+\.json\Z")
@@ -55,13 +56,7 @@ class Journal:
             self.problem = f"The record of the move in {self.path} is not complete: {error.strerror or error}."
 
     def _write(self) -> None:
-        temporary = f"{self.path}.{os.getpid()}"
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            json.dump(self._entries, stream, indent=1)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, self.path)
+        replace(self.path, json.dumps(self._entries, indent=1).encode("utf-8"), 0o600)
 
     def _earlier(self) -> t.List[t.Dict[str, t.Any]]:
         """What an earlier run has recorded; a run that takes a move up adds to it."""

@@ -2,23 +2,4 @@
 # Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Where a cluster's configuration and job queue are: Ganeti's files, or CouchDB. The factory of both."""
-
-from __future__ import annotations
-
-import typing as t
-
-from .._errors import InvalidInput
-from .base import Storage
-from .couchdb import CouchStorage, open_server
-from .disk import DiskStorage
-
-DRIVERS: t.Mapping[str, t.Callable[..., Storage]] = {DiskStorage.name: DiskStorage, CouchStorage.name: open_server}
-"""What makes a storage, by the name that the parameter backend_storage has for it. A third one is one file and one line."""
-
-
-def open_storage(name: str, **options: t.Any) -> Storage:
-    """The storage of this name; its options are those of its driver."""
-    if name not in DRIVERS:
-        raise InvalidInput(f"There is no storage {name!r}: use one of {', '.join(sorted(DRIVERS))}.")
-    return DRIVERS[name](**options)
+"""Where a cluster's configuration and job queue are, in rooms: drivers, service, failover, history and cluster."""

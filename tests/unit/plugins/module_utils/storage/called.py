@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.client import Answer, Client, Server
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.client import Answer, Client, Server
 
 
 class Called(Client):

@@ -14,9 +14,9 @@ import uuid
 import pytest
 from couchdb.launch import StandIn
 
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.client import Client, path
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.couchdb import CouchStorage
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.disk import DiskStorage
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.client import Client, path
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.storage import CouchStorage
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.disk import DiskStorage
 
 from .samples import CONFIGURATION, job
 from .servers import of_url

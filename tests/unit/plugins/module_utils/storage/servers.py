@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import urllib.parse
 
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.client import Server
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.client import Server
 
 
 def of_url(url):

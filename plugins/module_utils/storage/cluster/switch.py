@@ -1,0 +1,180 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""Switching a cluster's backend storage, on its master: the service on the nodes, the databases, Ganeti's candidates, the cluster's parameter.
+
+Ganeti's own files stay what they are and stay the truth, so switching takes nothing away and stops no instance.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import typing as t
+
+from ..._difference import Difference
+from ..._errors import GanetiError, InvalidInput, StorageFailed
+from ...api import Cluster, connect, extended
+from ...api.master import LocalRunner, Runner
+from ..drivers.couchdb import replication
+from ..drivers.couchdb.client import Client, Server
+from ..drivers.couchdb.storage import CouchStorage
+from ..service import health, settings
+from ..service.program import program
+from . import candidate_pool, placement
+
+Result = t.Dict[str, t.Any]
+_SERVER = ("url", "username", "password", "ca_path")
+"""What a server is told by, beside its node."""
+
+
+def switch(params: t.Mapping[str, t.Any], check_mode: bool) -> Result:
+    """Do what the module's parameters say; the module's result. Raises GanetiError."""
+    runner = LocalRunner()
+    with connect({"cluster_name": params["cluster_name"]}) as cluster:
+        change = Difference()
+        _parameter(cluster, runner, params["storage"], change, True)
+        act = _to_couchdb if params["storage"] == "couchdb" else _to_disk
+        result = act(params, cluster, runner, change, check_mode)
+        if not check_mode:
+            _parameter(cluster, runner, params["storage"], Difference(), False)
+    return {"changed": change.changed, "diff": change.diff(), "storage": params["storage"], **result}
+
+
+def _parameter(cluster: Cluster, runner: Runner, storage: str, change: Difference, only_look: bool) -> None:
+    """The cluster's parameter, on all nodes that are online."""
+    before = extended.read(runner)
+    wanted = {**before, "backend_storage": storage}
+    names = extended.online(cluster)
+    change.add("backend_storage", before["backend_storage"], storage)
+    stale = [node.name for node in extended.nodes(runner, names, wanted) if not node.current]
+    change.add("nodes with the parameter", f"not {', '.join(stale)}" if stale else None, "all that are online" if stale else None)
+    if stale and not only_look:
+        extended.spread(runner, names, wanted)
+
+
+def _to_couchdb(params: t.Mapping[str, t.Any], cluster: Cluster, runner: Runner, change: Difference, check_mode: bool) -> Result:
+    master = str(cluster.info()["master"])
+    online = extended.online(cluster)
+    servers, warnings = _reachable(_servers(params, master, [row["name"] for row in cluster.query("node", ["name"])]), online)
+    primary = params["couchdb_mode"] == "primary"
+    if primary and len(servers) < 2:
+        raise InvalidInput("couchdb_mode primary needs the server of a second node that is online: without it nothing but the master would have a copy.")
+    before, present = candidate_pool.read(cluster, master), _present()
+    kept = present.pool_size if present else None
+    wanted = placement.files(_settings(params, servers, candidate_pool.size_to_keep(before, kept) if primary else None), program())
+    todo = placement.plan(placement.states(runner, online, wanted), servers)
+    _note(todo, change)
+    for name, server in servers.items():
+        if name != master:
+            change.add(f"replications from {name}, which is not the master", _stale(server), [])
+    resize = candidate_pool.note(before, primary, kept, change)
+    if check_mode:
+        return {"warnings": warnings}
+    if resize and not primary:  # first the old copies, then the new ones go
+        candidate_pool.grow(cluster, before, candidate_pool.size_to_keep(before, kept), params)
+    for server in servers.values():
+        with Client(server) as client:
+            CouchStorage(client).prepare()
+    placement.carry_out(runner, todo, wanted)
+    check = _wait(params["timeout"])
+    if resize and primary:
+        candidate_pool.shrink(cluster, before, params)
+        check = _wait(params["timeout"])
+    return {"check": check, "warnings": warnings}
+
+
+def _servers(params: t.Mapping[str, t.Any], master: str, nodes: t.Collection[str]) -> t.Dict[str, Server]:
+    """The servers by the names of their nodes, the master's among them."""
+    servers = {each["node"]: Server(**{key: each[key] for key in _SERVER}) for each in params["servers"]}
+    if len(servers) != len(params["servers"]):
+        raise InvalidInput("servers names the same node twice.")
+    if master not in servers:
+        raise InvalidInput(f"servers does not name the one of the master, {master}: the service on the master writes to it.")
+    strange = sorted(servers.keys() - set(nodes))
+    if strange:
+        raise InvalidInput(f"servers names {', '.join(strange)}, which is no node of this cluster: its nodes are {', '.join(sorted(nodes))}.")
+    return servers
+
+
+def _reachable(servers: t.Mapping[str, Server], online: t.Collection[str]) -> t.Tuple[t.Dict[str, Server], t.List[str]]:
+    """The servers of nodes that are online, each of which has to answer; and a word about the others."""
+    used = {name: server for name, server in servers.items() if name in online}
+    for server in used.values():
+        _check_server(server)
+    away = sorted(servers.keys() - used.keys())
+    return used, [f"{name} is offline, so nothing was done there: run this again when it is back." for name in away]
+
+
+def _check_server(server: Server) -> None:
+    with Client(server) as client:
+        about = client.get("/")
+        if not isinstance(about, dict) or about.get("couchdb") != "Welcome":
+            raise StorageFailed(f"{server.url} does not answer as CouchDB does: see what runs there.")
+        client.get("/_all_dbs")
+
+
+def _stale(server: Server) -> t.List[str]:
+    """The replications that a standby's server has, as the one of an earlier master; the service removes them."""
+    with Client(server) as client:
+        return replication.arrange(client, {}, change=False).removed
+
+
+def _settings(params: t.Mapping[str, t.Any], names: t.Collection[str], pool_size: t.Optional[int]) -> bytes:
+    described = {each["node"]: {key: each[key] for key in _SERVER} for each in params["servers"] if each["node"] in names}
+    content = {"servers": described, "status": settings.STATUS, "lag": params["lag"], "mode": params["couchdb_mode"], "pool_size": pool_size}
+    return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
+
+
+def _note(todo: placement.Placement, change: Difference) -> None:
+    for name in todo.place:
+        change.add(f"service on {name}", todo.found[name], "in place and running")
+    for name in todo.remove:
+        change.add(f"service on {name}", todo.found[name], "nothing")
+
+
+def _to_disk(params: t.Mapping[str, t.Any], cluster: Cluster, runner: Runner, change: Difference, check_mode: bool) -> Result:
+    wanted: t.Dict[str, bytes] = {}
+    todo = placement.plan(placement.states(runner, extended.online(cluster), wanted), [])
+    _note(todo, change)
+    before, present = candidate_pool.read(cluster, str(cluster.info()["master"])), _present()
+    kept = present.pool_size if present else None
+    resize = candidate_pool.note(before, False, kept, change)
+    if check_mode:
+        return {}
+    if resize:
+        candidate_pool.grow(cluster, before, candidate_pool.size_to_keep(before, kept), params)
+    placement.carry_out(runner, todo, wanted)
+    return {"warnings": _stop_replications(present) if present else []}
+
+
+def _present() -> t.Optional[settings.Settings]:
+    """The settings that there are; None where there are none yet, or none that can be used and so are to be written anew."""
+    try:
+        return settings.read(placement.SETTINGS)
+    except InvalidInput:
+        return None
+
+
+def _stop_replications(chosen: settings.Settings) -> t.List[str]:
+    """Remove the replications. A server that is away must not keep anybody from switching back; what to do then is returned."""
+    try:
+        with Client(chosen.server) as client:
+            replication.arrange(client, {})
+    except GanetiError as error:
+        return [f"The replications could not be removed, and go on when the server is back: {error.message}"]
+    return []
+
+
+def _wait(seconds: int) -> str:
+    """Wait until the service has written everything and every standby has it; what the check says then."""
+    chosen = settings.read(placement.SETTINGS)
+    deadline = time.monotonic() + seconds
+    while True:
+        status, line = health.check(chosen)
+        if status == 0:
+            return line
+        if time.monotonic() > deadline:
+            raise GanetiError(f"The service has not caught up within {seconds} s: {line}. Repair that; {placement.UNIT} goes on trying.", check=line)
+        time.sleep(0.5)

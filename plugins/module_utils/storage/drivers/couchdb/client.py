@@ -1,0 +1,210 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""A small client of CouchDB: one server, one user, connections that are kept."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import ipaddress
+import json
+import ssl
+import time
+import typing as t
+import urllib.parse
+
+from ...._errors import AuthenticationFailed, ConnectionFailed, InvalidInput, StorageConflict, StorageFailed, StorageRefused
+
+_SECONDS = 60.0
+_BRIEF_SECONDS = 5.0
+_ATTEMPTS = 3
+_KEYS = ("key", "startkey", "endkey")
+_HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
+
+
+class Answer(t.NamedTuple):
+    """The status of an answer and what it says, as read from JSON."""
+
+    status: int
+    body: t.Any
+
+
+class Server:
+    """How to reach a server; the password is never shown. Encryption is insisted on where others could listen."""
+
+    def __init__(self, url: str, username: str, password: str, ca_path: t.Optional[str] = None) -> None:
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.path.strip("/") or parts.query:
+            raise InvalidInput(f"{parts.hostname or url!r} is not the address of a CouchDB server: give it as https://name:6984, without user and path.")
+        if parts.scheme == "http" and not _loopback(parts.hostname):
+            raise InvalidInput(f"{parts.hostname} is to be reached without encryption, and the configuration holds secrets: use https.")
+        self.host = parts.hostname
+        self.port = parts.port or (6984 if parts.scheme == "https" else 5984)
+        self.url = f"{parts.scheme}://{'[' + self.host + ']' if ':' in self.host else self.host}:{self.port}"
+        self.username = username
+        self.password = password
+        self.context = ssl.create_default_context(cafile=ca_path) if parts.scheme == "https" else None
+
+    def __repr__(self) -> str:
+        return f"Server({self.url!r}, {self.username!r})"
+
+    def connection(self, seconds: float) -> http.client.HTTPConnection:
+        """A new connection, not opened yet."""
+        if self.context is not None:
+            return http.client.HTTPSConnection(self.host, self.port, timeout=seconds, context=self.context)
+        return http.client.HTTPConnection(self.host, self.port, timeout=seconds)
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def path(*parts: str, **query: t.Any) -> str:
+    """The path of a resource, every part of it quoted. In the query, keys of documents, numbers and truth values are JSON, other texts plain."""
+    quoted = "/" + "/".join(urllib.parse.quote(part, safe="") if not part.startswith("_design/") else part for part in parts)
+    if query:
+        plain = {key: value if isinstance(value, str) and key not in _KEYS else json.dumps(value) for key, value in query.items()}
+        quoted += "?" + urllib.parse.urlencode(plain)
+    return quoted
+
+
+class Client:
+    """Speaks with a server. Not for several threads at once. *seconds* is how long an answer may take where a request names no other time."""
+
+    def __init__(self, server: Server, seconds: float = _SECONDS, attempts: int = _ATTEMPTS) -> None:
+        self.server = server
+        self._seconds = seconds
+        self._attempts = attempts
+        self._connection: t.Optional[http.client.HTTPConnection] = None
+        pair = f"{server.username}:{server.password}".encode()
+        self._authorization = "Basic " + base64.b64encode(pair).decode("ascii")
+        self._cookie: t.Optional[str] = None
+        """None until it was asked for, empty where the server gives none."""
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def get(self, where: str, missing: bool = False, seconds: t.Optional[float] = None) -> t.Any:
+        """What is there; None where there is nothing and *missing* allows that."""
+        answer = self.ask("GET", where, seconds=seconds)
+        if answer.status == 404 and missing:
+            return None
+        return self._good(answer, "GET", where)
+
+    def put(self, where: str, body: t.Any) -> t.Any:
+        """Write a document, or make a database."""
+        return self._good(self.ask("PUT", where, body), "PUT", where)
+
+    def post(self, where: str, body: t.Any, seconds: t.Optional[float] = None) -> t.Any:
+        """Send a request that has a body."""
+        return self._good(self.ask("POST", where, body, seconds), "POST", where)
+
+    def delete(self, where: str, missing: bool = False) -> t.Any:
+        """Delete a document or database."""
+        answer = self.ask("DELETE", where)
+        if answer.status == 404 and missing:
+            return None
+        return self._good(answer, "DELETE", where)
+
+    def ask(self, method: str, where: str, body: t.Any = None, seconds: t.Optional[float] = None) -> Answer:
+        """The answer, whatever its status; raise ConnectionFailed where there is none, StorageRefused where *body* cannot be sent as JSON.
+
+        Asked again where a kept connection turns out to be closed, or the session's cookie too old. All that this client writes carries
+        revisions, so asking twice does nothing twice.
+        """
+        data = None if body is None else _encoded(body)
+        problem = ""
+        for attempt in range(self._attempts):
+            try:
+                answer = self._once(method, where, data, seconds or self._seconds)
+            except ssl.SSLCertVerificationError as error:
+                self.close()
+                why = f"CouchDB at {self.server.url} shows a certificate that cannot be trusted ({error.verify_message})"
+                raise ConnectionFailed(f"{why}: set ca_path to a file with its authority's. Nothing was sent.") from error
+            except (OSError, http.client.HTTPException) as error:
+                self.close()
+                problem = str(error) or type(error).__name__
+                time.sleep(0.1 * attempt)
+                continue
+            if answer.status == 401 and self._cookie:
+                self._cookie = None
+                continue
+            return answer
+        raise ConnectionFailed(f"CouchDB at {self.server.url} does not answer ({problem}): see whether it runs and can be reached.")
+
+    def _once(self, method: str, where: str, data: t.Optional[bytes], seconds: float) -> Answer:
+        if self._connection is None:
+            self._connection = self.server.connection(seconds)
+        elif self._connection.sock is not None:
+            self._connection.sock.settimeout(seconds)
+        # A cookie saves the server from computing the password's hash each time.
+        headers = {**_HEADERS, **({"Cookie": self._cookie} if self._cookie else {"Authorization": self._authorization})}
+        self._connection.request(method, where, data, headers)
+        response = self._connection.getresponse()
+        text = response.read()
+        if self._cookie is None and response.status < 400 and not where.startswith("/_session"):
+            self._log_in()
+        return Answer(response.status, _parse(text))
+
+    def _log_in(self) -> None:
+        """Get a session's cookie; without one every request carries the password's proof, which is slower and works as well."""
+        if self._connection is None:
+            return
+        login = json.dumps({"name": self.server.username, "password": self.server.password})
+        self._connection.request("POST", "/_session", login, _HEADERS)
+        response = self._connection.getresponse()
+        response.read()
+        given = (response.getheader("Set-Cookie") or "").partition(";")[0]
+        self._cookie = given if response.status == 200 and given.startswith("AuthSession=") else ""
+
+    def _good(self, answer: Answer, method: str, where: str) -> t.Any:
+        if answer.status < 300:
+            return answer.body
+        said = answer.body if isinstance(answer.body, dict) else {}
+        reason = f"{said.get('error', answer.status)}: {said.get('reason', 'no reason given')}"
+        at = f"CouchDB at {self.server.url}"
+        if answer.status in (401, 403):
+            who = f"{at} does not let {self.server.username} do {method} {where} ({reason})"
+            raise AuthenticationFailed(f"{who}: check user, password and the database's rights.")
+        if answer.status == 409:
+            raise StorageConflict(f"{at} has another revision of {where} than was expected: somebody else writes it too.")
+        if answer.status == 413:
+            raise StorageRefused(f"{at} does not take {where}, which is too large for it: raise max_document_size in its configuration.")
+        if answer.status == 400 and said.get("error"):  # CouchDB itself, and nothing before it
+            raise StorageRefused(f"{at} does not take {where} ({reason}).")
+        hint = ": see its log, and whether its disk is full" if answer.status >= 500 else ""
+        raise StorageFailed(f"{at} answered {method} {where} with {answer.status} ({reason}){hint}.")
+
+
+def _encoded(body: t.Any) -> bytes:
+    """JSON as CouchDB takes it. Python also reads numbers beyond all bounds and halves of characters, which are neither JSON nor UTF-8."""
+    try:
+        return json.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except (ValueError, RecursionError) as error:
+        raise StorageRefused(f"It cannot be written as JSON in UTF-8 ({str(error)[:200]}): a number or a text in it is none that could be stored.") from error
+
+
+def _parse(text: bytes) -> t.Any:
+    try:
+        return json.loads(text) if text.strip() else None
+    except ValueError:
+        return None
+
+
+def brief(server: Server) -> Client:
+    """A client for a server that may be away, and whose answer can be done without: it asks once, and waits for seconds alone."""
+    return Client(server, _BRIEF_SECONDS, attempts=1)

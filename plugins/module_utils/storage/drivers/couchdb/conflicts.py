@@ -1,0 +1,115 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""Documents that two have written: a master and, until it learned of it, the one before.
+
+The files of today's master are the truth. In its own database the losing revisions go, and what won is compared with the files afterwards.
+In a standby's database everything goes that the master's never had, and what another has deleted there comes back. What goes can still be read
+as history. The archive alone is only added to: a job that has ended, and of which the master's database never heard, is taken over by that.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ...._errors import StorageFailed
+from ..documents import Json, batches
+from .client import Client, path
+
+_BATCH = 1000
+
+
+def find(client: Client, database: str) -> t.Dict[str, t.List[str]]:
+    """The losing revisions, by the ids of their documents."""
+    found = {name: live(client, database, name)[1:] for name, revs in _leaves(client, database).items() if len(revs) > 1}
+    return {name: revs for name, revs in found.items() if revs}
+
+
+def resolve(client: Client, database: str) -> t.List[str]:
+    """Remove the losing revisions; the ids of their documents."""
+    found = find(client, database)
+    _remove(client, database, found)
+    return sorted(found)
+
+
+def settle(master: Client, standby: Client, database: str) -> t.List[str]:
+    """Remove from the standby's database what the master's never had, and bring back there what the master has; the ids of the documents concerned.
+
+    The standby is asked first. So what the master writes meanwhile is known to it, and stays. A deletion that the master never had cannot be
+    removed, and neither can a removal on top of a revision that both have; where such a leaf hides what the master has, the master writes that
+    again, as a new revision: of two leaves the one that is no deletion wins.
+    """
+    strange = _strange(master, standby, database)
+    living = {name: [rev for rev in live(standby, database, name) if rev in revs] for name, revs in strange.items()}
+    removed = {name: revs for name, revs in living.items() if revs}
+    _remove(standby, database, removed)
+    return sorted({*removed, *_bring_back(master, standby, database, sorted(strange))})
+
+
+def adopt(master: Client, standby: Client, database: str) -> t.List[str]:
+    """Write into the master's database the documents that it never had under any revision, and the standby has; their ids."""
+    written = []
+    for names in batches(sorted(_strange(master, standby, database)), _BATCH):
+        rows = master.post(path(database, "_all_docs"), {"keys": list(names)})["rows"]
+        unheard = [row["key"] for row in rows if row.get("error") == "not_found"]  # what was deleted has a row of its own
+        found = [{key: value for key, value in document.items() if key != "_rev"} for document in _shown(standby, database, unheard).values()]
+        _write(master, database, found, "take over")
+        written += [document["_id"] for document in found]
+    return written
+
+
+def _strange(master: Client, standby: Client, database: str) -> t.Dict[str, t.List[str]]:
+    """The newest revisions at the standby that the master's database never had, deletions among them, by the ids of their documents."""
+    leaves = _leaves(standby, database)
+    found: t.Dict[str, t.List[str]] = {}
+    for names in batches(sorted(leaves), _BATCH):
+        answers = master.post(path(database, "_revs_diff"), {name: leaves[name] for name in names})
+        found.update({name: answer["missing"] for name, answer in answers.items()})
+    return found
+
+
+def _bring_back(master: Client, standby: Client, database: str, names: t.Sequence[str]) -> t.List[str]:
+    """Write again those of the documents that the standby has got in the master's revision and does not show; their ids."""
+    written = []
+    for some in batches(names, _BATCH):
+        here, there = (_shown(client, database, some) for client in (master, standby))
+        hidden = {name: document for name, document in here.items() if document["_rev"] != there.get(name, {}).get("_rev")}
+        coming = standby.post(path(database, "_revs_diff"), {name: [document["_rev"]] for name, document in hidden.items()}) if hidden else {}
+        again = [document for name, document in hidden.items() if name not in coming]
+        _write(master, database, again, "write again")
+        written += [document["_id"] for document in again]
+    return written
+
+
+def _shown(client: Client, database: str, names: t.Sequence[str]) -> t.Dict[str, Json]:
+    """Those of the documents that are there and not deleted."""
+    rows = client.post(path(database, "_all_docs", include_docs=True), {"keys": list(names)})["rows"]
+    return {row["id"]: row["doc"] for row in rows if row.get("doc")}
+
+
+def _leaves(client: Client, database: str) -> t.Dict[str, t.List[str]]:
+    """The newest revisions of all documents, several where two have written; deletions are revisions too."""
+    rows = client.get(path(database, "_changes", style="all_docs"))["results"]
+    return {row["id"]: [each["rev"] for each in row["changes"]] for row in rows}
+
+
+def live(client: Client, database: str, name: str) -> t.List[str]:
+    """The newest revisions of a document that are no deletions, the winning one first; none where it is deleted."""
+    document: t.Optional[Json] = client.get(path(database, name, conflicts=True), missing=True)
+    return [] if document is None else [document["_rev"], *document.get("_conflicts", [])]
+
+
+def _remove(client: Client, database: str, found: t.Mapping[str, t.Sequence[str]]) -> None:
+    """One revision of each document in a request, as of two edits of the same the second may be refused."""
+    for turn in range(max(map(len, found.values()), default=0)):
+        batch = [{"_id": name, "_rev": revs[turn], "_deleted": True} for name, revs in found.items() if turn < len(revs)]
+        _write(client, database, batch, "remove a revision of")
+
+
+def _write(client: Client, database: str, batch: t.Sequence[Json], what: str) -> None:
+    """A conflict is no error: the revision went meanwhile, or has a newer one."""
+    answers = client.post(path(database, "_bulk_docs"), {"docs": list(batch)}) if batch else []
+    bad = [each for each in answers if "error" in each and each["error"] != "conflict"]
+    if bad:
+        raise StorageFailed(f"CouchDB at {client.server.url} did not {what} {bad[0]['id']} in {database}: {bad[0].get('reason')}.")

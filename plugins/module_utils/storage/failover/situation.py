@@ -1,0 +1,131 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""Whether a node may become the master, and how: decisions alone, from what was found out."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..drivers import epochs
+from ..drivers.documents import Json
+from ..service.storage_comparison import lacking
+
+
+class Situation(t.NamedTuple):
+    """What is known before a failover: the new master's survey, which nodes can be reached by SSH, and of an old master among them its survey or why it
+    has none, and what its files hold, if it has any. Once it is *stopped* they change no more, and everything in them counts."""
+
+    survey: Json
+    reached: t.FrozenSet[str]
+    old_survey: t.Optional[Json]
+    old_problem: t.Optional[str] = None
+    old_files: t.Optional[Json] = None
+    stopped: bool = False
+
+    @property
+    def new(self) -> str:
+        """The node that is to be the master."""
+        return str(self.survey["name"])
+
+    @property
+    def old(self) -> str:
+        """The master as the new one knows it."""
+        return str(self.survey["master"])
+
+    @property
+    def from_files(self) -> bool:
+        """Whether Ganeti itself has kept the node's files as new as the database, as it does for master candidates; and, where the old master is stopped,
+        as new as that one's. Ganeti only logs it where a candidate did not get a file."""
+        files, database = self.survey["files"], self.survey["database"]
+        if files is None or not self.survey["nodes"][self.new]["master_candidate"] or files["serial"] < database["serial"]:
+            return False
+        return not (self.stopped and self.old_files and lacking(files, self.old_files, archive=False))
+
+    @property
+    def behind(self) -> t.List[str]:
+        """What the new master would not have of what the stopped old one's files hold, in words. All archived jobs are in the database, not in files."""
+        if self.old_files is None:
+            return [f"what nobody can tell ({self.old_problem or 'it has no whole configuration in its files'})"]
+        if self.from_files:
+            return lacking(self.survey["files"], self.old_files, archive=False)
+        return lacking(self.survey["database"], self.old_files)
+
+    @property
+    def same(self) -> bool:
+        """Whether all that the stopped old master has written is at the new one."""
+        databases = self.old_survey is None or self.survey["contents"] == self.old_survey["contents"]
+        return not self.behind and (self.from_files or databases)
+
+    @property
+    def dead(self) -> t.List[str]:
+        """The old master, where nobody could speak with it."""
+        return [] if self.old in self.reached else [self.old]
+
+    @property
+    def voting(self) -> bool:
+        """Whether most nodes can agree to the new master (Ganeti: bootstrap.MajorityHealthy); otherwise they are not asked."""
+        return 2 * len(self.reached | {self.new}) > len(self.survey["nodes"])
+
+    @property
+    def seen(self) -> int:
+        """The highest serial number that anybody is known to have had."""
+        return self._highest("serial", self.survey["serials"])
+
+    @property
+    def seen_job(self) -> int:
+        """The highest job id that anybody is known to have given out: somebody waits for that job, so none other may get the id."""
+        return self._highest("job", self.survey["job_serials"])
+
+    def _highest(self, key: str, servers: Json) -> int:
+        told = [each for each in servers.values() if isinstance(each, int)]
+        held = [self.survey["database"], self.survey["files"], self.old_files, self.old_survey and self.old_survey["database"]]
+        return max([*told, *(int(each[key]) for each in held if each)])
+
+    @property
+    def away(self) -> t.List[str]:
+        """Nodes that should be online, and cannot be told of the new master."""
+        return sorted(name for name, node in self.survey["nodes"].items() if not node["offline"] and name not in {*self.reached, self.new, self.old})
+
+
+def problems(situation: Situation, fenced: bool, accept_loss: bool) -> t.List[str]:
+    """Why the failover is not to be: all reasons at once, each with what to do."""
+    return [*_of_node(situation), *_of_old_master(situation, fenced), *([] if accept_loss or situation.from_files else _of_copies(situation))]
+
+
+def _of_node(situation: Situation) -> t.Iterator[str]:
+    survey, node = situation.survey, situation.survey["nodes"].get(situation.new)
+    if node is None:
+        yield f"The configuration in {situation.new}'s database knows no node of this name: see what is replicated there"
+        return
+    if node["offline"] or node["drained"] or not node["master_capable"]:
+        yield f"The node {situation.new} is offline, drained or not master capable: choose another node"
+    if survey["installed"] is None:
+        yield f"Ganeti's library is not found on {situation.new}: install ganeti there, in the version of the cluster"
+    elif survey["installed"] != survey["version"]:
+        older = "an older" if survey["installed"] < survey["version"] else "a newer"
+        yield f"The node {situation.new} has {older} Ganeti ({survey['installed']}) than the configuration is of ({survey['version']}): choose another node"
+
+
+def _of_old_master(situation: Situation, fenced: bool) -> t.Iterator[str]:
+    if situation.dead and not fenced:
+        yield (
+            f"The master until now, {situation.old}, cannot be reached by SSH, so nobody can stop it: were it alive, there would be two masters. "
+            "Make sure that it is off, then say so with fenced"
+        )
+    if not situation.voting and not fenced:
+        yield "Most nodes cannot be reached, so this may be the smaller part of a cluster that has been cut in two: make sure of the others, then set fenced"
+
+
+def _of_copies(situation: Situation) -> t.Iterator[str]:
+    """A reachable old master is waited for, so what its server has is no loss."""
+    if situation.old_problem and situation.old_files is None:
+        yield f"Nobody knows what the master until now, {situation.old}, has that others have not ({situation.old_problem}). Repair that, or set accept_loss"
+    here = int(situation.survey["serial"])
+    for name, found in sorted(situation.survey["serials"].items()):
+        if isinstance(found, int) and found > here and not (name == situation.old and (situation.old_survey or situation.old_files)):
+            yield (
+                f"The standby {name} has serial number {found}, {situation.new} only {here}: {epochs.lost(here, found)} would be lost. "
+                f"Make {name} the master, or set accept_loss"
+            )

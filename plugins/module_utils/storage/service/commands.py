@@ -1,0 +1,86 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""What the service's program does instead of running: steps of a failover, snapshots, and forgetting jobs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+import typing as t
+
+from ..._errors import InvalidInput
+from ..drivers.conversion import remove
+from ..drivers.couchdb.client import Client
+from ..drivers.couchdb.storage import CouchStorage
+from ..drivers.disk import DiskStorage
+from . import promote, promotion_mark, removal, snapshot
+from .candidate_survey import of_files, survey
+from .health import said
+from .mastership import idle
+from .settings import Settings
+
+
+def carry_out(chosen: Settings, asked: argparse.Namespace, step: t.Optional[str]) -> str:
+    """Whatever is asked for that is neither to run nor to check; a line about it."""
+    if step:
+        return fail_over(chosen, step)
+    return prune(chosen) if asked.prune else copy(chosen, asked)
+
+
+STEPS = {
+    "survey": "tell what is here, for a failover",
+    "compare": "the same, with each job in the database",
+    "files": "tell what Ganeti's files hold, for a failover",
+    "reserve": "begin a new epoch in the files that are here, and give out no job id that the request on standard input names, nor a lower one",
+    "promote": "make the files of a master out of the database, as the request on standard input says",
+    "archive": "make the files of archived jobs too",
+}
+"""Steps of a failover, which `fail_over` does, and what each is."""
+
+
+def fail_over(chosen: Settings, step: str) -> str:
+    """A step of a failover; what came of it, as JSON."""
+    if step in ("survey", "compare"):
+        return json.dumps(survey(chosen.name, chosen.server, chosen.standbys, chosen.prefix, chosen.directory, each_job=step == "compare"))
+    if step == "files":
+        return json.dumps(of_files(chosen.directory))
+    if step == "reserve":
+        promote.reserve(chosen.directory, promote.Request(**json.load(sys.stdin)))
+        return json.dumps({})
+    with Client(chosen.server) as client:
+        storage = CouchStorage(client, chosen.prefix)
+        if step == "archive":
+            return json.dumps({"jobs": promote.archive(storage, chosen.directory) or 0})
+        return json.dumps(promote.promote(storage, chosen.directory, promote.Request(**json.load(sys.stdin))))
+
+
+def copy(chosen: Settings, asked: argparse.Namespace) -> str:
+    """Take a snapshot, or restore one; a line about it."""
+    with Client(chosen.server) as client:
+        storage = CouchStorage(client, chosen.prefix)
+        if asked.snapshot:
+            return snapshot.take(storage, asked.snapshot, asked.keep, time.time())
+        if said(chosen) is not None:
+            raise InvalidInput("The service runs and would undo a restore at once: stop it first.")
+        copied = snapshot.restore(asked.restore, storage, DiskStorage(chosen.directory), asked.another_cluster)
+        return f"The database holds serial number {copied.serial}; {copied.jobs} jobs were written or removed"
+
+
+def prune(chosen: Settings) -> str:
+    """Make the database forget jobs whose files are gone, because somebody asks for it; a line about it. Raises InvalidInput where it must not be."""
+    files = DiskStorage(chosen.directory)
+    if idle(chosen, None) is not None:
+        raise InvalidInput(f"{chosen.name} is not the master, so its files say nothing of what the database may forget: run this on {files.master()}.")
+    with Client(chosen.server) as client:
+        storage = CouchStorage(client, chosen.prefix)
+        stored = storage.queue()  # first: what comes meanwhile stays
+        here = files.queue() if files.has_queue() else None
+        verdict = removal.asked_for(here, stored, promotion_mark.unfinished(chosen.directory))
+        if verdict.held:
+            raise InvalidInput(f"Nothing was removed: {verdict.held}.")
+        remove(storage, verdict.queue, verdict.archive)
+    return f"The database has forgotten {len(verdict.queue)} jobs of the queue and {len(verdict.archive)} archived ones, whose files are gone"

@@ -1,0 +1,112 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""The service on the master: follows Ganeti's files, keeps the replications going, and tells how it is.
+
+``service.py --config FILE`` runs until it is told to end. ``service.py --config FILE --check`` looks at all from outside, prints a line, and
+ends with 0, 1 or 2, as monitoring systems want it: all is well, a standby lags, or something does not work.
+``service.py --config FILE --snapshot DIRECTORY --keep N`` writes a dated archive of what is in the database, and removes the oldest.
+``service.py --config FILE --restore ARCHIVE`` makes the database hold what an archive does; not while the service runs, as it would undo that. A
+snapshot of another cluster is refused without ``--another-cluster``.
+``service.py --config FILE --prune`` makes the database forget jobs whose files are gone here, be they many; the service itself refuses that.
+``--survey``, ``--compare``, ``--files``, ``--reserve``, ``--promote`` and ``--archive`` are steps of a failover (ganeti.cluster.master_failover), which
+speaks JSON with them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+import typing as t
+
+from ..._errors import GanetiError
+from ..drivers.couchdb import replication
+from ..drivers.couchdb.client import Client
+from ..drivers.couchdb.storage import CouchStorage
+from ..drivers.disk import DiskStorage
+from . import commands, settings
+from .follow import Follower, Status
+from .health import CRITICAL, OK, check, tell
+from .mastership import idle
+from .settings import Settings
+from .tend import STEP, Tender
+
+
+def run(chosen: Settings) -> None:
+    """Follow where this node is the master, and rest where it is not, until SIGTERM or SIGINT."""
+    ended: t.List[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _frame: ended.append(received))
+    with Client(chosen.server) as client:
+        while not ended:
+            status = idle(chosen, None)
+            if status is None:
+                _follow(client, chosen, ended)
+            else:
+                _rest(client, chosen, status, ended)
+
+
+def _follow(client: Client, chosen: Settings, ended: t.Sequence[int]) -> None:
+    """Follow until this node is the master no more, or until the end."""
+
+    def say(status: Status) -> None:
+        tell(chosen.status, status._replace(problem=status.problem or tender.problem))
+
+    files = DiskStorage(chosen.directory)
+    follower = Follower(chosen.directory, CouchStorage(client, chosen.prefix), say)
+    tender = Tender(chosen, follower)
+    tender.start()
+    try:
+        while not ended and tender.is_alive() and not tender.replaced and files.master() == chosen.name:
+            follower.step(1.0)
+            say(follower.status)
+    finally:
+        tender.end()
+        follower.close()
+
+
+def _rest(client: Client, chosen: Settings, status: Status, ended: t.Sequence[int]) -> None:
+    """Write nothing, as another node's files are the truth, and take our replications away, which would fight with its own."""
+    try:
+        replication.arrange(client, {})
+    except GanetiError as error:
+        status = status._replace(problem="; ".join([*filter(None, [status.problem]), f"replications from here could not be removed: {error.message}"]))
+    tell(chosen.status, status)
+    files = DiskStorage(chosen.directory)
+    master, until = files.master(), time.monotonic() + STEP
+    while not ended and time.monotonic() < until and files.master() == master:
+        time.sleep(0.5)
+
+
+def main() -> int:
+    """Run, or check."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", required=True, help="the file with the settings")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--check", action="store_true", help="look at all, print a line and end")
+    instead.add_argument("--snapshot", metavar="DIRECTORY", help="write a snapshot of the database into a directory")
+    instead.add_argument("--restore", metavar="ARCHIVE", help="make the database hold what a snapshot does")
+    instead.add_argument("--prune", action="store_true", help="have the database forget jobs whose files are gone here, be they many")
+    parser.add_argument("--another-cluster", action="store_true", help="with --restore: the snapshot may be one of another cluster")
+    parser.add_argument("--keep", type=int, default=30, help="how many snapshots to keep, 30 if it is not given")
+    for name, words in commands.STEPS.items():
+        instead.add_argument(f"--{name}", action="store_true", help=words)
+    asked = parser.parse_args()
+    try:
+        chosen = settings.read(asked.config)
+        step = next((name for name in commands.STEPS if getattr(asked, name)), None)
+        if not (asked.check or asked.snapshot or asked.restore or asked.prune or step):
+            run(chosen)
+            return 0
+        status, line = check(chosen) if asked.check else (OK, commands.carry_out(chosen, asked, step))
+    except GanetiError as error:
+        status, line = CRITICAL, f"CRITICAL: {error.message}"
+    sys.stdout.write(line + "\n")
+    return status
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

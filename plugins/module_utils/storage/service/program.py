@@ -1,0 +1,85 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""What runs on nodes with Python alone: the service as one archive that ``python3`` takes as a program, and small modules as texts for ``python3 -c``.
+
+All of ``drivers`` and ``service`` is in the archive, but for this file. On nodes its package has the name that it had from the first.
+"""
+
+from __future__ import annotations
+
+import io
+import types
+import typing as t
+import zipfile
+
+# Written out, as Ansible packs with a module only what it sees imported by name.
+from ... import _errors, _files
+from ..drivers import bad_job_files, conversion, disk, documents, epochs, factory, interface
+from ..drivers.couchdb import client, conflicts, fence, last_writes, replication, revisions, server_comparison, standbys, storage, whole_configuration
+from . import (
+    candidate_survey,
+    commands,
+    follow,
+    health,
+    inotify,
+    main,
+    mastership,
+    promote,
+    promotion_mark,
+    removal,
+    settings,
+    snapshot,
+    storage_comparison,
+    tend,
+)
+
+_PACKAGE = "ganeti_couchdb"
+_MODULES: t.Tuple[types.ModuleType, ...] = (
+    _errors, _files,
+    bad_job_files, conversion, disk, documents, epochs, factory, interface,
+    client, conflicts, fence, last_writes, replication, revisions, server_comparison, standbys, storage, whole_configuration,
+    candidate_survey, commands, follow, health, inotify, main, mastership, promote, promotion_mark, removal, settings, snapshot, storage_comparison, tend,
+)  # fmt: skip
+_PACKAGES = ("", "storage/", "storage/drivers/", "storage/drivers/couchdb/", "storage/service/")
+_ROOT = __name__.rsplit(".", 3)[0]
+"""The package of which all of these are parts here."""
+_MAIN = f"from {_PACKAGE}.storage.service.main import main\nraise SystemExit(main())\n"
+_TIME = (2020, 1, 1, 0, 0, 0)
+"""Of all members, so that the same sources make the same bytes."""
+_SCRIPT = """\
+import sys, types
+for name, text in (({files!r}, {helper!r}), ("__main__", {text!r})):
+    module = sys.modules.setdefault(name, types.ModuleType(name))
+    module.__package__ = {package!r}
+    exec(compile(text, name, "exec"), module.__dict__)
+"""
+
+
+def program() -> bytes:
+    """The archive; the same bytes for the same sources."""
+    members = {"__main__.py": _MAIN, **{f"{_PACKAGE}/{package}__init__.py": "" for package in _PACKAGES}}
+    members.update({f"{_PACKAGE}/{_inside(module).replace('.', '/')}.py": source(module) for module in _MODULES})
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in sorted(members.items()):
+            archive.writestr(zipfile.ZipInfo(name, _TIME), text)
+    return stream.getvalue()
+
+
+def script(module: types.ModuleType) -> str:
+    """A module as a program for ``python3 -c``; of this collection it may import ``_files`` alone."""
+    package, _dot, _name = f"{_PACKAGE}.{_inside(module)}".rpartition(".")
+    return _SCRIPT.format(files=f"{_PACKAGE}._files", helper=source(_files), text=source(module), package=package)
+
+
+def _inside(module: types.ModuleType) -> str:
+    """The name of a module below the package of all."""
+    return module.__name__[len(_ROOT) + 1 :]
+
+
+def source(module: types.ModuleType) -> str:
+    """The text of a module, be it a file or a member of the archive that Ansible makes of a module."""
+    loader = t.cast(t.Any, module.__loader__)
+    return str(loader.get_source(module.__name__))

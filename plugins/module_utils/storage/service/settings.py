@@ -1,0 +1,65 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""What the service on a node has to know: a file that is the same on every node with a server, and for root only."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import typing as t
+
+from ..._errors import InvalidInput
+from ..drivers.couchdb.client import Server
+from ..drivers.disk import DIRECTORY
+
+STATUS = "/run/ganeti-couchdb/status.json"
+
+
+class Settings(t.NamedTuple):
+    """What the service has to know. The file is the same on every node that has a server; it is for root only, as it holds passwords."""
+
+    name: str
+    """Of the node that this is, as Ganeti has it."""
+    server: Server
+    """The node's own."""
+    standbys: t.Mapping[str, Server]
+    """The servers of all other nodes; standbys they are where this node is the master."""
+    directory: str
+    status: str
+    prefix: str
+    lag: int
+    """How many serial numbers a standby may be behind before the check warns."""
+    mode: str = "mirror"
+    """"mirror", or "primary" where Ganeti itself keeps no other copies."""
+    pool_size: t.Optional[int] = None
+    """How many master candidates Ganeti wants when it is "mirror" again."""
+
+
+def read(file: str) -> Settings:
+    """Read the settings; raise InvalidInput where they are not safe or not complete."""
+    try:
+        with open(file, encoding="utf-8") as stream:
+            state = os.fstat(stream.fileno())
+            given = json.load(stream)
+        if state.st_mode & 0o077 or state.st_uid != os.geteuid():
+            raise InvalidInput(f"{file} holds passwords and can be read by others: give it to root alone, with mode 0600.")
+        servers = {name: Server(**values) for name, values in given["servers"].items()}
+        name = given.get("name") or _own_name(servers, file)
+        options = {"directory": DIRECTORY, "status": STATUS, "prefix": "", "lag": 10, "mode": "mirror", "pool_size": None}
+        return Settings(name, servers.pop(name), servers, **{key: given.get(key, value) for key, value in options.items()})
+    except FileNotFoundError:
+        raise InvalidInput(f"{file} is not there: switch CouchDB on with ganeti.cluster.backend_storage first, or run this on the master.") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InvalidInput(f"{file} is no configuration of this service: {error}.") from error
+
+
+def _own_name(servers: t.Mapping[str, t.Any], file: str) -> str:
+    """The name of this node: its host name, which Ganeti takes for it too (netutils.Hostname.GetSysName)."""
+    names = {socket.gethostname(), socket.getfqdn()}
+    found = sorted(names & servers.keys())
+    if len(found) != 1:
+        raise InvalidInput(f"{file} names no server of this node, which calls itself {' or '.join(sorted(names))}: it names {', '.join(sorted(servers))}.")
+    return found[0]

@@ -1,0 +1,197 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What two masters have written, and who was replaced."""
+
+from __future__ import annotations
+
+import pathlib
+import tempfile
+
+import pytest
+from couchdb.inside import Copying, Inside
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers import epochs
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.conversion import convert
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb import conflicts
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.client import Client, Server, path
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.storage import CouchStorage
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.documents import DATABASES
+
+from ...called import Called
+from ...conftest import everything
+from ...samples import INSTANCE, configuration, job
+
+
+@pytest.fixture
+def clients(servers):
+    """Clients of the master's server and the standby's."""
+    made = [Client(server) for server in servers]
+    yield made
+    for each in made:
+        each.close()
+
+
+def elsewhere(client, database, name, info):
+    """Write a revision as a replication does that comes from another master."""
+    client.post(path(database, "_bulk_docs"), {"docs": [{"_id": name, "_rev": f"1-{'f' * 32}", "serial": 20, "info": info}], "new_edits": False})
+
+
+def test_in_the_masters_own_database_the_files_win(clients, couch, master):
+    """Whichever revision of two CouchDB lets win, afterwards there is one, with what the files say."""
+    convert(master, couch)
+    database = couch.database("instances")
+    assert conflicts.find(clients[0], database) == {}
+    elsewhere(clients[0], database, INSTANCE, {"name": "theirs"})
+    assert len(conflicts.find(clients[0], database)[INSTANCE]) == 1
+    couch.resolve()
+    convert(master, couch)
+    assert conflicts.find(clients[0], database) == {} and everything(couch) == everything(master)
+    assert conflicts.resolve(clients[0], database) == []
+
+
+def both(clients, couch, master, prefix):
+    """Let master and standby hold the same; the standby's storage."""
+    standby = CouchStorage(clients[1], prefix)
+    standby.prepare()
+    convert(master, couch)
+    for name in DATABASES:
+        replicate(clients, couch.database(name))
+    return standby
+
+
+def test_a_standby_loses_what_its_master_never_had(clients, couch, master, prefix):
+    standby = both(clients, couch, master, prefix)
+    elsewhere(clients[1], couch.database("instances"), INSTANCE, {"name": "theirs"})
+    elsewhere(clients[1], couch.database("instances"), "never-seen", {"name": "lost"})
+    standby.write_jobs({20099: job(20099)})
+    couch.write_jobs({20098: job(20098)})
+    assert conflicts.settle(clients[0], clients[1], couch.database("instances")) == sorted([INSTANCE, "never-seen"])
+    assert conflicts.settle(clients[0], clients[1], couch.database("queue")) == ["20099"]
+    replicate(clients, couch.database("queue"))
+    standby.forget()
+    assert everything(standby) == everything(couch)
+    for name in DATABASES:
+        assert conflicts.settle(*clients, couch.database(name)) == [], "once is enough"
+
+
+def test_what_the_old_master_deleted_comes_back(clients, couch, master, prefix):
+    """An instance and a job that the new master has, in the very revision on top of which the old one deleted it."""
+    standby = both(clients, couch, master, prefix)
+    elder = CouchStorage(clients[1], prefix)
+    elder.write_configuration(configuration(21, instances={}))
+    elder.remove_jobs([7])
+    settled = {name: conflicts.settle(*clients, couch.database(name)) for name in DATABASES}
+    assert {name: ids for name, ids in settled.items() if ids} == {"instances": [INSTANCE], "queue": ["7"], "config_data": ["config_data"]}
+    for name in settled:
+        replicate(clients, couch.database(name))
+    standby.forget()
+    assert everything(standby) == everything(couch) == everything(master)
+    assert all(conflicts.settle(*clients, couch.database(name)) == [] for name in DATABASES), "once is enough"
+    couch.write_configuration(configuration(22))
+    couch.write_jobs({7: job(7, "error")})
+    assert couch.configuration() == configuration(22), "the master's own service goes on, whose revisions are others now"
+    assert dict(couch.jobs([7])) == {7: job(7, "error")}
+
+
+def test_an_archived_job_that_only_the_old_master_has_is_taken_over(clients, couch, master, prefix):
+    """Replications are not in step: a failover may come between a job's removal from the queue and its arrival in the archive."""
+    both(clients, couch, master, prefix)
+    elder = CouchStorage(clients[1], prefix)
+    archive = couch.database("archive")
+    cleaned = sorted(couch.queue().archived)[0]
+    couch.remove_jobs([cleaned], archived=True)
+    elder.write_jobs({20098: job(20098), 20099: job(20099)}, archived=True)
+    couch.write_jobs({20099: job(20099, "error")}, archived=True)
+    elder.write_jobs({cleaned: job(cleaned, "error")}, archived=True)
+    assert conflicts.adopt(*clients, archive) == ["20098"], "not what the master has, or has removed"
+    conflicts.settle(*clients, archive)
+    replicate(clients, archive)
+    assert dict(couch.jobs([20098, 20099, cleaned], archived=True)) == {20098: job(20098), 20099: job(20099, "error")}
+    elder.forget()
+    assert everything(elder) == everything(couch)
+    assert conflicts.adopt(*clients, archive) == conflicts.settle(*clients, archive) == [], "once is enough"
+
+
+EDITS = st.lists(st.tuples(st.sampled_from("ab"), st.booleans(), st.sampled_from("wwd")), max_size=8)
+
+
+def edit(client, name, info):
+    """Write a document over what is there, or delete it where there is nothing to write."""
+    found = client.get(path("d", name), missing=True)
+    if info or found:
+        rev = {"_rev": found["_rev"]} if found else {}
+        client.post("/d/_bulk_docs", {"docs": [{"_id": name, **rev, **(info or {"_deleted": True})}]})
+
+
+@given(EDITS, EDITS)
+@settings(max_examples=150)
+def test_whatever_two_have_done_the_standby_has_what_the_master_has(before, after):
+    """Writes and deletions of two documents at either server; those of *before* while the standby still hears of the master."""
+    with tempfile.TemporaryDirectory() as directory:
+        master, standby = (Called(Inside(pathlib.Path(directory, name))) for name in ("master", "standby"))
+        for each in (master, standby):
+            each.put("/d", None)
+        copying = Copying(master.inside, standby.inside, "d")
+        for number, (name, own, kind) in enumerate([*before, *after]):
+            edit(master if own else standby, name, {"n": number} if kind == "w" else None)
+            if number < len(before):
+                copying.step()
+        conflicts.settle(master, standby, "d")
+        copying.step()
+        shown = [{row["id"]: row["doc"] for row in each.get("/d/_all_docs?include_docs=true")["rows"]} for each in (master, standby)]
+        assert shown[0] == shown[1] and conflicts.find(standby, "d") == {}
+        assert conflicts.settle(master, standby, "d") == [], "once is enough"
+
+
+def test_several_revisions_of_a_document_go_at_once(tmp_path):
+    standby = Called(Inside(tmp_path / "standby"))
+    standby.put("/d", None)
+    standby.post("/d/_bulk_docs", {"docs": [{"_id": "a", "_rev": f"1-{each * 32}", "n": each} for each in "abcd"], "new_edits": False})
+    assert conflicts.resolve(standby, "d") == ["a"]
+    assert conflicts.find(standby, "d") == {} and standby.get("/d/a")["n"] == "d"
+
+
+def replicate(clients, database):
+    """Copy the newest revisions of all documents, as CouchDB's replication does."""
+    rows = clients[0].get(path(database, "_all_docs"))["rows"]
+    documents = [clients[0].get(path(database, row["id"], revs=True)) for row in rows]
+    clients[1].post(path(database, "_bulk_docs"), {"docs": documents, "new_edits": False})
+
+
+NODES = {"u1": {"name": "a1"}, "u2": {"name": "a2"}}
+
+
+@pytest.mark.parametrize(
+    "found, replaced",
+    [
+        ([], False),
+        ([(20, "u1"), (19, "u1")], False),
+        ([(25, "u1")], False),  # our own, of before a restore
+        ([(20, "u2"), (12, "u2")], False),  # what the master before us wrote
+        ([(1020, "u2"), (20, "u1")], True),
+    ],
+)
+def test_a_newer_configuration_of_another_master_replaces_this_one(found, replaced):
+    here = {**configuration(20), "cluster": {"master_node": "u1"}, "nodes": NODES}
+    words = epochs.usurped(here, [epochs.Claim(*each) for each in found])
+    assert (words is not None) == replaced
+    assert not replaced or "serial number 1020 of the master a2, the configuration here has 20" in words
+
+
+def test_a_master_that_was_cut_off_is_replaced_however_long_it_went_on():
+    old, new = ({**configuration(serial), "cluster": {"master_node": uuid}, "nodes": NODES} for serial, uuid in ((1_000_020, "u1"), (epochs.raised(20), "u2")))
+    told = [epochs.Claim(each["serial_no"], each["cluster"]["master_node"]) for each in (old, new)]
+    assert "this node was replaced" in epochs.usurped(old, told) and epochs.usurped(new, told) is None
+    assert epochs.raised(epochs.raised(20)) == 2 * epochs.raised(20) < 2**53
+
+
+def test_servers_that_are_away_claim_nothing(servers, couch, prefix):
+    couch.write_configuration({**configuration(20), "cluster": {"master_node": "u1"}})
+    away = Server("http://127.0.0.1:9", "ganeti", "secret")
+    assert epochs.claims([away, servers[0]], prefix) == [epochs.Claim(20, "u1")]
+    with Client(servers[0]) as client:
+        assert epochs.read(client, "never_made_") is None
