@@ -89,3 +89,18 @@ def disk(tmp_path: Path) -> DiskStorage:
     """A node's files, of which there are none yet."""
     (tmp_path / "node/queue/archive").mkdir(parents=True)
     return DiskStorage(str(tmp_path / "node"), durable=False)
+
+
+@pytest.fixture(scope="session")
+def open_storage_anew(etcd: Etcd) -> t.Iterator[t.Callable[[], EtcdStorage]]:
+    """Opens storages of a new cluster each time."""
+    opened: t.List[EtcdStorage] = []
+
+    def make() -> EtcdStorage:
+        opened.append(EtcdStorage(Client(Access(etcd.urls)), str(uuid.uuid4())))
+        opened[-1].claim(1, "a1")
+        return opened[-1]
+
+    yield make
+    for each in opened:
+        each.close()

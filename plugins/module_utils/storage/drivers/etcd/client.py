@@ -36,6 +36,7 @@ _PAGE = 1000
 """Keys in one answer at first."""
 _TIMEOUTS = (TimeoutError, socket.timeout)
 """Two names for one thing from Python 3.10 on."""
+_LARGER = "To have it stored, raise max-request-bytes in etcd's configuration."
 _HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
 
 _INVALID, _DEADLINE, _DENIED, _EXHAUSTED, _PRECONDITION, _OUT_OF_RANGE, _UNAVAILABLE, _UNAUTHENTICATED = 3, 4, 7, 8, 9, 11, 14, 16
@@ -114,8 +115,13 @@ class Client:
             key = wire.after(page.kvs[-1].key)
 
     def transact(self, compares: t.Sequence[wire.Compare], then: t.Sequence[t.Any], otherwise: t.Sequence[wire.Get] = ()) -> wire.Outcome:
-        """Do all of *then* at once where all comparisons hold, else *otherwise*. Raises StorageRefused where it is too large."""
-        return wire.outcome(self.ask("/v3/kv/txn", wire.transaction(compares, then, otherwise)))
+        """Do all of *then* at once where all comparisons hold, else *otherwise*. Raises StorageRefused where it is too large, TooMuch where the answer is."""
+        try:
+            return wire.outcome(self.ask("/v3/kv/txn", wire.transaction(compares, then, otherwise)))
+        except TooMuch as error:
+            if any(isinstance(each, wire.Put) for each in then):  # etcd says the same of requests and of answers, and writing has small ones
+                raise StorageRefused(f"{error.message} {_LARGER}") from error
+            raise
 
     def member(self, one: Endpoint) -> wire.Json:
         """What a member says of itself: version, dbSize, leader, raftIndex, errors."""
@@ -186,7 +192,6 @@ class Client:
                 why = f"shows a certificate that cannot be trusted ({error.verify_message}); ca_path is to name its authority's, nothing was sent"
                 raise _Elsewhere(why) from error
             except (OSError, http.client.HTTPException) as error:
-                self.close()
                 if again and not isinstance(error, _TIMEOUTS):
                     continue
                 raise _Elsewhere(_reason(error, seconds)) from error
@@ -201,9 +206,13 @@ class Client:
             self._connection, self._connected = connection, one
         if self._connection.sock is not None:
             self._connection.sock.settimeout(seconds)
-        self._connection.request("POST", where, data, {**_HEADERS, **({"Authorization": self._token} if self._token else {})})
-        response = self._connection.getresponse()
-        return response.status, _read(response, until)
+        try:
+            self._connection.request("POST", where, data, {**_HEADERS, **({"Authorization": self._token} if self._token else {})})
+            response = self._connection.getresponse()
+            return response.status, _read(response, until)
+        except BaseException:
+            self.close()  # the rest of an answer is not to be taken for the next one
+            raise
 
     def _good(self, one: Endpoint, status: int, text: bytes) -> wire.Json:
         """What was answered, or the error that it is."""
@@ -236,10 +245,10 @@ def _of_request(at: str, status: int, code: t.Any, reason: str) -> Exception:
     if "database space exceeded" in reason:
         todo = "raise quota-backend-bytes or remove what is not needed, then compact, defragment, and disarm the alarm (etcdctl alarm disarm)"
         return StorageFailed(f"{at} takes no more writes, as its database has reached its quota: {todo}.")
-    if "request is too large" in reason or "too many operations" in reason or "larger than max" in reason and "trying to send" in reason:
-        return StorageRefused(f"{at} does not take it, as it is too large for it ({reason}): raise max-request-bytes in its configuration.")
+    if "request is too large" in reason or "too many operations" in reason:
+        return StorageRefused(f"{at} does not take so much at once ({reason}). {_LARGER}")
     if "larger than max" in reason:
-        return TooMuch(f"{at} does not pass on so much at once ({reason}).")
+        return TooMuch(f"{at} does not take so much at once ({reason}).")
     if code in _ELSEWHERE or status in (502, 503, 504) or "no leader" in reason or "leader changed" in reason or "too many requests" in reason:
         return _Elsewhere(reason)
     if status == 404:

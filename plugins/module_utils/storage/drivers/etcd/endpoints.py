@@ -111,8 +111,8 @@ def context(ca_path: t.Optional[str], cert_path: t.Optional[str] = None, key_pat
             # A key with a passphrase would be asked for at a terminal, which is nobody's here.
             made.load_cert_chain(cert_path, key_path, password=lambda: "")
         except (OSError, ValueError) as error:
-            which = f"cert_path and key_path: {cert_path} and {key_path or cert_path}"
-            raise InvalidInput(f"{which} are no certificate and its key without a passphrase ({_reason(error)}): name two PEM files that belong together.") from error
+            what = f"cert_path and key_path: {cert_path} and {key_path or cert_path} are no certificate and its key without a passphrase"
+            raise InvalidInput(f"{what} ({_reason(error)}): name two PEM files that belong together.") from error
     return made
 
 
