@@ -23,8 +23,8 @@ from .endpoints import Access, Endpoint
 
 _SECONDS = 20.0
 """How long a request may take, with all members that it is tried at."""
-_EACH_SECONDS = 9.0
-"""How long a member may take. It gives up by itself after seven seconds without a majority, and says so, which is better than silence."""
+_EACH_SECONDS = 5.0
+"""How long a member may be silent. One whose leader has just died waits for seven seconds before it says so; another may have a new leader by now."""
 _CONNECT_SECONDS = 3.0
 """How long a connection may take: packets to the address of a machine that is off are lost without a word."""
 _PAUSE = 0.2
@@ -32,8 +32,8 @@ _ROUNDS = 2
 """How often all members are tried: while a new leader is elected, which takes a second, each says that it has none."""
 _ANSWER_BYTES = 256 << 20
 """What an answer may be at most. A page of our own is far smaller."""
-_PAGE = 1000
-"""Keys in one answer at first."""
+_PAGE, _KEYS_PAGE = 500, 10000
+"""Keys in one answer at first, with their values and without."""
 _TIMEOUTS = (TimeoutError, socket.timeout)
 """Two names for one thing from Python 3.10 on."""
 _LARGER = "To have it stored, raise max-request-bytes in etcd's configuration."
@@ -99,7 +99,7 @@ class Client:
     def scan(self, prefix: str, revision: int = 0, keys_only: bool = False) -> t.Tuple[t.List[wire.Kv], int]:
         """All keys that begin with *prefix*, as they were at one revision, whatever is written meanwhile; and that revision. Raises Compacted."""
         found: t.List[wire.Kv] = []
-        key, end, limit = prefix, wire.end_of(prefix), _PAGE
+        key, end, limit = prefix, wire.end_of(prefix), _KEYS_PAGE if keys_only else _PAGE
         while True:
             try:
                 page = self.range(key, end, revision=revision, limit=limit, keys_only=keys_only)
@@ -139,11 +139,10 @@ class Client:
         problems: t.Dict[Endpoint, str] = {}
         for attempt in range(_ROUNDS):
             for one in list(self._order):
-                left = until - time.monotonic()
-                if left <= 0:
+                if time.monotonic() >= until:
                     break
                 try:
-                    answer = self._authorized(one, where, data, min(left, _EACH_SECONDS))
+                    answer = self._authorized(one, where, data, until)
                 except _Elsewhere as error:
                     problems[one] = str(error)
                     self.close()
@@ -159,13 +158,13 @@ class Client:
         said = "; ".join(f"{each.url}: {problems.get(each, 'not asked any more')}" for each in self.access.endpoints)
         return f"No member of etcd does what it was asked for ({said}): see whether a majority of the members runs, and can be reached from here."
 
-    def _authorized(self, one: Endpoint, where: str, data: bytes, seconds: float) -> wire.Json:
+    def _authorized(self, one: Endpoint, where: str, data: bytes, until: float) -> wire.Json:
         """The answer of a member, with a token that is new enough where a user is named."""
         for attempt in range(2):
             if self.access.username is not None and self._token is None:
-                self._token = self._log_in(one, seconds)
+                self._token = self._log_in(one, until)
             try:
-                return self._good(one, *self._once(one, where, data, seconds))
+                return self._good(one, *self._once(one, where, data, until))
             except _Stale as error:
                 self._token = None
                 if attempt or self.access.username is None:
@@ -174,31 +173,31 @@ class Client:
                     ) from None
         raise AssertionError("unreachable")
 
-    def _log_in(self, one: Endpoint, seconds: float) -> str:
+    def _log_in(self, one: Endpoint, until: float) -> str:
         data = json.dumps({"name": self.access.username, "password": self.access.password}).encode("ascii")
-        answer = self._good(one, *self._once(one, "/v3/auth/authenticate", data, seconds))
+        answer = self._good(one, *self._once(one, "/v3/auth/authenticate", data, until))
         token = answer.get("token")
         if not isinstance(token, str) or not token:
             raise AuthenticationFailed(f"etcd at {one.url} gives {self.access.username} no token: see its log.")
         return token
 
-    def _once(self, one: Endpoint, where: str, data: bytes, seconds: float) -> t.Tuple[int, bytes]:
+    def _once(self, one: Endpoint, where: str, data: bytes, until: float) -> t.Tuple[int, bytes]:
         """Status and text of a member's answer. A connection that was kept may be closed at the other end by now; then it is asked anew."""
         kept = self._connection is not None and self._connected == one
         for again in (kept, False):
             try:
-                return self._exchange(one, where, data, seconds)
+                return self._exchange(one, where, data, until)
             except ssl.SSLCertVerificationError as error:
                 why = f"shows a certificate that cannot be trusted ({error.verify_message}); ca_path is to name its authority's, nothing was sent"
                 raise _Elsewhere(why) from error
             except (OSError, http.client.HTTPException) as error:
                 if again and not isinstance(error, _TIMEOUTS):
                     continue
-                raise _Elsewhere(_reason(error, seconds)) from error
+                raise _Elsewhere(_reason(error)) from error
         raise AssertionError("unreachable")
 
-    def _exchange(self, one: Endpoint, where: str, data: bytes, seconds: float) -> t.Tuple[int, bytes]:
-        until = time.monotonic() + seconds
+    def _exchange(self, one: Endpoint, where: str, data: bytes, until: float) -> t.Tuple[int, bytes]:
+        seconds = max(min(until - time.monotonic(), _EACH_SECONDS), 0.001)
         if self._connection is None or self._connected != one:
             self.close()
             connection = self.access.connection(one, min(seconds, _CONNECT_SECONDS))
@@ -249,7 +248,7 @@ def _of_request(at: str, status: int, code: t.Any, reason: str) -> Exception:
         return StorageRefused(f"{at} does not take so much at once ({reason}). {_LARGER}")
     if "larger than max" in reason:
         return TooMuch(f"{at} does not take so much at once ({reason}).")
-    if code in _ELSEWHERE or status in (502, 503, 504) or "no leader" in reason or "leader changed" in reason or "too many requests" in reason:
+    if code in _ELSEWHERE or status in (502, 503, 504) or "no leader" in reason or "leader changed" in reason or "too many requests" in reason or "context " in reason:
         return _Elsewhere(reason)
     if status == 404:
         return InvalidInput(f"{at} does not know the API v3 of etcd: etcd 3.4 or later is needed, and endpoints are to name its client port.")
@@ -280,9 +279,9 @@ def _parse(text: bytes) -> t.Any:
         return None
 
 
-def _reason(error: Exception, seconds: float) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, _TIMEOUTS):
-        return f"no answer within {seconds:.0f} seconds"
+        return "no answer in time"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__
