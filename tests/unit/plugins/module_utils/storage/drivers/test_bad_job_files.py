@@ -19,7 +19,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service imp
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.follow import Follower
 
 from ..samples import configuration, job
-from ..test_follow import settle
+from ..service.test_follow import settle
 
 BAD = {
     "half a character": b'{"id": 20006, "ops": ["\\ud800"]}',

@@ -12,10 +12,10 @@ import os
 import pytest
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import InvalidInput, StorageFailed, StorageIncomplete
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage import open_storage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers import disk
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.conversion import convert
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.disk import DiskStorage
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.factory import open_storage
 
 from ..samples import CONFIGURATION, configuration, job
 

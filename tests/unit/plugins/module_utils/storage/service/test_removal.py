@@ -22,13 +22,13 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.dis
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.documents import ARCHIVE
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.epochs import EPOCH
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.interface import Queue
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import follow, main, promote, promotion_mark, removal
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import commands, follow, promote, promotion_mark, removal
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.follow import Follower
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.settings import Settings
 
 from ..conftest import everything, ganeti
 from ..samples import CONFIGURATION, cluster, job
-from ..test_follow import settle
+from .test_follow import settle
 
 _NUMBERS = st.frozensets(st.integers(1, 300))
 _QUEUES = st.builds(Queue, _NUMBERS, _NUMBERS, st.integers(0, 300))
@@ -281,16 +281,16 @@ def test_who_asks_is_heard(tmp_path, master, couch, servers, prefix):
     couch.write_jobs({8: job(8)})
     promotion_mark.begin(settings.directory)
     with pytest.raises(InvalidInput, match="Nothing was removed: this node's promotion to the master is unfinished"):
-        main.prune(settings)
+        commands.prune(settings)
     os.unlink(tmp_path / "master/promotion-unfinished")
     os.rename(tmp_path / "master/queue/serial", tmp_path / "serial")
     with pytest.raises(InvalidInput, match="no file serial"):
-        main.prune(settings)
+        commands.prune(settings)
     os.rename(tmp_path / "serial", tmp_path / "master/queue/serial")
-    assert main.prune(settings).startswith("The database has forgotten 1 jobs of the queue and 200 archived ones")
+    assert commands.prune(settings).startswith("The database has forgotten 1 jobs of the queue and 200 archived ones")
     assert couch.queue() == master.queue()
     with pytest.raises(InvalidInput, match="a2 is not the master.* run this on a1"):
-        main.prune(settings._replace(name="a2"))
+        commands.prune(settings._replace(name="a2"))
 
 
 def test_a_queue_that_was_replaced_is_followed(many, empty, files, tmp_path):

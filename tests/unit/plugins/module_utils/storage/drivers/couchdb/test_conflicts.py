@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers import epochs
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.conversion import convert
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb import conflicts
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb import conflicts, fence
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.client import Client, Server, path
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.storage import CouchStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.documents import DATABASES
@@ -192,6 +192,6 @@ def test_a_master_that_was_cut_off_is_replaced_however_long_it_went_on():
 def test_servers_that_are_away_claim_nothing(servers, couch, prefix):
     couch.write_configuration({**configuration(20), "cluster": {"master_node": "u1"}})
     away = Server("http://127.0.0.1:9", "ganeti", "secret")
-    assert epochs.claims([away, servers[0]], prefix) == [epochs.Claim(20, "u1")]
+    assert fence.claims([away, servers[0]], prefix) == [epochs.Claim(20, "u1")]
     with Client(servers[0]) as client:
-        assert epochs.read(client, "never_made_") is None
+        assert fence.read(client, "never_made_") is None
