@@ -77,9 +77,9 @@ def test_nobody_without_a_certificate_is_let_in(certified, authority, tmp_path):
 
 def test_a_server_with_a_certificate_of_somebody_else_is_sent_nothing(closed, tmp_path):
     other = Authority(tmp_path, "stranger")
-    with Client(Access(closed.urls, "ganeti", PASSWORD, ca_path=other.path), seconds=5) as client:
-        with pytest.raises(ConnectionFailed, match="certificate that cannot be trusted.*ca_path.*nothing was sent") as caught:
-            client.get("ganeti/x")
+    said = "certificate that cannot be trusted.*ca_path.*nothing was sent"
+    with Client(Access(closed.urls, "ganeti", PASSWORD, ca_path=other.path), seconds=5) as client, pytest.raises(ConnectionFailed, match=said) as caught:
+        client.get("ganeti/x")
     assert PASSWORD not in caught.value.message and PASSWORD not in repr(client.access)
 
 
@@ -105,24 +105,19 @@ def test_a_user_reads_and_writes_below_the_prefix_and_nowhere_else(closed, autho
     ],
 )
 def test_others_are_told_what_to_check(closed, authority, username, password, said):
-    with Client(Access(closed.urls, username, password, authority.path)) as client:
-        with pytest.raises(AuthenticationFailed, match=said) as caught:
-            client.get("ganeti/x")
+    with Client(Access(closed.urls, username, password, authority.path)) as client, pytest.raises(AuthenticationFailed, match=said) as caught:
+        client.get("ganeti/x")
     assert "wrong+password" not in caught.value.message
 
 
 def test_a_token_that_has_ended_is_replaced(closed, authority, cluster):
-    """As after a restart of a member, which forgets all of them."""
     with Client(Access(closed.urls, "ganeti", PASSWORD, authority.path)) as client:
         storage = EtcdStorage(client, cluster)
         storage.claim(1, "a1")
-        first = client._token
-        closed.kill(*closed.members)
-        closed.start(*closed.members)
-        storage.write_jobs({1: job(1)})
-        assert storage.queue().jobs == {1} and client._token != first
-        client._token = "no.such"
-        assert storage.queue().jobs == {1}
+        for ended in ("no.such.1", client._token[:-1] + "x", "nonsense"):
+            client._token = ended
+            storage.write_jobs({1: job(1)})
+            assert client._token != ended
 
 
 def test_a_user_where_there_is_no_authentication_is_told_so(etcd):

@@ -43,6 +43,8 @@ _INVALID, _DEADLINE, _DENIED, _EXHAUSTED, _PRECONDITION, _OUT_OF_RANGE, _UNAVAIL
 """What gRPC calls kinds of errors, in the field ``code``."""
 _ELSEWHERE = (_DEADLINE, _UNAVAILABLE)
 """What another member, or a second try, may do better."""
+_PASSING = ("no leader", "leader changed", "too many requests", "context deadline exceeded", "context canceled")
+"""The same, in errors whose code does not say so."""
 
 
 class Compacted(StorageFailed):
@@ -248,7 +250,7 @@ def _of_request(at: str, status: int, code: t.Any, reason: str) -> Exception:
         return StorageRefused(f"{at} does not take so much at once ({reason}). {_LARGER}")
     if "larger than max" in reason:
         return TooMuch(f"{at} does not take so much at once ({reason}).")
-    if code in _ELSEWHERE or status in (502, 503, 504) or "no leader" in reason or "leader changed" in reason or "too many requests" in reason or "context " in reason:
+    if code in _ELSEWHERE or status in (502, 503, 504) or any(each in reason for each in _PASSING):
         return _Elsewhere(reason)
     if status == 404:
         return InvalidInput(f"{at} does not know the API v3 of etcd: etcd 3.4 or later is needed, and endpoints are to name its client port.")

@@ -43,7 +43,7 @@ class Holder(t.NamedTuple):
 
 def holder(found: t.Optional[Kv]) -> t.Optional[Holder]:
     """Who holds the fence; None where nobody does, or where the key holds something else."""
-    value = layout.decoded(found.value) if found is not None else None
+    value: t.Any = layout.decoded(found.value) if found is not None else {}
     try:
         return Holder(int(value["epoch"]), str(value["owner"]), str(value["session"]), int(value["turn"]))
     except (KeyError, TypeError, ValueError):

@@ -144,8 +144,9 @@ def revision(answer: Json) -> int:
 
 def _kv(found: Json) -> Kv:
     try:
-        key, value = base64.b64decode(found["key"]).decode("utf-8", "surrogateescape"), base64.b64decode(found.get("value", ""))
-        return Kv(key, value, int(found.get("create_revision", 0)), int(found.get("mod_revision", 0)), int(found.get("version", 0)))
+        key, value = (base64.b64decode(text, validate=True) for text in (found["key"], found.get("value", "")))
+        created, modified, version = (int(found.get(name, 0)) for name in ("create_revision", "mod_revision", "version"))
+        return Kv(key.decode("utf-8", "surrogateescape"), value, created, modified, version)
     except (KeyError, TypeError, ValueError) as error:
         raise StorageFailed(f"etcd's answer names a key in a way that is not etcd's ({error}): check what the addresses in endpoints lead to.") from error
 
