@@ -29,6 +29,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.etc
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.etcd.storage import EtcdStorage  # noqa: E402
 
 from .launch import Etcd  # noqa: E402
+from .samples import mine  # noqa: E402
 
 hypothesis.settings.register_profile("unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("unhurried")
@@ -80,7 +81,7 @@ def open_storage(etcd: Etcd, cluster: str) -> t.Iterator[t.Callable[[], EtcdStor
 def storage(open_storage: t.Callable[[], EtcdStorage]) -> EtcdStorage:
     """An empty storage that node a1 may write to, in epoch 1."""
     made = open_storage()
-    made.claim(1, "a1")
+    made.claim(mine(1, "a1"))
     return made
 
 
@@ -98,7 +99,7 @@ def open_storage_anew(etcd: Etcd) -> t.Iterator[t.Callable[[], EtcdStorage]]:
 
     def make() -> EtcdStorage:
         opened.append(EtcdStorage(Client(Access(etcd.urls)), str(uuid.uuid4())))
-        opened[-1].claim(1, "a1")
+        opened[-1].claim(mine(1, "a1"))
         return opened[-1]
 
     yield make

@@ -11,8 +11,15 @@ import uuid
 
 from hypothesis import strategies as st
 
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.epochs import EPOCH, Claim
+
 Json = t.Dict[str, t.Any]
 CONTAINERS = ("nodes", "nodegroups", "instances", "networks", "disks", "filters")
+
+
+def mine(epoch: int, master: str) -> Claim:
+    """The claim with which a master begins an epoch."""
+    return Claim(epoch * EPOCH, master)
 
 
 def name(number: int) -> str:

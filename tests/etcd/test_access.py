@@ -15,7 +15,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.etc
 
 from .authority import Authority
 from .launch import Etcd
-from .samples import configuration, job
+from .samples import configuration, job, mine
 
 PASSWORD = "of%the+lab/2"
 
@@ -59,7 +59,7 @@ def test_a_storage_behind_client_certificates(certified, authority, cluster):
     certificate, key = authority.signed("a1")
     storage = open_etcd(certified.urls, cluster, ca_path=authority.path, cert_path=certificate, key_path=key)
     storage.prepare()
-    storage.claim(1, "a1")
+    storage.claim(mine(1, "a1"))
     storage.write_configuration(configuration())
     assert storage.configuration() == configuration()
     storage.close()
@@ -84,9 +84,9 @@ def test_a_server_with_a_certificate_of_somebody_else_is_sent_nothing(closed, tm
 
 
 def test_a_user_reads_and_writes_below_the_prefix_and_nowhere_else(closed, authority, cluster):
-    storage = open_etcd(closed.urls, cluster, "ganeti", PASSWORD, authority.path)
+    storage = open_etcd(closed.urls, cluster, username="ganeti", password=PASSWORD, ca_path=authority.path)
     storage.prepare()
-    storage.claim(1, "a1")
+    storage.claim(mine(1, "a1"))
     storage.write_configuration(configuration())
     storage.write_queue({1: job(1)}, 1)
     assert storage.configuration() == configuration() and storage.queue().jobs == {1}
@@ -113,7 +113,7 @@ def test_others_are_told_what_to_check(closed, authority, username, password, sa
 def test_a_token_that_has_ended_is_replaced(closed, authority, cluster):
     with Client(Access(closed.urls, "ganeti", PASSWORD, authority.path)) as client:
         storage = EtcdStorage(client, cluster)
-        storage.claim(1, "a1")
+        storage.claim(mine(1, "a1"))
         for ended in ("no.such.1", client._token[:-1] + "x", "nonsense"):
             client._token = ended
             storage.write_jobs({1: job(1)})

@@ -10,13 +10,14 @@ import threading
 
 import pytest
 
-from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, StorageConflict, StorageFailed
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.etcd import wire
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, StorageConflict, StorageFailed, StorageFenced
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.epochs import EPOCH, Claim
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.etcd import fence, wire
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.etcd.client import Client
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.etcd.endpoints import Access
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.etcd.storage import EtcdStorage
 
-from .samples import configuration, job
+from .samples import configuration, job, mine
 
 
 class Losing(Client):
@@ -47,8 +48,13 @@ def losing(etcd, cluster):
     """A storage that was claimed, and its client."""
     with Losing(etcd.urls) as client:
         storage = EtcdStorage(client, cluster)
-        storage.claim(1, "a1")
+        storage.claim(mine(1, "a1"))
         yield storage, client
+
+
+def held(storage):
+    """Who wrote last."""
+    return fence.holder(storage._client.get(storage._root + "fence"))
 
 
 def test_nobody_writes_without_a_claim(open_storage):
@@ -60,7 +66,7 @@ def test_nobody_writes_without_a_claim(open_storage):
         lambda: storage.write_serial(1),
         lambda: storage.write_ssconf({"master_node": "a1"}),
     ):
-        with pytest.raises(StorageFailed, match="Nobody has claimed"):
+        with pytest.raises(StorageFailed, match="has not claimed"):
             write()
 
 
@@ -68,7 +74,7 @@ def test_a_master_that_was_replaced_is_refused_by_etcd_in_whatever_it_writes(sto
     storage.write_configuration(configuration(20))
     storage.write_queue({1: job(1)}, 1)
     new = open_storage()
-    new.claim(2, "a2")
+    new.claim(mine(2, "a2"))
     new.write_configuration(configuration(30, mark="new"))
     for write in (
         lambda: storage.write_configuration(configuration(21)),
@@ -79,15 +85,16 @@ def test_a_master_that_was_replaced_is_refused_by_etcd_in_whatever_it_writes(sto
         lambda: storage.write_serial(9),
         lambda: storage.write_ssconf({"master_node": "a1"}),
     ):
-        with pytest.raises(StorageConflict, match="a2 has claimed epoch 2, and a1 writes for epoch 1: it was replaced as the master. Nothing was written"):
+        said = "a2 is the master since serial number 20000000000, and the claim here is a1's since 10000000000: it was replaced as the master"
+        with pytest.raises(StorageFenced, match=f"{said}. Nothing was written"):
             write()
     assert storage.intruded()
     assert new.configuration() == configuration(30, mark="new")
     assert new.queue() == (frozenset({1}), frozenset(), 1) and dict(new.jobs([1])) == {1: job(1)}
-    with pytest.raises(StorageConflict, match="a2 holds epoch 2, and a1 wants 1"):
-        storage.claim(1, "a1")
-    with pytest.raises(StorageConflict, match="epoch 2 is a2's already, and a1 wants it too"):
-        storage.claim(2, "a1")
+    with pytest.raises(StorageFenced, match="a2 is the master since serial number 20000000000, and a1 is since 10000000000: it was replaced"):
+        storage.claim(mine(1, "a1"))
+    with pytest.raises(StorageFenced, match="a2 has begun epoch 2 already, and a1 wants to"):
+        storage.claim(mine(2, "a1"))
     new.write_jobs({2: job(2)})
 
 
@@ -95,16 +102,56 @@ def test_a_claim_is_not_taken_where_the_fence_holds_something_else(open_storage,
     storage = open_storage()
     client.transact([], [wire.Put(storage._root + "fence", b"mine")])
     with pytest.raises(StorageConflict, match="find out who did"):
-        storage.claim(1, "a1")
+        storage.claim(mine(1, "a1"))
 
 
-def test_a_process_that_was_started_anew_ends_the_one_before(storage, open_storage):
-    again = open_storage()
-    again.claim(1, "a1")
-    with pytest.raises(StorageConflict, match="another process of a1's writes there too"):
+def test_another_process_of_the_same_master_ends_nobody_and_neither_rests_on_what_the_other_has_changed(storage, open_storage):
+    """As a tool beside the service."""
+    storage.write_configuration(configuration(20))
+    storage.write_ssconf({"master_node": "a1"})
+    tool = open_storage()
+    assert tool.claim(mine(1, "a1")) == mine(1, "a1")
+    tool.write_configuration(configuration(21, mark="tool"))
+    assert storage.intruded(), "so a service looks at all again, soon"
+    with pytest.raises(StorageConflict, match="another process of this master's writes there too.*Nothing was written"):
+        storage.write_configuration(configuration(22))
+    storage.write_configuration(configuration(22))
+    assert open_storage().configuration() == configuration(22)
+    with pytest.raises(StorageConflict, match="another process"):
+        tool.write_jobs({1: job(1)})
+    tool.write_jobs({1: job(1)})
+    assert tool.queue().jobs == {1}
+
+
+def test_the_same_claim_again_changes_nothing(storage, client):
+    storage.write_jobs({1: job(1)})
+    revision = client.range("x").revision
+    assert storage.claim(mine(1, "a1")) == mine(1, "a1")
+    assert storage.claim(Claim(EPOCH + 500, "a1")) == mine(1, "a1"), "the one that stands"
+    assert client.range("x").revision == revision
+    storage.write_jobs({2: job(2)})
+
+
+def test_within_an_epoch_the_later_master_is_the_one_with_the_higher_serial_number(storage, open_storage):
+    """As after Ganeti's own failover, which begins no epoch."""
+    new = open_storage()
+    new.claim(Claim(EPOCH + 7, "a2"))
+    with pytest.raises(StorageFenced, match="replaced"):
         storage.write_jobs({1: job(1)})
-    again.write_jobs({2: job(2)})
-    assert again.queue().jobs == {2}
+    with pytest.raises(StorageFenced, match="replaced"):
+        storage.claim(mine(1, "a1"))
+    assert storage.claim(mine(2, "a1")) == mine(2, "a1")
+
+
+def test_a_claim_whose_answer_was_lost_is_found_again(etcd, cluster):
+    with Losing(etcd.urls) as client:
+        storage = EtcdStorage(client, cluster)
+        client.lose = True
+        with pytest.raises(ConnectionFailed):
+            storage.claim(mine(1, "a1"))
+        client.lose = False
+        assert storage.claims() == [mine(1, "a1")] and storage.claim(mine(1, "a1")) == mine(1, "a1")
+        storage.write_jobs({1: job(1)})
 
 
 def test_of_many_who_claim_the_same_epoch_at_once_one_has_it(etcd, cluster, open_storage):
@@ -116,8 +163,8 @@ def test_of_many_who_claim_the_same_epoch_at_once_one_has_it(etcd, cluster, open
     def claim(name):
         together.wait()
         try:
-            storages[name].claim(1, name)
-        except StorageConflict as error:
+            storages[name].claim(mine(1, name))
+        except StorageFenced as error:
             refused[name] = error.message
 
     threads = [threading.Thread(target=claim, args=(name,)) for name in names]
@@ -127,8 +174,8 @@ def test_of_many_who_claim_the_same_epoch_at_once_one_has_it(etcd, cluster, open
         each.join()
     assert len(refused) == len(names) - 1
     (winner,) = set(names) - set(refused)
-    assert all(f"epoch 1 is {winner}'s already" in message or "Others claim" in message for message in refused.values())
-    assert storages[winner].held().owner == winner
+    assert all(f"{winner} has begun epoch 1 already" in message for message in refused.values())
+    assert storages[winner].claims() == [mine(1, winner)]
     storages[winner].write_jobs({1: job(1)})
 
 
@@ -167,7 +214,7 @@ def test_a_write_that_arrives_after_another_master_has_claimed_is_not_done(losin
     with pytest.raises(ConnectionFailed):
         storage.write_configuration(configuration(21, mark="late"))
     new = open_storage()
-    new.claim(2, "a2")
+    new.claim(mine(2, "a2"))
     assert not any(outcome.done for outcome in client.arrive())
     assert new.configuration() == configuration(20)
 
@@ -182,21 +229,21 @@ def test_a_request_that_is_sent_twice_is_done_once(etcd, cluster, monkeypatch):
 
     with Twice(Access(etcd.urls)) as client:
         storage = EtcdStorage(client, cluster)
-        storage.claim(1, "a1")
+        storage.claim(mine(1, "a1"))
         for serial in (20, 21, 22):
             storage.write_configuration(configuration(serial, mark=serial))
             storage.write_queue({serial: job(serial)}, serial)
         assert storage.configuration() == configuration(22, mark=22)
-        assert storage.held().turn == storage._mine.turn == 6
+        assert held(storage).turn == storage._mine.turn == 7, "an empty one settles what an earlier process may have sent"
 
 
 def test_an_etcd_that_was_put_back_to_an_older_state_is_looked_at_anew(storage, client, open_storage):
     """As by a restored backup: the fence holds an older transaction of ours."""
     storage.write_configuration(configuration(20))
-    older = storage.held()
+    older = held(storage)
     storage.write_configuration(configuration(21))
     client.transact([], [wire.Put(storage._root + "fence", older.encoded())])
-    with pytest.raises(StorageConflict, match="put back to an older state"):
+    with pytest.raises(StorageConflict, match="put back to an older state.*all is looked at again"):
         storage.write_configuration(configuration(22))
     storage.write_configuration(configuration(22))
     assert open_storage().configuration() == configuration(22)
@@ -204,5 +251,5 @@ def test_an_etcd_that_was_put_back_to_an_older_state_is_looked_at_anew(storage, 
 
 def test_what_was_removed_with_its_fence_is_not_written_to(storage, client):
     client.transact([], [wire.Delete(storage._root, wire.end_of(storage._root))])
-    with pytest.raises(StorageConflict, match="nobody holds it any more, a1 of epoch 1 neither"):
+    with pytest.raises(StorageFenced, match="nobody holds it any more, a1 neither"):
         storage.write_jobs({1: job(1)})

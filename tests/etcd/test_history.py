@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.etcd import changes, revisions
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.history import object_history
 
 from .samples import configuration, name
 from .test_deaths import Death
@@ -19,8 +20,9 @@ INSTANCE = name(100)
 
 def past(storage, container="instances", identity=INSTANCE):
     """Serial numbers, marks and gaps of an object's revisions."""
-    found = revisions.revisions(storage._client, storage._root, container, identity)
-    return [(each.serial, None if each.info is None else each.info.get("mark"), each.missing) for each in found]
+    found = list(storage.history.revisions(container, identity))
+    gaps = [object_history.missing(each, older) for each, older in zip(found, [*found[1:], None])]
+    return [(each.serial, None if each.info is None else each.info.get("mark"), gap) for each, gap in zip(found, gaps)]
 
 
 def write(storage, serial, mark, count=3):
@@ -38,7 +40,7 @@ def test_each_revision_of_an_object_is_there_the_newest_first(storage):
     for serial, mark in ((20, "a"), (21, "a"), (22, "b"), (23, "c")):
         write(storage, serial, mark)
     assert past(storage) == [(23, "c", 0), (22, "b", 0), (20, "a", 0)]
-    found = list(revisions.revisions(storage._client, storage._root, "config_data", "config_data"))
+    found = list(storage.history.revisions("config_data", "config_data"))
     assert [each.serial for each in found] == [23, 22, 21, 20]
     assert found[0].info["cluster"]["mark"] == "c" and "instances" not in found[0].info
 
@@ -52,6 +54,12 @@ def test_an_object_that_was_removed_and_made_again_has_both_its_lives(storage):
     write(storage, 24, "c", count=0)
     write(storage, 25, "d")
     assert past(storage) == [(25, "d", 0), (24, None, 0), (23, "c", 0), (22, None, 0), (21, "b", 0), (20, "a", 0)]
+
+
+def test_objects_are_found_by_name_and_by_id(storage):
+    write(storage, 20, "a")
+    assert storage.history.named("instances", "inst101.lab.example") == storage.history.named("instances", name(101)) == [name(101)]
+    assert storage.history.named("instances", "nobody") == [] and storage.history.named("config_data", "config_data") == ["config_data"]
 
 
 def test_what_never_was_has_no_history(storage):

@@ -11,14 +11,14 @@ import time
 
 import pytest
 
-from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, StorageFenced
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.etcd import changes
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.etcd.client import Client
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.etcd.endpoints import Access
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.etcd.storage import EtcdStorage
 
 from .launch import Etcd
-from .samples import configuration, job
+from .samples import configuration, job, mine
 
 BOUND = 20
 """Seconds: more than the client is given, on a machine that is busy."""
@@ -46,7 +46,7 @@ def storage(three, cluster):
     """A storage on three members."""
     with Client(Access(three.urls)) as client:
         made = EtcdStorage(client, cluster)
-        made.claim(1, "a1")
+        made.claim(mine(1, "a1"))
         yield made
 
 
@@ -136,9 +136,9 @@ def test_a_replaced_master_is_refused_whichever_member_it_asks(three, members, c
     storages = []
     for url in three.urls:
         storages.append(EtcdStorage(Client(Access([url])), cluster))
-        storages[-1].claim(len(storages), f"a{len(storages)}")
+        storages[-1].claim(mine(len(storages), f"a{len(storages)}"))
     for number, each in enumerate(storages[:-1], 1):
-        with pytest.raises(Exception, match=f"a3 has claimed epoch 3, and a{number} writes for epoch {number}"):
+        with pytest.raises(StorageFenced, match=f"a3 is the master since serial number 30000000000, and the claim here is a{number}'s"):
             each.write_jobs({number: job(number)})
     storages[-1].write_jobs({3: job(3)})
     assert all(each.queue().jobs == {3} for each in storages)

@@ -60,7 +60,7 @@ def stored(kvs: t.Iterable[Kv], staged: t.Iterable[Kv]) -> Stored:
     for kv in kvs:
         found, value = layout.place(kv.key[len(layout.CONFIG) :]), layout.decoded(kv.value)
         if kv.key == layout.HEAD:
-            head = value if _is_head(value) else None
+            head = value if is_head(value) else None
         elif found is not None:
             objects[found[0]][found[1]] = _document(found[1], value)
     over, litter = _staged(staged, head.get("staged") if head else None)
@@ -72,7 +72,8 @@ def stored(kvs: t.Iterable[Kv], staged: t.Iterable[Kv]) -> Stored:
     return Stored(head, objects, over, litter)
 
 
-def _is_head(value: t.Any) -> bool:
+def is_head(value: t.Any) -> bool:
+    """Whether a value is a head, and no other."""
     kinds = {"serial": int, "info": dict, "manifest": dict, "containers": list}
     return isinstance(value, dict) and all(isinstance(value.get(key), kind) for key, kind in kinds.items())
 

@@ -21,7 +21,7 @@ from ...._errors import AuthenticationFailed, ConnectionFailed, InvalidInput, St
 from . import wire
 from .endpoints import Access, Endpoint
 
-_SECONDS = 20.0
+PATIENCE = 20.0
 """How long a request may take, with all members that it is tried at."""
 _EACH_SECONDS = 5.0
 """How long a member may be silent. One whose leader has just died waits for seven seconds before it says so; another may have a new leader by now."""
@@ -66,7 +66,7 @@ class _Stale(Exception):
 class Client:
     """Speaks with a cluster of etcd. Not for several threads at once. *seconds* is how long a request may take."""
 
-    def __init__(self, access: Access, seconds: float = _SECONDS) -> None:
+    def __init__(self, access: Access, seconds: float = PATIENCE) -> None:
         self.access = access
         self._seconds = seconds
         self._order = list(access.endpoints)

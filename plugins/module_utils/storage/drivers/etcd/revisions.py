@@ -14,13 +14,37 @@ import typing as t
 
 from ...._errors import StorageFailed
 from ..documents import CONFIG
-from . import layout, wire
+from ..interface import History, Revision
+from . import changes, layout, wire
 from .client import Client, Compacted
 from .layout import Json
 
 
-class Revision(t.NamedTuple):
-    """An object as it was; None where it was removed. *serial* is that of the configuration then, *missing* how many writes before it nobody knows any more.
+class EtcdHistory(History):
+    """The history of a cluster whose keys begin with *root*."""
+
+    def __init__(self, client: Client, root: str) -> None:
+        self._client = client
+        self._root = root
+
+    def named(self, database: str, name: str) -> t.List[str]:
+        kvs, revision = self._client.scan(self._root + layout.CONFIG)
+        found = changes.stored([kv._replace(key=kv.key[len(self._root) :]) for kv in kvs], self._staged(revision))
+        if database == CONFIG:
+            return [CONFIG] if found.head is not None and name == CONFIG else []
+        objects = found.objects[database].items()
+        return [identity for identity, each in objects if name == identity or (isinstance(each["info"], dict) and name == each["info"].get("name"))]
+
+    def _staged(self, revision: int) -> t.List[wire.Kv]:
+        kvs, _revision = self._client.scan(self._root + layout.STAGED, revision)
+        return [kv._replace(key=kv.key[len(self._root) :]) for kv in kvs]
+
+    def revisions(self, database: str, identity: str) -> t.Iterator[Revision]:
+        return iter(numbered(_distinct(_found(_Past(self._client, self._root, database, identity)))))
+
+
+class Known(t.NamedTuple):
+    """A state that etcd has, and how many writes right before it nobody knows any more.
 
     Where the life of an object before it was removed is compacted away, that counts as one.
     """
@@ -31,15 +55,24 @@ class Revision(t.NamedTuple):
     missing: int = 0
 
 
-def revisions(client: Client, root: str, container: str, name: str) -> t.Iterator[Revision]:
-    """The revisions of an object, or of the rest of the configuration where *container* is ``config_data``, the newest first, as far as they are kept."""
-    last: t.Optional[Revision] = None
-    for each in _found(_Past(client, root, container, name)):
-        if last is not None and (last.serial, last.info) != (each.serial, each.info):
-            yield last  # the same twice is one that was written again after a lost answer or a death
-        last = each
-    if last is not None:
-        yield last
+def numbered(found: t.Sequence[Known]) -> t.List[Revision]:
+    """The states, the newest first, with numbers that leave out those that are missing."""
+    result: t.List[Revision] = []
+    number = 0
+    for each in reversed(found):
+        number += each.missing + 1
+        result.insert(0, Revision(each.rev, number, each.serial, each.info))
+    return result
+
+
+def _distinct(found: t.Iterable[Known]) -> t.List[Known]:
+    """Without those that are the same twice, as one is that was written again after a lost answer or a death: the older one stays."""
+    result: t.List[Known] = []
+    for each in found:
+        if result and (result[-1].serial, result[-1].info) == (each.serial, each.info):
+            result.pop()
+        result.append(each)
+    return result
 
 
 class _Past:
@@ -76,7 +109,7 @@ class _Past:
         return self._client.get(self._removed, before - 1) if newest.created < before else None
 
 
-def _found(past: _Past) -> t.Iterator[Revision]:
+def _found(past: _Past) -> t.Iterator[Known]:
     staged = past.staged()
     if staged is not None:
         yield _revision(staged)
@@ -90,7 +123,7 @@ def _found(past: _Past) -> t.Iterator[Revision]:
             removal = _removal(past, now + 1 if now else 0)
             if removal is None:
                 return
-            yield Revision(f"removed-{removal.modified}", _serial(removal), None, 0 if _readable(past, removal.modified - 1) else 1)
+            yield Known(f"removed-{removal.modified}", _serial(removal), None, 0 if _readable(past, removal.modified - 1) else 1)
             now = removal.modified - 1
             continue
         yield _revision(kv)._replace(missing=_missing(past, kv))
@@ -124,11 +157,11 @@ def _readable(past: _Past, revision: int) -> bool:
     return True
 
 
-def _revision(kv: wire.Kv) -> Revision:
+def _revision(kv: wire.Kv) -> Known:
     value = layout.decoded(kv.value)
     if not isinstance(value, dict) or not isinstance(value.get("serial"), int):
         raise StorageFailed(f"{kv.key} was no object of the configuration at revision {kv.modified} of etcd: somebody else has written it.")
-    return Revision(f"{kv.version}-{kv.modified}", value["serial"], value.get("info"))
+    return Known(f"{kv.version}-{kv.modified}", value["serial"], value.get("info"))
 
 
 def _serial(kv: wire.Kv) -> int:

@@ -10,13 +10,15 @@ import contextlib
 import secrets
 import typing as t
 
-from ...._errors import AuthenticationFailed, ConnectionFailed, StorageConflict, StorageFailed, StorageRefused
-from .. import documents
+from ...._errors import AuthenticationFailed, ConnectionFailed, GanetiError, StorageConflict, StorageFailed, StorageFenced, StorageRefused
+from .. import documents, epochs
 from ..documents import CONFIG, CONTAINERS, Json
-from ..interface import Queue, Storage
-from . import changes, fence, layout, wire
-from .client import Client, Compacted, TooMuch
+from ..epochs import Claim
+from ..interface import Checked, History, Queue, Storage
+from . import changes, fence, layout, members, wire
+from .client import PATIENCE, Client, Compacted, TooMuch
 from .endpoints import Access
+from .revisions import EtcdHistory
 
 _GETS = 100
 """Keys that are read in one request; etcd takes 128 where it is not told otherwise."""
@@ -35,6 +37,7 @@ class EtcdStorage(Storage):
     def __init__(self, client: Client, cluster: str, prefix: str = "ganeti/") -> None:
         self._client = client
         self._root = layout.root(prefix, cluster)
+        self._session = secrets.token_hex(8)
         self._mine: t.Optional[fence.Holder] = None
         """What was claimed, with the number of the last transaction that was tried."""
         self._token = 0
@@ -52,42 +55,75 @@ class EtcdStorage(Storage):
 
     # --- Who writes --------------------------------------------------------------------------------------------------
 
-    def claim(self, epoch: int, owner: str) -> None:
-        """Be the one who writes, in this epoch: nobody who claimed before can write any more. Raises StorageConflict where somebody has a higher epoch, or the
-        same one and is not *owner*.
-        """
-        mine = fence.Holder(epoch, owner, secrets.token_hex(8), 0)
+    def claim(self, wanted: Claim) -> Claim:
+        """What holds then is said in fence.py."""
         for _attempt in range(_CLAIMS):
-            found = self._client.get(self._root + layout.FENCE)
+            found = self._client.get(self._key(layout.FENCE))
             held = fence.holder(found)
             if found is not None and held is None:
-                raise StorageConflict(f"{self._root}{layout.FENCE} in etcd holds what nobody of this collection has written: find out who did, and remove it.")
-            why = fence.refusal(held, epoch, owner)
+                raise StorageConflict(f"{self._key(layout.FENCE)} in etcd holds what nobody of this collection has written: find out who did, and remove it.")
+            standing = held.claim if held is not None else None
+            if found is not None and standing is not None and epochs.kept(standing, wanted):
+                return self._claimed(standing, found.modified)
+            why = fence.refusal(standing, wanted)
             if why:
-                raise StorageConflict(f"{self._at()} is not to be written to from here: {why}.")
-            modified = found.modified if found is not None else 0
-            outcome = self._client.transact(
-                [wire.Compare(self._root + layout.FENCE, modified)],
-                [wire.Put(self._root + layout.FENCE, mine.encoded())],
-                [wire.Get(self._root + layout.FENCE)],
-            )
-            if outcome.done or fence.holder(outcome.found[0]) == mine:
-                self._claimed(mine, outcome)
-                return
-        raise StorageConflict(f"Others claim {self._at()} all the time: see which nodes take themselves for the master.")
+                raise StorageFenced(f"{self.where} is not to be written to from here: {why}.")
+            mine = fence.Holder(wanted, self._session, 0)
+            compare = wire.Compare(self._key(layout.FENCE), found.modified if found is not None else 0)
+            self._client.transact([compare], [wire.Put(compare.key, mine.encoded())])  # if its answer is lost, the next look tells
+        raise StorageConflict(f"Others claim {self.where} all the time: see which nodes take themselves for the master.")
 
-    def _claimed(self, mine: fence.Holder, outcome: wire.Outcome) -> None:
-        self._mine, self._unsettled = mine, False
-        self._token = self._written_at(outcome)
-        self._doubt()
+    def _claimed(self, standing: Claim, revision: int) -> Claim:
+        """Write as the claimant from now on. What an earlier process of the same claim has sent is settled first."""
+        if self._mine is None or self._mine.claim != standing:
+            self._mine = fence.Holder(standing, self._session, 0)
+            self._token, self._unsettled = revision, True
+            self._doubt()
+        return standing
 
-    def held(self) -> t.Optional[fence.Holder]:
-        """Who may write now."""
-        return fence.holder(self._client.get(self._root + layout.FENCE))
+    def claims(self) -> t.List[Claim]:
+        try:
+            held = fence.holder(self._client.get(self._key(layout.FENCE)))
+        except GanetiError:  # nobody can be asked
+            return []
+        return [] if held is None else [held.claim]
+
+    # --- The place itself --------------------------------------------------------------------------------------------
+
+    @property
+    def where(self) -> str:
+        return f"{self._root} in etcd at {self._client.access.words()}"
+
+    @property
+    def machines(self) -> int:
+        return len(self._client.access.endpoints)
+
+    @property
+    def history(self) -> History:
+        return EtcdHistory(self._client, self._root)
+
+    def probe(self) -> None:
+        """Of all members: one that is away is to be known before anything is switched."""
+        self._client.get(self._key(layout.FENCE))
+        for one in self._client.access.endpoints:
+            self._client.member(one)
+
+    def check(self, files: Storage, lag: int) -> Checked:
+        found = super().check(files, lag)
+        return found._replace(problems=[*found.problems, *members.problems(members.look(self._client))])
+
+    def describe(self, serial: int) -> Json:
+        whole: t.Optional[int] = None
+        problem = None
+        try:
+            whole = self.newest().serial
+        except GanetiError as error:
+            problem = error.message
+        return {"servers": members.describe(members.look(self._client), serial, whole, problem), "replications": []}
 
     def prepare(self) -> None:
         """Refuse an etcd that lets anybody read: the configuration holds secrets."""
-        self._client.get(self._root + layout.FENCE)
+        self._client.get(self._key(layout.FENCE))
         self.check_closed()
 
     def check_closed(self) -> None:
@@ -96,7 +132,7 @@ class EtcdStorage(Storage):
         for one in access.endpoints:
             try:
                 with Client(access.stranger(one), seconds=10) as stranger:
-                    stranger.range(self._root + layout.FENCE, serializable=True)
+                    stranger.range(self._key(layout.FENCE), serializable=True)
             except (AuthenticationFailed, ConnectionFailed):  # one that is away lets nobody read
                 continue
             raise AuthenticationFailed(
@@ -109,12 +145,18 @@ class EtcdStorage(Storage):
     def configuration(self) -> Json:
         return changes.configuration(self._read())
 
+    def cluster_name(self) -> t.Optional[str]:
+        found = self._client.get(self._key(layout.HEAD))
+        head: t.Any = layout.decoded(found.value) if found is not None else None
+        name = head["info"]["cluster"].get("cluster_name") if changes.is_head(head) and isinstance(head["info"].get("cluster"), dict) else None
+        return None if name is None else str(name)
+
     def write_configuration(self, configuration: Json) -> None:
         wanted = documents.split(configuration, self._last)
         with self._careful():
             known = self._look()
             if known != wanted.fingerprints:
-                self._write(changes.between(known, wanted, self._holder().epoch))
+                self._write(changes.between(known, wanted, self._holder().claim.epoch))
             self._known, self._has_head, self._last = wanted.fingerprints, True, wanted
 
     def _write(self, change: changes.Change) -> None:
@@ -131,7 +173,7 @@ class EtcdStorage(Storage):
             self._commit_all(operations)
 
     def _write_staged(self, change: changes.Change) -> None:
-        generation = f"{self._holder().epoch}.{self._holder().session}.{self._holder().turn}"
+        generation = f"{self._holder().claim.serial}.{self._session}.{self._holder().turn}"
         self._commit_all(change.staging(generation))
         self._commit_all([changes.head(change.head, generation)])
         self._finish(change.objects, change.serial, change.head)
@@ -174,6 +216,11 @@ class EtcdStorage(Storage):
             return Queue(queued, archived, serial if isinstance(serial, int) else 0)
 
         return self._unless_compacted(read)
+
+    def last_job(self) -> int:
+        found = self._client.get(self._key(layout.SERIAL))
+        serial = layout.decoded(found.value) if found is not None else 0
+        return serial if isinstance(serial, int) else 0
 
     def _numbers(self, archived: bool, revision: int) -> t.FrozenSet[int]:
         kvs, _revision = self._scan(layout.ARCHIVE if archived else layout.QUEUE, revision, keys_only=True)
@@ -241,7 +288,7 @@ class EtcdStorage(Storage):
 
     def intruded(self) -> bool:
         """Whether somebody has claimed since, or has written past the fence, as etcdctl does. What was removed past it shows when it is read."""
-        page = self._client.range(self._root + layout.FENCE)
+        page = self._client.range(self._key(layout.FENCE))
         fenced = self._mine is not None and not self._unsettled and [kv.modified for kv in page.kvs] != [self._token]
         strange = self._looked is not None and any(self._strange(prefix, self._looked) for prefix in (layout.CONFIG, layout.QUEUE))
         self._looked = page.revision
@@ -277,7 +324,7 @@ class EtcdStorage(Storage):
 
     def _holder(self) -> fence.Holder:
         if self._mine is None:
-            raise StorageFailed(f"Nobody has claimed {self._at()} here, and without that nothing is written to it.")
+            raise StorageFailed(f"This process has not claimed {self.where}, and without that nothing is written to it.")
         return self._mine
 
     def _settle(self) -> None:
@@ -287,33 +334,27 @@ class EtcdStorage(Storage):
                 self._unsettled = False
 
     def _commit(self, operations: t.Sequence[wire.Operation]) -> None:
-        """Do all of these at once. Raises StorageConflict where somebody else has claimed, StorageRefused where they are too large."""
+        """Do all of these at once. Raises StorageFenced where another master has claimed, StorageRefused where they are too large."""
         self._settle()
         if not self._transact(operations):
             self._unsettled = True
-            raise StorageConflict(f"{self._at()} was put back to an older state while it was written to, as by a restored backup: all is looked at again.")
+            why = "another process of this master's writes there too, or it was put back to an older state as by a restored backup"
+            raise StorageConflict(f"{self.where} is not as it was: {why}. Nothing was written, and all is looked at again.")
 
     def _transact(self, operations: t.Sequence[wire.Operation]) -> bool:
-        """Do these where nobody else has written since; False where it was ourselves, in a transaction whose answer was lost, and nothing was done now."""
+        """Do these where nobody has written since; False where somebody of the same claim has, and nothing was done now: the next one comes after that."""
         mine = self._mine = self._holder()._replace(turn=self._holder().turn + 1)
-        key = self._root + layout.FENCE
+        key = self._key(layout.FENCE)
         settled, self._unsettled = self._unsettled, True
-        outcome = self._client.transact(
-            [wire.Compare(key, self._token)], [wire.Put(key, mine.encoded()), *map(self._absolute, operations)], [wire.Get(key)]
-        )
+        outcome = self._client.transact([wire.Compare(key, self._token)], [wire.Put(key, mine.encoded()), *map(self._absolute, operations)], [wire.Get(key)])
         self._unsettled = settled
-        found = None if outcome.done else fence.holder(outcome.found[0])
-        if not outcome.done and (found is None or found.session != mine.session):
-            raise StorageConflict(f"{self._at()} is not to be written to from here any more: {fence.lost(found, mine)}.")
-        self._token = self._written_at(outcome)
-        return outcome.done or found == mine
-
-    def _written_at(self, outcome: wire.Outcome) -> int:
-        """The revision of our last transaction, be it this one or the one that it found."""
-        found = outcome.found[0] if outcome.found and not outcome.done else None
-        revision = found.modified if found is not None else outcome.revision
-        self._own.add(revision)
-        return revision
+        kv = None if outcome.done else outcome.found[0]
+        found = mine if outcome.done else fence.holder(kv)
+        if found is None or found.claim != mine.claim:
+            raise StorageFenced(f"{self.where} is not to be written to from here any more: {fence.lost(found, mine)}.")
+        self._token = kv.modified if kv is not None else outcome.revision
+        self._own.add(self._token)
+        return found == mine
 
     def _commit_all(self, operations: t.Sequence[wire.Operation]) -> None:
         """Do these, in as many transactions as it takes, in their order; raise StorageRefused where one of them is too large by itself."""
@@ -361,19 +402,18 @@ class EtcdStorage(Storage):
                 return read()
         return read()
 
-    def _at(self) -> str:
-        return f"{self._root} in etcd at {self._client.access.words()}"
+    def _key(self, name: str) -> str:
+        return self._root + name
 
 
 def open_etcd(
     endpoints: t.Sequence[str],
     cluster: str,
-    username: t.Optional[str] = None,
-    password: t.Optional[str] = None,
-    ca_path: t.Optional[str] = None,
-    cert_path: t.Optional[str] = None,
-    key_path: t.Optional[str] = None,
     prefix: str = "ganeti/",
+    name: str = "",
+    patience: t.Optional[float] = None,
+    **access: t.Any,
 ) -> EtcdStorage:
-    """The storage of a cluster on these members."""
-    return EtcdStorage(Client(Access(endpoints, username, password, ca_path, cert_path, key_path)), cluster, prefix)
+    """The storage of a cluster on these members, whichever node this is; *access* as Access takes it."""
+    del name  # all members hold the same
+    return EtcdStorage(Client(Access(endpoints, **access), PATIENCE if patience is None else patience), cluster, prefix)

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.epochs import EPOCH, Claim
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.etcd import fence, wire
 
-MINE = fence.Holder(3, "a1", "s1", 5)
+MINE = fence.Holder(Claim(3 * EPOCH, "a1"), "s1", 5)
 
 
 def test_what_the_fence_holds_comes_back():
     assert fence.holder(wire.Kv("fence", MINE.encoded(), 1, 2, 3)) == MINE
 
 
-@pytest.mark.parametrize("value", [b"", b"\xff", b"[]", b"5", b"null", b'{"epoch": 1}', b'{"epoch": "x", "owner": "a", "session": "s", "turn": 1}'])
+@pytest.mark.parametrize("value", [b"", b"\xff", b"[]", b"5", b"null", b'{"serial": 1}', b'{"serial": "x", "master": "a", "session": "s", "turn": 1}'])
 def test_what_is_no_fence_holds_nobody(value):
     assert fence.holder(wire.Kv("fence", value, 1, 2, 3)) is None
 
@@ -27,31 +28,30 @@ def test_without_a_key_nobody_holds_it():
 
 
 @pytest.mark.parametrize(
-    ("epoch", "owner", "said"),
+    ("wanted", "said"),
     [
-        (4, "a1", None),
-        (4, "a2", None),
-        (3, "a1", None),
-        (3, "a2", "epoch 3 is a1's already"),
-        (2, "a1", "a1 holds epoch 3"),
-        (2, "a2", "a1 holds epoch 3, and a2 wants 2"),
+        (Claim(4 * EPOCH, "a1"), None),
+        (Claim(4 * EPOCH, "a2"), None),
+        (Claim(3 * EPOCH, "a1"), None),
+        (Claim(3 * EPOCH + 1, "a2"), None),
+        (Claim(3 * EPOCH, "a0"), "a1 has begun epoch 3 already"),
+        (Claim(3 * EPOCH, "a2"), "a1 has begun epoch 3 already"),
+        (Claim(2 * EPOCH, "a2"), "a1 is the master since serial number 30000000000, and a2 is since 20000000000"),
     ],
 )
-def test_a_claim_is_taken_for_a_higher_epoch_or_by_the_owner_of_the_same(epoch, owner, said):
-    why = fence.refusal(MINE, epoch, owner)
+def test_a_claim_is_taken_where_it_is_newer_or_of_the_same_master(wanted, said):
+    why = fence.refusal(MINE.claim, wanted)
     assert why is None if said is None else said in why
 
 
 def test_the_first_claim_is_taken():
-    assert fence.refusal(None, 0, "a1") is None
+    assert fence.refusal(None, Claim(0, "a1")) is None
 
 
 @pytest.mark.parametrize(
     ("held", "said"),
     [
-        (MINE._replace(epoch=4, owner="a2"), "a2 has claimed epoch 4"),
-        (MINE._replace(epoch=4), "a1 has claimed epoch 4"),
-        (MINE._replace(session="s2"), "another process of a1's"),
+        (MINE._replace(claim=Claim(4 * EPOCH, "a2")), "a2 is the master since serial number 40000000000, and the claim here is a1's since 30000000000"),
         (None, "nobody holds it any more"),
     ],
 )
