@@ -144,3 +144,19 @@ def test_a_replaced_master_is_refused_whichever_member_it_asks(three, members, c
     assert all(each.queue().jobs == {3} for each in storages)
     for each in storages:
         each.close()
+
+
+def test_members_that_are_away_are_told_of_before_and_after_it_is_too_late(three, members, storage, disk):
+    for each in (disk, storage):
+        each.write_configuration(configuration(20))
+    assert storage.machines == 3 and storage.check(disk, 10).problems == []
+    three.kill(members[0])
+    assert [(each.critical, each.words) for each in storage.check(disk, 10).problems] == [
+        (False, f"1 of 3 members of etcd do not answer: {members[0].url}")
+    ]
+    with pytest.raises(ConnectionFailed, match=members[0].url):
+        storage.probe()
+    three.kill(members[1])
+    storage._client._seconds = 4.0
+    problems = storage.check(disk, 10).problems
+    assert all(each.critical for each in problems) and "2 of 3 members of etcd do not answer" in problems[-1].words
