@@ -107,6 +107,7 @@ def test_a_candidate_tells_what_is_there(chosen):
         wanted = configuration(EPOCH + 1)
         flags = dict.fromkeys(("master_candidate", "master_capable", "offline", "drained"), False)
         wanted["nodes"][name(1)].update(flags, primary_ip="10.0.0.1")
+        wanted["cluster"].update(candidate_pool_size=1, master_ip="10.0.0.10")
         storage.write_configuration(wanted)
         storage.write_queue({7: job(7)}, 7)
         found = survey("a1.lab.example", storage, chosen.directory, each_job=True)
