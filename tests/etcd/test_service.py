@@ -14,14 +14,17 @@ import threading
 
 import pytest
 
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import StorageFenced
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers import factory
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.conversion import convert
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.disk import DiskStorage
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.epochs import EPOCH, Claim
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.epochs import EPOCH, Claim, claim_of
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.etcd.storage import EtcdStorage
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import commands, health, main, settings
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import commands, health, main, promote, settings
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.candidate_survey import survey
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.program import program
 
+from .authority import Authority
 from .samples import configuration, job, name
 
 
@@ -127,3 +130,32 @@ def test_what_is_told_of_members(chosen, etcd):
 def test_the_factory_makes_one_of_its_name(etcd, cluster):
     with factory.open_storage("etcd", name="a1", patience=2.0, endpoints=etcd.urls, cluster=cluster) as storage:
         assert isinstance(storage, EtcdStorage) and storage.machines == 1 and etcd.urls[0] in storage.where
+
+
+def test_a_candidate_becomes_the_master_out_of_etcd_and_the_old_one_is_refused(etcd, cluster, tmp_path):
+    flags = {"master_capable": True, "offline": False, "drained": False, "serial_no": 1, "mtime": 1.0}
+    wanted = configuration(20)
+    wanted["nodes"] = {
+        name(number): {"uuid": name(number), "name": f"a{number}", "primary_ip": f"10.0.0.{number}", "master_candidate": number == 1, **flags}
+        for number in (1, 2)
+    }
+    wanted["cluster"].update(serial_no=1, candidate_certs={name(1): "AA"}, modify_ssh_setup=False, candidate_pool_size=1, mtime=1.0)
+    directory = tmp_path / "a2"
+    (directory / "queue/archive").mkdir(parents=True)
+    certificate, _key = Authority(tmp_path, "cluster").signed("a2")
+    os.rename(certificate, directory / "client.pem")
+    with factory.open_storage("etcd", endpoints=etcd.urls, cluster=cluster) as old, factory.open_storage("etcd", endpoints=etcd.urls, cluster=cluster) as new:
+        old.claim(claim_of(wanted))
+        old.write_configuration(wanted)
+        old.write_queue({number: job(number) for number in (5, 6)}, 6)
+        old.write_jobs({number: job(number) for number in range(1, 5)}, archived=True)
+        told = promote.promote(new, str(directory), promote.Request("a2", ["a1"], 20))
+        assert promote.archive(new, str(directory)) == 4
+        for write in (lambda: old.write_configuration(configuration(21)), lambda: old.write_queue({7: job(7)}, 7)):
+            with pytest.raises(StorageFenced, match=f"{name(2)} is the master since serial number {EPOCH}"):
+                write()
+        files = DiskStorage(str(directory))
+        assert files.queue() == new.queue() == (frozenset({5, 6}), frozenset({1, 2, 3, 4}), 6)
+        assert told["serial"] == files.newest().serial >= EPOCH
+        convert(files, new)
+        assert new.configuration() == files.configuration() and new.claims() == [Claim(EPOCH, name(2))]
