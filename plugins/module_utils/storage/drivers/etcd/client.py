@@ -122,7 +122,7 @@ class Client:
             return wire.outcome(self.ask("/v3/kv/txn", wire.transaction(compares, then, otherwise)))
         except TooMuch as error:
             if any(isinstance(each, wire.Put) for each in then):  # etcd says the same of requests and of answers, and writing has small ones
-                raise StorageRefused(f"{error.message} {_LARGER}") from error
+                raise StorageRefused(f"{error.message} {_LARGER}") from None
             raise
 
     def member(self, one: Endpoint) -> wire.Json:
