@@ -19,7 +19,7 @@ UNIT_WORKERS := 3
 PART :=
 SELECTED = $(if $(PART),$(or $(wildcard tests/integration/test_$(PART).py),tests/integration -k '$(PART)'),tests/integration)
 
-.PHONY: help venv stage lab lab-destroy demo test test-unit test-couchdb test-dist test-sanity test-lint test-types test-integration \
+.PHONY: help venv stage lab lab-destroy demo test test-unit test-couchdb test-etcd test-dist test-sanity test-lint test-types test-integration \
   bench-move bench-whole-move bench-ciphers bench-storage bench-storage-lab plots docs dist clean
 
 help: ## List the targets
@@ -27,7 +27,7 @@ help: ## List the targets
 
 venv: $(VENV)/.stamp ## Make the virtual environment with all tools
 
-$(VENV)/.stamp: requirements.txt tests/requirements.txt tests/tools/make-venv
+$(VENV)/.stamp: requirements.txt tests/requirements.txt tests/tools/make-venv tests/tools/install-packages
 	tests/tools/install-packages
 	tests/tools/make-venv $(VENV)
 	@touch $@
@@ -47,7 +47,7 @@ demo: stage ## Move a running virtual machine between two real clusters, from Ga
 
 test: venv ## Run everything: lint, types, sanity and unit tests beside the lab's
 	@mkdir -p $(BUILD)
-	@$(BIN)/python tests/tools/run_all.py $(BUILD) lab,test-integration test-unit,test-couchdb,test-dist,docs,test-lint,test-types,test-sanity
+	@$(BIN)/python tests/tools/run_all.py $(BUILD) lab,test-integration test-unit,test-couchdb,test-etcd,test-dist,docs,test-lint,test-types,test-sanity
 
 test-unit: venv ## Run the unit tests (a minute and a half)
 	@mkdir -p $(BUILD); rm -f $(BUILD)/unit.xml
@@ -56,6 +56,10 @@ test-unit: venv ## Run the unit tests (a minute and a half)
 test-couchdb: venv ## Check what tests expect of CouchDB, against COUCHDB_URLS or the stand-in
 	@mkdir -p $(BUILD); rm -f $(BUILD)/couchdb.xml
 	$(BIN)/pytest -q --junit-xml=$(BUILD)/couchdb.xml tests/conformance
+
+test-etcd: venv ## Test the storage in etcd against a real etcd, Debian's own
+	@mkdir -p $(BUILD); rm -f $(BUILD)/etcd.xml
+	$(BIN)/pytest -q --junit-xml=$(BUILD)/etcd.xml tests/etcd
 
 test-dist: venv ## Check the archive: what is in it, and how it works with the oldest and the newest ansible-core
 	@mkdir -p $(BUILD); rm -f $(BUILD)/dist.xml

@@ -16,7 +16,7 @@ import pytest
 
 from .lab import ROOT
 
-CLUSTERS = {"backend_storage": "delta", "compression_tools": "gamma"}
+CLUSTERS = {"backend_storage": "delta", "compression_tools": "gamma", "etcd": "delta"}
 """Where each takes place."""
 
 

@@ -11,9 +11,10 @@ import typing as t
 from ..._errors import InvalidInput
 from .couchdb.storage import CouchStorage, open_couchdb
 from .disk import DiskStorage
+from .etcd.storage import EtcdStorage, open_etcd
 from .interface import Storage
 
-DRIVERS: t.Mapping[str, t.Callable[..., Storage]] = {DiskStorage.name: DiskStorage, CouchStorage.name: open_couchdb}
+DRIVERS: t.Mapping[str, t.Callable[..., Storage]] = {DiskStorage.name: DiskStorage, CouchStorage.name: open_couchdb, EtcdStorage.name: open_etcd}
 """What makes a storage, by the name that the parameter backend_storage has for it. A further one is one file, or package, and one line."""
 
 

@@ -34,6 +34,11 @@ from ..drivers.couchdb import (
     storage,
     whole_configuration,
 )
+from ..drivers.etcd import changes, endpoints, layout, members, wire
+from ..drivers.etcd import client as etcd_client
+from ..drivers.etcd import fence as etcd_fence
+from ..drivers.etcd import revisions as etcd_revisions
+from ..drivers.etcd import storage as etcd_storage
 from . import (
     candidate_survey,
     commands,
@@ -57,9 +62,10 @@ _MODULES: t.Tuple[types.ModuleType, ...] = (
     bad_job_files, conversion, disk, documents, epochs, factory, interface,
     bulk, changes_feed, client, conflicts, description, fence, last_writes, preparation, replication, revisions, server_check, server_comparison,
     standbys, storage, whole_configuration,
+    changes, endpoints, etcd_client, etcd_fence, etcd_revisions, etcd_storage, layout, members, wire,
     candidate_survey, commands, follow, health, inotify, main, mastership, promote, promotion_mark, removal, settings, snapshot, storage_comparison, tend,
 )  # fmt: skip
-_PACKAGES = ("", "storage/", "storage/drivers/", "storage/drivers/couchdb/", "storage/service/")
+_PACKAGES = ("", "storage/", "storage/drivers/", "storage/drivers/couchdb/", "storage/drivers/etcd/", "storage/service/")
 _ROOT = __name__.rsplit(".", 3)[0]
 """The package of which all of these are parts here."""
 _MAIN = f"from {_PACKAGE}.storage.service.main import main\nraise SystemExit(main())\n"
