@@ -122,7 +122,7 @@ import typing as t
 
 from ansible_collections.ganeti.cluster.plugins.module_utils import _argspec
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.failover.run import fail_over
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.failover.start import fail_over
 
 
 def argument_spec() -> _argspec.ArgumentSpec:

@@ -52,7 +52,7 @@ def survey(name: str, server: Server, others: t.Mapping[str, Server], prefix: st
         "nodes": nodes,
         "pool_size": configuration["cluster"]["candidate_pool_size"],
         "version": configuration["version"],
-        "installed": _installed(),
+        "installed": installed(),
         "master_ip": configuration["cluster"]["master_ip"],
         "master": DiskStorage(directory).master(),
         "files": of_files(directory),
@@ -94,7 +94,7 @@ def _ask_one(server: Server, prefix: str) -> _Answer:
         return _Answer(error.message, None)
 
 
-def _installed() -> t.Optional[int]:
+def installed() -> t.Optional[int]:
     """The version of configurations that the installed Ganeti reads."""
     sys.path[:0] = _LIBRARIES
     try:

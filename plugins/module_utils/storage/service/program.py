@@ -19,6 +19,7 @@ from ... import _errors, _files
 from ..drivers import bad_job_files, conversion, disk, documents, epochs, factory, interface
 from ..drivers.couchdb import client, conflicts, fence, last_writes, replication, revisions, server_comparison, standbys, storage, whole_configuration
 from . import (
+    candidate_files,
     candidate_survey,
     commands,
     follow,
@@ -40,7 +41,8 @@ _MODULES: t.Tuple[types.ModuleType, ...] = (
     _errors, _files,
     bad_job_files, conversion, disk, documents, epochs, factory, interface,
     client, conflicts, fence, last_writes, replication, revisions, server_comparison, standbys, storage, whole_configuration,
-    candidate_survey, commands, follow, health, inotify, main, mastership, promote, promotion_mark, removal, settings, snapshot, storage_comparison, tend,
+    candidate_files, candidate_survey, commands, follow, health, inotify, main, mastership, promote, promotion_mark, removal, settings, snapshot,
+    storage_comparison, tend,
 )  # fmt: skip
 _PACKAGES = ("", "storage/", "storage/drivers/", "storage/drivers/couchdb/", "storage/service/")
 _ROOT = __name__.rsplit(".", 3)[0]

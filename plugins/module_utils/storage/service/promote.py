@@ -120,6 +120,22 @@ def promoted(configuration: Json, request: Request, digest: str, now: float) -> 
     return result
 
 
+class Ready(t.NamedTuple):
+    """A configuration with which a node may become the master, and what the other nodes have to know."""
+
+    configuration: Json
+    told: Json
+
+
+def ready(configuration: Json, directory: str, request: Request, now: float) -> Ready:
+    """Make both out of a configuration, be it the node's own or another's; raise StorageFailed where that cannot be."""
+    digest = fingerprint(os.path.join(directory, "client.pem"))
+    made = promoted(configuration, request, digest, now)
+    uuid, node = _find(made, request.name)
+    lines = {"master_candidates": request.name, "master_candidates_ips": node["primary_ip"], "master_candidates_certs": f"{uuid}={digest}"}
+    return Ready(made, {"serial": made["serial_no"], "candidates": lines, "key": _public_key(made["cluster"])})
+
+
 def _find(configuration: Json, name: str) -> t.Tuple[str, Json]:
     found = [(uuid, node) for uuid, node in configuration["nodes"].items() if node["name"] == name]
     if len(found) != 1:

@@ -182,7 +182,7 @@ def failing_over(monkeypatch):
     monkeypatch.setattr(run, "_STEP", 0.0)
 
     def make(answers, **params):
-        made = run._Failover(Nodes(answers), {"new_master": "a2", "timeout": 0.05, "accept_loss": False, "fenced": False, **params})
+        made = run.Failover(Nodes(answers), {"new_master": "a2", "timeout": 0.05, "accept_loss": False, "fenced": False, **params})
         made.commands = commands
         return made
 
