@@ -40,6 +40,13 @@ class Claim(t.NamedTuple):
     master: str
 
 
+def shared(mine: Claim, found: t.Iterable[Claim]) -> t.Optional[Claim]:
+    """The newest claim of another master in the same epoch, if there is one: Ganeti's own failover begins none. Which of two such serial numbers is of the
+    newer configuration nobody can tell, once the other master goes on."""
+    others = [claim for claim in found if claim.master != mine.master and claim.serial // EPOCH == mine.serial // EPOCH]
+    return max(others, default=None)
+
+
 def usurped(configuration: Json, found: t.Iterable[Claim]) -> t.Optional[str]:
     """Why this configuration is not to be written to the databases: words, or None where it is."""
     newer = [claim for claim in found if claim.serial > configuration["serial_no"] and claim.master != configuration["cluster"]["master_node"]]

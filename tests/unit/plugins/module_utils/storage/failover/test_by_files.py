@@ -26,6 +26,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.pro
 from ..samples import cluster, job
 
 NAMES = ("a1", "a2", "a3")
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n"
 
 
 class Nodes:
@@ -84,7 +85,7 @@ class Nodes:
 
 
 @pytest.fixture
-def nodes(tmp_path, monkeypatch, certificate):
+def nodes(tmp_path, monkeypatch):
     """Three master candidates that have all; a1 is the master."""
     made = Nodes(tmp_path, monkeypatch)
     configuration = cluster(20, 10)
@@ -100,7 +101,7 @@ def nodes(tmp_path, monkeypatch, certificate):
         ssconf = {"node_primary_ips": "a1 10.0.0.1\na2 10.0.0.2\na3 10.0.0.3\n", "offline_nodes": "", "master_node": "a1\n", "node_list": "a1\na2\na3\n",
                   "cluster_name": "alpha.lab.example\n", "master_candidates": "a1\na2\na3\n"}  # fmt: skip
         files.write_ssconf(ssconf)
-        (tmp_path / name / "client.pem").write_bytes(open(certificate[0], "rb").read())
+        (tmp_path / name / "client.pem").write_text(CERTIFICATE)
     monkeypatch.setattr(run, "succeed", made.succeed)
     monkeypatch.setattr(by_files, "succeed", made.succeed)
     monkeypatch.setattr(candidate_files, "installed", lambda: 3000000)
@@ -141,7 +142,8 @@ def test_the_newest_files_are_brought_to_the_chosen_node(nodes, fail_over):
     before = own.configuration()
     rehearsed = fail_over(check_mode=True, fenced=True)
     assert rehearsed["diff"]["before"] == {
-        "master": "a1", "a1 is offline": False, "files of a2": "serial number 20, a3 has 25, so 5 changes are brought, 3 jobs not or in an older state"}  # fmt: skip
+        "master": "a1", "a1 is offline": False,
+        "files of a2": "serial number 20, a3 has 25, so 5 changes are brought, 3 jobs not or in an older state"}  # fmt: skip
     assert rehearsed["diff"]["after"]["files of a2"] == "serial number 25, of a3" and rehearsed["serial"] == 25
     assert own.configuration() == before and {step for _name, step in nodes.done} == {"tell"}
 

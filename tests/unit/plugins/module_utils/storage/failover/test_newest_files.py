@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.epochs import EPOCH
@@ -97,6 +97,7 @@ HELD = st.builds(
 )
 
 
+@settings(max_examples=60)
 @given(st.dictionaries(st.sampled_from(["a2", "a3", "a1"]), HELD, min_size=1))
 def test_whatever_the_nodes_have(found):
     """No job that has ended anywhere is to run; none is lost but what is named; the newest configuration counts."""
