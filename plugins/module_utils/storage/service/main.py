@@ -10,6 +10,7 @@ ends with 0, 1 or 2, as monitoring systems want it: all is well, a standby lags,
 ``service.py --config FILE --restore ARCHIVE`` makes the database hold what an archive does; not while the service runs, as it would undo that. A
 snapshot of another cluster is refused without ``--another-cluster``.
 ``service.py --config FILE --prune`` makes the database forget jobs whose files are gone here, be they many; the service itself refuses that.
+``service.py --config FILE --reclaim`` says that this node is the master, whoever has claimed the storage since, as a failover that nobody went on with.
 ``--survey``, ``--compare``, ``--files``, ``--reserve``, ``--promote`` and ``--archive`` are steps of a failover (ganeti.cluster.master_failover), which
 speaks JSON with them.
 """
@@ -23,14 +24,13 @@ import time
 import typing as t
 
 from ..._errors import GanetiError
-from ..drivers.couchdb import replication
-from ..drivers.couchdb.client import Client
-from ..drivers.couchdb.storage import CouchStorage
 from ..drivers.disk import DiskStorage
+from ..drivers.epochs import Claim
+from ..drivers.interface import Storage
 from . import commands, settings
-from .follow import Follower, Status
+from .follow import LOCKED, Follower, Status
 from .health import CRITICAL, OK, check, tell
-from .mastership import idle
+from .mastership import begin
 from .settings import Settings
 from .tend import STEP, Tender
 
@@ -40,24 +40,24 @@ def run(chosen: Settings) -> None:
     ended: t.List[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _frame: ended.append(received))
-    with Client(chosen.server) as client:
+    with chosen.open() as storage:
         while not ended:
-            status = idle(chosen, None)
-            if status is None:
-                _follow(client, chosen, ended)
+            found = begin(chosen, storage)
+            if isinstance(found, Claim):
+                _follow(storage, chosen, found, ended)
             else:
-                _rest(client, chosen, status, ended)
+                _rest(storage, chosen, found, ended)
 
 
-def _follow(client: Client, chosen: Settings, ended: t.Sequence[int]) -> None:
+def _follow(storage: Storage, chosen: Settings, mine: Claim, ended: t.Sequence[int]) -> None:
     """Follow until this node is the master no more, or until the end."""
 
     def say(status: Status) -> None:
         tell(chosen.status, status._replace(problem=status.problem or tender.problem))
 
     files = DiskStorage(chosen.directory)
-    follower = Follower(chosen.directory, CouchStorage(client, chosen.prefix), say)
-    tender = Tender(chosen, follower)
+    follower = Follower(chosen.directory, storage, say)
+    tender = Tender(chosen, follower, mine)
     tender.start()
     try:
         while not ended and tender.is_alive() and not tender.replaced and files.master() == chosen.name:
@@ -68,15 +68,16 @@ def _follow(client: Client, chosen: Settings, ended: t.Sequence[int]) -> None:
         follower.close()
 
 
-def _rest(client: Client, chosen: Settings, status: Status, ended: t.Sequence[int]) -> None:
+def _rest(storage: Storage, chosen: Settings, status: Status, ended: t.Sequence[int]) -> None:
     """Write nothing, as another node's files are the truth, and take our replications away, which would fight with its own."""
-    try:
-        replication.arrange(client, {})
-    except GanetiError as error:
-        status = status._replace(problem="; ".join([*filter(None, [status.problem]), f"replications from here could not be removed: {error.message}"]))
+    if storage.copies and status.state in ("resting", "replaced"):
+        try:
+            storage.copies.rest()
+        except GanetiError as error:
+            status = status._replace(problem="; ".join([*filter(None, [status.problem]), f"replications from here could not be removed: {error.message}"]))
     tell(chosen.status, status)
     files = DiskStorage(chosen.directory)
-    master, until = files.master(), time.monotonic() + STEP
+    master, until = files.master(), time.monotonic() + (LOCKED if status.state == "refused" else STEP)
     while not ended and time.monotonic() < until and files.master() == master:
         time.sleep(0.5)
 
@@ -90,6 +91,7 @@ def main() -> int:
     instead.add_argument("--snapshot", metavar="DIRECTORY", help="write a snapshot of the database into a directory")
     instead.add_argument("--restore", metavar="ARCHIVE", help="make the database hold what a snapshot does")
     instead.add_argument("--prune", action="store_true", help="have the database forget jobs whose files are gone here, be they many")
+    instead.add_argument("--reclaim", action="store_true", help="this is the master, as all nodes know: claim the storage anew, whoever else has")
     parser.add_argument("--another-cluster", action="store_true", help="with --restore: the snapshot may be one of another cluster")
     parser.add_argument("--keep", type=int, default=30, help="how many snapshots to keep, 30 if it is not given")
     for name, words in commands.STEPS.items():
@@ -98,7 +100,7 @@ def main() -> int:
     try:
         chosen = settings.read(asked.config)
         step = next((name for name in commands.STEPS if getattr(asked, name)), None)
-        if not (asked.check or asked.snapshot or asked.restore or asked.prune or step):
+        if not (asked.check or asked.snapshot or asked.restore or asked.prune or asked.reclaim or step):
             run(chosen)
             return 0
         status, line = check(chosen) if asked.check else (OK, commands.carry_out(chosen, asked, step))

@@ -15,9 +15,14 @@ import typing as t
 from ...._errors import AuthenticationFailed, StorageConflict, StorageFailed, StorageRefused
 from .. import documents
 from ..documents import ARCHIVE, CONFIG, CONTAINERS, DATABASES, QUEUE, SERIAL, SSCONF, Json
-from ..interface import Queue, Storage
-from . import conflicts, last_writes, server_comparison, whole_configuration
+from ..epochs import Claim
+from ..interface import Checked, Copies, Feed, History, Newest, Queue, Storage
+from . import conflicts, description, fence, last_writes, server_comparison, whole_configuration
+from .changes_feed import ChangesFeed
 from .client import Client, Server, path
+from .revisions import CouchHistory
+from .server_check import ServerCheck
+from .standbys import Standbys
 
 _SYSTEM = ("_users", "_replicator")
 """What CouchDB itself needs, and makes only where it is configured as a single node."""
@@ -47,13 +52,21 @@ class Sent(t.NamedTuple):
 
 
 class CouchStorage(Storage):
-    """Storage on one server; *prefix* is put before the names of the databases."""
+    """Storage on one server, *client*'s, by whose user anything may be done there; *prefix* is put before the names of the databases.
+
+    *own* is the name of the node whose server it is, *standbys* are those of others. After a claim all is read and written by the claim's user.
+    """
 
     name = "couchdb"
 
-    def __init__(self, client: Client, prefix: str = "") -> None:
+    def __init__(self, client: Client, prefix: str = "", own: str = "", standbys: t.Optional[t.Mapping[str, Server]] = None) -> None:
         self._client = client
+        self._admin = client
         self._prefix = prefix
+        self._own = own
+        self._standbys = standbys or {}
+        self._held: t.Optional[fence.Held] = None
+        self._copies: t.Optional[Standbys] = None
         self._known: t.Dict[str, t.Dict[str, Written]] = {}
         self._last: t.Optional[documents.Parts] = None
         self._recent: t.Optional[t.List[last_writes.Write]] = None
@@ -64,20 +77,78 @@ class CouchStorage(Storage):
         """The name of a database on the server."""
         return self._prefix + name
 
+    @property
+    def where(self) -> str:
+        return self._admin.server.url
+
+    @property
+    def machines(self) -> int:
+        return 1 + len(self._standbys)
+
     def prepare(self) -> None:
-        """Make the databases, for this user alone, where they are missing; refuse a server that lets anybody read."""
-        user = self._client.server.username
+        """Make the databases, for nobody but who has claimed them, where they are missing; refuse a server that lets anybody read."""
+        self._prepare(self._admin)
+        for server in self._standbys.values():
+            with Client(server) as client:
+                self._prepare(client)
+
+    def _prepare(self, admin: Client) -> None:
         for name in _SYSTEM:
-            if self._client.get(path(name), missing=True) is None:
-                self._client.put(path(name), None)
+            if admin.get(path(name), missing=True) is None:
+                admin.put(path(name), None)
+        rights = fence.rights(fence.held(admin, self._prefix))
         for name in DATABASES:
             where = path(self.database(name))
-            if self._client.get(where, missing=True) is None:
-                self._client.put(where, None)
-            rights = {"admins": {"names": [], "roles": ["_admin"]}, "members": {"names": [user], "roles": ["_admin"]}}
-            if self._client.get(f"{where}/_security") != rights:
-                self._client.put(f"{where}/_security", rights)
-        self.check_closed()
+            if admin.get(where, missing=True) is None:
+                admin.put(where, None)
+            if admin.get(f"{where}/_security") != rights:
+                admin.put(f"{where}/_security", rights)
+        check_closed(admin.server, self._prefix)
+
+    def probe(self) -> None:
+        for server in (self._admin.server, *self._standbys.values()):
+            with Client(server) as client:
+                about = client.get("/")
+                if not isinstance(about, dict) or about.get("couchdb") != "Welcome":
+                    raise StorageFailed(f"{server.url} does not answer as CouchDB does: see what runs there.")
+                client.get("/_all_dbs")
+
+    def claim(self, wanted: Claim) -> Claim:
+        """Of this node's own server; standbys are claimed when they are tended (see `copies`). What holds then is said in fence.py."""
+        found = fence.claim(self._admin, self._prefix, wanted)
+        if found != self._held:
+            self._held, self._copies = found, None
+            if self._client is not self._admin:
+                self._client.close()
+            self._client = Client(fence.as_writer(self._admin.server, found))
+            self.forget()
+        return found.claim
+
+    def claims(self) -> t.List[Claim]:
+        return fence.claims([self._admin.server, *self._standbys.values()], self._prefix)
+
+    @property
+    def copies(self) -> t.Optional[Copies]:
+        if self._copies is None:
+            self._copies = Standbys(self._own, self._admin, self._standbys, self._prefix, self._held)
+        return self._copies
+
+    @property
+    def history(self) -> t.Optional[History]:
+        return CouchHistory(self._client, self._prefix)
+
+    def check(self, files: Storage, lag: int) -> Checked:
+        return ServerCheck(self._own, self._admin, self._standbys, self._prefix, files, lag).run()
+
+    def describe(self, serial: int) -> Json:
+        return description.describe(self._own, {self._own: self._admin.server, **self._standbys}, self._prefix, serial)
+
+    def feed(self, numbers: t.Collection[int]) -> Feed:
+        return ChangesFeed(self._client, self.database(QUEUE), numbers)
+
+    def cluster_name(self) -> t.Optional[str]:
+        head = self._head()
+        return str(head["info"]["cluster"]["cluster_name"]) if head else None
 
     def resolve(self) -> None:
         for name in DATABASES:
@@ -106,19 +177,6 @@ class CouchStorage(Storage):
             return bool(row["changes"][0]["rev"] != known.rev)
         return conflicts.live(self._client, self.database(database), row["id"]) != ([known.rev] if known else [])
 
-    def check_closed(self) -> None:
-        """Raise AuthenticationFailed where somebody without a password can read: the configuration holds secrets."""
-        server = self._client.server
-        connection = server.connection(20)
-        try:
-            connection.request("GET", path(self.database(CONFIG), CONFIG))
-            status = connection.getresponse().status
-        finally:
-            connection.close()
-        if status not in (401, 403):
-            open_to_all = f"CouchDB at {server.url} lets anybody read the configuration, which holds secrets"
-            raise AuthenticationFailed(f"{open_to_all}: set require_valid_user to true there.")
-
     def forget(self) -> None:
         self._doubt()
         self._looked.clear()  # a database that was made anew does not know its old sequences
@@ -129,13 +187,12 @@ class CouchStorage(Storage):
         self._last = self._recent = None
 
     def configuration(self) -> Json:
-        """The newest that is whole, which after a cut, on a standby above all, may be older than the newest of all: see `newest_whole`."""
-        return self.newest_whole().configuration
+        """The newest that is whole, which after a cut, on a standby above all, may be older than the newest of all: see `newest`."""
+        return self.newest().configuration
 
-    def newest_whole(self) -> whole_configuration.Whole:
-        """The newest configuration that is whole, and how far it is behind; raise StorageIncomplete where there is none."""
+    def newest(self) -> Newest:
         found = whole_configuration.newest(self._client, self._prefix)
-        return whole_configuration.Whole(documents.join({}), 0) if found is None else found
+        return Newest(documents.join({}), 0) if found is None else found
 
     def write_configuration(self, configuration: Json) -> None:
         wanted = documents.split(configuration, self._last)
@@ -180,8 +237,11 @@ class CouchStorage(Storage):
         return left
 
     def queue(self) -> Queue:
-        last = server_comparison.last_job(self._client, self._prefix)  # before the jobs: one that comes meanwhile is seen, and counts by its own id
-        return Queue(self._numbers(QUEUE), self._numbers(ARCHIVE), last or 0)
+        last = self.last_job()  # before the jobs: one that comes meanwhile is seen, and counts by its own id
+        return Queue(self._numbers(QUEUE), self._numbers(ARCHIVE), last)
+
+    def last_job(self) -> int:
+        return server_comparison.last_job(self._client, self._prefix) or 0
 
     def jobs(self, numbers: t.Iterable[int], archived: bool = False) -> t.Iterator[t.Tuple[int, Json]]:
         database = ARCHIVE if archived else QUEUE
@@ -228,6 +288,7 @@ class CouchStorage(Storage):
 
     def close(self) -> None:
         self._client.close()
+        self._admin.close()
 
     # --- Objects, by what is known of them ---------------------------------------------------------------------------
 
@@ -360,6 +421,21 @@ def _over(wanted: t.Iterable[Json], revs: t.Mapping[str, str]) -> t.List[Json]:
     return [{**each, "_rev": revs[each["_id"]]} if each["_id"] in revs else each for each in wanted]
 
 
-def open_server(url: str, username: str, password: str, ca_path: t.Optional[str] = None, prefix: str = "") -> CouchStorage:
-    """The storage on a server."""
-    return CouchStorage(Client(Server(url, username, password, ca_path)), prefix)
+def check_closed(server: Server, prefix: str) -> None:
+    """Raise AuthenticationFailed where somebody without a password can read: the configuration holds secrets."""
+    connection = server.connection(20)
+    try:
+        connection.request("GET", path(prefix + CONFIG, CONFIG))
+        status = connection.getresponse().status
+    finally:
+        connection.close()
+    if status not in (401, 403):
+        open_to_all = f"CouchDB at {server.url} lets anybody read the configuration, which holds secrets"
+        raise AuthenticationFailed(f"{open_to_all}: set require_valid_user to true there.")
+
+
+def open_couchdb(name: str, servers: t.Mapping[str, t.Mapping[str, t.Any]], prefix: str = "", patience: t.Optional[float] = None) -> CouchStorage:
+    """The storage on the server of the node *name*, and its standbys on those of others, as *servers* describes them by their nodes' names."""
+    made = {node: Server(**described) for node, described in servers.items()}
+    own = made.pop(name)
+    return CouchStorage(Client(own) if patience is None else Client(own, patience, attempts=1), prefix, name, made)

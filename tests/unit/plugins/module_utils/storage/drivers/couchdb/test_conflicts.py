@@ -194,4 +194,4 @@ def test_servers_that_are_away_claim_nothing(servers, couch, prefix):
     away = Server("http://127.0.0.1:9", "ganeti", "secret")
     assert fence.claims([away, servers[0]], prefix) == [epochs.Claim(20, "u1")]
     with Client(servers[0]) as client:
-        assert fence.read(client, "never_made_") is None
+        assert fence.standing(client, "never_made_") is None
