@@ -100,6 +100,8 @@ class Failover:
         situation = Situation(survey, reached, None)
         if survey["master"] in reached:
             situation = situation._replace(**self._ask_old_master(survey["master"]))
+        if situation.old_files is None and situation.old_survey is None:
+            situation = situation._replace(candidates=self._ask_candidates(situation))
         found = problems(situation, self._params["fenced"], self._params["accept_loss"])
         if found:
             raise PreflightFailed(found, unreached=unreached)
@@ -110,6 +112,21 @@ class Failover:
             f"{name} could not be told of the new master ({unreached[name]}): when it is back, add it again (gnt-node add --readd)" for name in situation.away
         ]
         return situation
+
+    def _ask_candidates(self, situation: Situation) -> t.Dict[str, int]:
+        """The serial numbers in the files of master candidates that tell; a word about each that does not, if it is not away anyhow (Situation.away)."""
+        told = {}
+        for name in sorted(situation.reached):
+            if situation.survey["nodes"][name]["master_candidate"]:
+                try:
+                    found = self._hosts.files(self._hosts.host(name), "tell")
+                except GanetiError as error:
+                    found = {"files": None, "problem": error.message}
+                if found["files"]:
+                    told[name] = int(found["files"]["serial"])
+                else:
+                    self._warnings.append(f"Nobody knows what the files of the master candidate {name} hold ({found['problem'] or 'it has none'})")
+        return told
 
     def _ask_old_master(self, name: str) -> Json:
         """What its files hold, and its survey or why there is none, as where its database does not answer; by the names that a Situation has for them."""
