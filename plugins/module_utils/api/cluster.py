@@ -61,6 +61,8 @@ class Cluster(ABC):
     transport: str
     #: the name or address that was connected to
     address: str
+    #: called with a job's id and status before anybody is told of them; waits until enough servers have it (api/acknowledge.py)
+    acknowledge: t.Optional[t.Callable[[int, str], None]] = None
 
     @abstractmethod
     def info(self) -> t.Dict[str, t.Any]:

@@ -14,7 +14,7 @@ import time
 import typing as t
 
 from ..._difference import Difference
-from ...api import Cluster
+from ...api import Cluster, connect
 from ...api.master import Runner, succeed
 from ..drivers.disk import DIRECTORY, DiskStorage
 from ..drivers.epochs import EPOCH, raised
@@ -37,6 +37,6 @@ def begin(cluster: Cluster, runner: Runner, timeouts: t.Mapping[str, int], seen:
     check_votes(cluster)
     before = DiskStorage(directory).configuration()
     after = {**before, "serial_no": raised(max(before["serial_no"], seen)), "mtime": time.time()}
-    Standstill(runner, directory).write(before, after, timeouts["job_timeout"], timeouts["lock_timeout"])
+    Standstill(runner, directory, lambda: connect({}, acknowledged=False)).write(before, after, timeouts["job_timeout"], timeouts["lock_timeout"])
     succeed(runner, ["systemctl", "try-restart", placement.UNIT], f"Restarting {placement.UNIT}")
     return int(after["serial_no"])

@@ -16,7 +16,7 @@ import zipfile
 
 # Written out, as Ansible packs with a module only what it sees imported by name.
 from ... import _errors, _files
-from ..drivers import bad_job_files, conversion, disk, documents, epochs, factory, interface
+from ..drivers import bad_job_files, conversion, disk, documents, epochs, factory, interface, job_status
 from ..drivers.couchdb import (
     changes_feed,
     client,
@@ -33,6 +33,7 @@ from ..drivers.couchdb import (
     whole_configuration,
 )
 from . import (
+    acknowledged,
     candidate_files,
     candidate_survey,
     commands,
@@ -54,11 +55,11 @@ from . import (
 _PACKAGE = "ganeti_couchdb"
 _MODULES: t.Tuple[types.ModuleType, ...] = (
     _errors, _files,
-    bad_job_files, conversion, disk, documents, epochs, factory, interface,
+    bad_job_files, conversion, disk, documents, epochs, factory, interface, job_status,
     changes_feed, client, conflicts, description, fence, last_writes, replication, revisions, server_check, server_comparison, standbys, storage,
     whole_configuration,
-    candidate_files, candidate_survey, commands, follow, health, inotify, main, mastership, promote, promotion_mark, removal, settings, shared_epoch,
-    snapshot, storage_comparison, tend,
+    acknowledged, candidate_files, candidate_survey, commands, follow, health, inotify, main, mastership, promote, promotion_mark, removal, settings,
+    shared_epoch, snapshot, storage_comparison, tend,
 )  # fmt: skip
 _PACKAGES = ("", "storage/", "storage/drivers/", "storage/drivers/couchdb/", "storage/service/")
 _ROOT = __name__.rsplit(".", 3)[0]

@@ -47,7 +47,7 @@ def master(tmp_path, monkeypatch):
     """One that was made the master by Ganeti's own failover."""
     made = Master(tmp_path)
     monkeypatch.setattr(standstill, "_PATIENCE", 0.0)
-    monkeypatch.setattr(standstill, "connect", lambda _options: made())
+    monkeypatch.setattr(begin_epoch, "connect", lambda _options, acknowledged: made())
     monkeypatch.setattr(standstill.jobs, "run", lambda cluster, opcodes, **_options: cluster.jobs.extend(each["OP_ID"] for each in opcodes))
     shared_epoch.look(str(tmp_path), configuration(20), [Claim(15, "another")])
     return made

@@ -81,7 +81,7 @@ def nodes(**changes):
         (situation(serials={"a1": "away", "a3": 27}), "The standby a3 has serial number 27, a2 only 20: 7 changes would be lost. Make a3 the master"),
         (situation(why="a1 cannot tell what it has: CouchDB does not answer"), "Nobody knows what the master until now, a1, has"),
         (situation(["a3"], serials={"a1": 22}), "The standby a1 has serial number 22"),
-        (situation(["a3"])._replace(candidates={"a3": 23}), "The files of the master candidate a3 have serial number 23, a2 has only 20: 3 changes would be lost"),
+        (situation(["a3"])._replace(candidates={"a3": 23}), "The files of the master candidate a3 have serial number 23, a2 has only 20: 3 changes"),
     ],
 )
 def test_reasons_against_it(found, words):
