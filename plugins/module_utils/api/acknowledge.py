@@ -19,8 +19,6 @@ import json
 import time
 import typing as t
 
-from ansible.module_utils.common.warnings import warn
-
 from .._errors import GanetiError, NotAcknowledged
 from .master import Runner
 
@@ -41,6 +39,13 @@ class Seen(t.NamedTuple):
     after: float
     has: t.List[str]
     others: t.Dict[str, str]
+
+
+def warn(words: str) -> None:
+    """Warn users, in the result of the module that runs."""
+    from ansible.module_utils.common.warnings import warn as say  # here, as on nodes there is no Ansible
+
+    say(words)
 
 
 Ask = t.Callable[[], t.Optional[Seen]]

@@ -5,7 +5,7 @@
 """Beginning an epoch on a running master, after Ganeti's own failover, which begins none (service/shared_epoch.py).
 
 wconfd is the only writer of config.data. So Ganeti stands still for a second, with no job open; a run that dies or fails leaves the old file or the new one,
-and Ganeti running with it (history/standstill.py). Nothing but the serial number changes.
+and Ganeti running with it (standstill.py). Nothing but the serial number changes.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from ...api import Cluster, connect
 from ...api.master import Runner, succeed
 from ..drivers.disk import DIRECTORY, DiskStorage
 from ..drivers.epochs import EPOCH, raised
-from ..history.standstill import Standstill, check_votes
 from ..service import shared_epoch
 from . import placement
+from .standstill import Standstill, check_votes
 
 
 def note(change: Difference, directory: str = DIRECTORY) -> bool:

@@ -10,7 +10,7 @@ never raises it. What it does, and what then holds:
 1. It looks at its start, before it writes: where the storage knows another master in the epoch of this node's configuration, that is noted in a file, on stable
    storage. Its own first write would cover the trace.
 2. The note stands while the configuration is of that epoch, whatever is restarted. The check warns, and names what begins an epoch.
-3. `backend_storage`, on the master, does: with no job open, and Ganeti's daemons stopped for a second (history/standstill.py). So does every `master_failover`.
+3. `backend_storage`, on the master, does: with no job open, and Ganeti's daemons stopped for a second (cluster/standstill.py). So does every `master_failover`.
 4. The service writes meanwhile, as a master without copies is the greater danger; that its claim is the newer one is the driver's to see.
 """
 

@@ -12,13 +12,12 @@ import pytest
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._difference import Difference
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import PreflightFailed, RequestRefused
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.cluster import begin_epoch
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.cluster import begin_epoch, standstill
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.epochs import EPOCH, Claim
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.history import standstill
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import shared_epoch
 
-from ..history.test_standstill import Ganeti
 from ..samples import NODE, configuration
+from .test_standstill import Ganeti
 
 LIMITS = {"job_timeout": 60, "lock_timeout": 60}
 
