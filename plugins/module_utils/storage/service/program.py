@@ -18,12 +18,14 @@ import zipfile
 from ... import _errors, _files
 from ..drivers import bad_job_files, conversion, disk, documents, epochs, factory, interface, job_status
 from ..drivers.couchdb import (
+    bulk,
     changes_feed,
     client,
     conflicts,
     description,
     fence,
     last_writes,
+    preparation,
     replication,
     revisions,
     server_check,
@@ -56,8 +58,8 @@ _PACKAGE = "ganeti_couchdb"
 _MODULES: t.Tuple[types.ModuleType, ...] = (
     _errors, _files,
     bad_job_files, conversion, disk, documents, epochs, factory, interface, job_status,
-    changes_feed, client, conflicts, description, fence, last_writes, replication, revisions, server_check, server_comparison, standbys, storage,
-    whole_configuration,
+    bulk, changes_feed, client, conflicts, description, fence, last_writes, preparation, replication, revisions, server_check, server_comparison,
+    standbys, storage, whole_configuration,
     acknowledged, candidate_files, candidate_survey, commands, follow, health, inotify, main, mastership, promote, promotion_mark, removal, settings,
     shared_epoch, snapshot, storage_comparison, tend,
 )  # fmt: skip

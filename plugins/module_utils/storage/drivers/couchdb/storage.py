@@ -13,24 +13,26 @@ from __future__ import annotations
 import concurrent.futures
 import typing as t
 
-from ...._errors import AuthenticationFailed, GanetiError, StorageConflict, StorageFailed, StorageRefused
+from ...._errors import GanetiError, StorageConflict, StorageFailed, StorageRefused
 from .. import documents
 from ..documents import ARCHIVE, CONFIG, CONTAINERS, DATABASES, QUEUE, SERIAL, SSCONF, Json
 from ..epochs import Claim
 from ..interface import Checked, Copies, Feed, History, Newest, Queue, Storage
 from . import conflicts, description, fence, last_writes, server_comparison, whole_configuration
+from .bulk import send
 from .changes_feed import ChangesFeed
 from .client import Client, Server, brief, path
+from .preparation import prepare, probe
 from .revisions import CouchHistory
 from .server_check import ServerCheck
 from .standbys import Standbys
 
-_SYSTEM = ("_users", "_replicator")
-"""What CouchDB itself needs, and makes only where it is configured as a single node."""
 _OWN = (*CONTAINERS, CONFIG, QUEUE)
 """The databases of which it is remembered what was written. Archived jobs never change, and the simple configuration is read before each write."""
 _ROWS = 2000
 """Documents in one answer; a job has some KiB."""
+_CLAIM_SECONDS = 5.0
+"""Seconds that an answer may take while a server is claimed: a silent one must not hold up who looks after all others, nor the end of the service."""
 
 
 class Written(t.NamedTuple):
@@ -38,18 +40,6 @@ class Written(t.NamedTuple):
 
     rev: str
     fingerprint: int
-
-
-_FOR_GOOD = ("forbidden", "unauthorized", "doc_validation", "document_too_large", "bad_request")
-"""Errors of one document that no other try mends: its content, or a rule of the database's own, is the reason."""
-
-
-class Sent(t.NamedTuple):
-    """What became of documents: the new revisions of those that were written, those that have another revision there, and those that are not taken and why."""
-
-    made: t.Dict[str, str]
-    conflicts: t.Set[str]
-    refused: t.Dict[str, str]
 
 
 class CouchStorage(Storage):
@@ -66,6 +56,7 @@ class CouchStorage(Storage):
         self._prefix = prefix
         self._own = own
         self._standbys = standbys or {}
+        self._claimer: t.Optional[Client] = None
         self._held: t.Optional[fence.Held] = None
         self._copies: t.Optional[Standbys] = None
         self._known: t.Dict[str, t.Dict[str, Written]] = {}
@@ -88,35 +79,21 @@ class CouchStorage(Storage):
 
     def prepare(self) -> None:
         """Make the databases, for nobody but who has claimed them, where they are missing; refuse a server that lets anybody read."""
-        self._prepare(self._admin)
+        prepare(self._admin, self._prefix)
         for server in self._standbys.values():
             with Client(server) as client:
-                self._prepare(client)
-
-    def _prepare(self, admin: Client) -> None:
-        for name in _SYSTEM:
-            if admin.get(path(name), missing=True) is None:
-                admin.put(path(name), None)
-        rights = fence.rights(fence.held(admin, self._prefix))
-        for name in DATABASES:
-            where = path(self.database(name))
-            if admin.get(where, missing=True) is None:
-                admin.put(where, None)
-            if admin.get(f"{where}/_security") != rights:
-                admin.put(f"{where}/_security", rights)
-        check_closed(admin.server, self._prefix)
+                prepare(client, self._prefix)
 
     def probe(self) -> None:
         for server in (self._admin.server, *self._standbys.values()):
             with Client(server) as client:
-                about = client.get("/")
-                if not isinstance(about, dict) or about.get("couchdb") != "Welcome":
-                    raise StorageFailed(f"{server.url} does not answer as CouchDB does: see what runs there.")
-                client.get("/_all_dbs")
+                probe(client)
 
     def claim(self, wanted: Claim) -> Claim:
         """Of this node's own server; standbys are claimed when they are tended (see `copies`). What holds then is said in fence.py."""
-        found = fence.claim(self._admin, self._prefix, wanted)
+        if self._claimer is None:
+            self._claimer = Client(self._admin.server, _CLAIM_SECONDS)
+        found = fence.claim(self._claimer, self._prefix, wanted)
         if found != self._held:
             self._held, self._copies = found, None
             if self._client is not self._admin:
@@ -302,8 +279,9 @@ class CouchStorage(Storage):
         self._bulk(SSCONF, [*_over(changed, revs), *gone])
 
     def close(self) -> None:
-        self._client.close()
-        self._admin.close()
+        for client in (self._client, self._admin, self._claimer):
+            if client is not None:
+                client.close()
 
     # --- Objects, by what is known of them ---------------------------------------------------------------------------
 
@@ -369,10 +347,11 @@ class CouchStorage(Storage):
         """
         known = self._known.setdefault(database, {})
         revs = {name: known[name].rev for name in (each["_id"] for each in wanted) if name in known}
-        sent = self._send(database, _over(wanted, revs))
+        sent = send(self._client, self.database(database), _over(wanted, revs))
         made, refused = dict(sent.made), dict(sent.refused)
         if sent.conflicts:
-            again = self._send(database, _over([each for each in wanted if each["_id"] in sent.conflicts], self._revs(database, sorted(sent.conflicts))))
+            colliding = [each for each in wanted if each["_id"] in sent.conflicts]
+            again = send(self._client, self.database(database), _over(colliding, self._revs(database, sorted(sent.conflicts))))
             if again.conflicts:
                 raise self._conflict(database, again.conflicts)
             made.update(again.made)
@@ -386,45 +365,12 @@ class CouchStorage(Storage):
 
         Raises StorageConflict where somebody else has written one, StorageRefused where the server does not take one, after all others are written.
         """
-        sent = self._send(database, batch)
+        sent = send(self._client, self.database(database), batch)
         if sent.conflicts:
             raise self._conflict(database, sent.conflicts)
         for name, why in sent.refused.items():
             raise StorageRefused(f"{name} in {database} at {self._client.server.url} cannot be stored. {why}")
         return sent.made
-
-    def _send(self, database: str, batch: t.Sequence[Json]) -> Sent:
-        """Write documents, in one request where the server takes all of them.
-
-        It refuses a request as a whole for one document that is too large. Halves of it are sent then, and their halves, until the document is alone.
-        """
-        if not batch:
-            return Sent({}, set(), {})
-        try:
-            answers = self._client.post(path(self.database(database), "_bulk_docs"), {"docs": list(batch)})
-        except StorageRefused as error:
-            if len(batch) == 1:
-                return Sent({}, set(), {batch[0]["_id"]: error.message})
-            half = len(batch) // 2
-            first, second = self._send(database, batch[:half]), self._send(database, batch[half:])
-            return Sent({**first.made, **second.made}, first.conflicts | second.conflicts, {**first.refused, **second.refused})
-        return self._sent(database, answers)
-
-    def _sent(self, database: str, answers: t.Sequence[Json]) -> Sent:
-        """What the server says of each document; raise StorageFailed for what another try may mend."""
-        sent = Sent({}, set(), {})
-        for each in answers:
-            name, error = each["id"], each.get("error")
-            why = f"CouchDB at {self._client.server.url} did not take {name} in {database}: {each.get('reason', error)}."
-            if error is None:
-                sent.made[name] = each["rev"]
-            elif error == "conflict":
-                sent.conflicts.add(name)
-            elif error in _FOR_GOOD:
-                sent.refused[name] = why
-            else:
-                raise StorageFailed(why)
-        return sent
 
     def _conflict(self, database: str, names: t.Collection[str]) -> StorageConflict:
         some = ", ".join(sorted(names)[:5])
@@ -434,19 +380,6 @@ class CouchStorage(Storage):
 def _over(wanted: t.Iterable[Json], revs: t.Mapping[str, str]) -> t.List[Json]:
     """Documents as new revisions of those that are there."""
     return [{**each, "_rev": revs[each["_id"]]} if each["_id"] in revs else each for each in wanted]
-
-
-def check_closed(server: Server, prefix: str) -> None:
-    """Raise AuthenticationFailed where somebody without a password can read: the configuration holds secrets."""
-    connection = server.connection(20)
-    try:
-        connection.request("GET", path(prefix + CONFIG, CONFIG))
-        status = connection.getresponse().status
-    finally:
-        connection.close()
-    if status not in (401, 403):
-        open_to_all = f"CouchDB at {server.url} lets anybody read the configuration, which holds secrets"
-        raise AuthenticationFailed(f"{open_to_all}: set require_valid_user to true there.")
 
 
 def open_couchdb(name: str, servers: t.Mapping[str, t.Mapping[str, t.Any]], prefix: str = "", patience: t.Optional[float] = None) -> CouchStorage:

@@ -155,4 +155,3 @@ def test_a_storage_that_nobody_knows(tmp_path):
 
 def test_a_master_claims_with_what_its_configuration_says():
     assert claim_of(configuration(33)) == Claim(33, NODE) and Claim(EPOCH + 33, "u1").epoch == 1
-    assert not epochs.kept(None, Claim(1, "a")) and not epochs.kept(Claim(1, "b"), Claim(1, "a"))

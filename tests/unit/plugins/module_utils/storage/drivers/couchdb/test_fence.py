@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import AuthenticationFailed, StorageFailed, StorageFenced
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.conversion import convert
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb import fence, replication
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.client import Client, path
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.client import Client, Server, path
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.disk import DiskStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.documents import DATABASES
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.epochs import EPOCH, Claim
@@ -122,7 +122,7 @@ def attempt(client, claim):
 
 
 @given(st.integers(1, 45), st.integers(1, 45), st.booleans(), st.sampled_from([NEW, Claim(30, "u2")]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_2_whenever_the_newer_claim_comes_the_older_user_is_out(first, second, fresh, newer):
     """In between any two requests of one that claims for the old master, and of another one that interrupts it; one of them may have lost its user."""
     with tempfile.TemporaryDirectory() as directory:
@@ -251,3 +251,11 @@ def test_the_password_of_a_claim_is_not_the_administrators_and_is_not_shown(node
         writer, changed = fence.as_writer(servers[0], found), fence.as_writer(servers[0].as_user(servers[0].username, "changed"), found)
         assert len({writer.password, changed.password, servers[0].password}) == 3 and writer.password not in repr(writer)
         assert writer.password not in repr(admin.get(path("_users", f"org.couchdb.user:{found.user}")))
+
+
+def test_servers_that_are_away_claim_nothing(servers, couch, prefix):
+    couch.write_configuration({**configuration(20), "cluster": {"master_node": "u1"}})
+    away = Server("http://127.0.0.1:9", "ganeti", "secret")
+    assert fence.claims([away, servers[0]], prefix) == [Claim(20, "u1")]
+    with Client(servers[0]) as client:
+        assert fence.standing(client, "never_made_") is None

@@ -20,7 +20,8 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers imp
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.conversion import convert
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb import last_writes, revisions
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.client import Answer, Client, Server, path
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.storage import CouchStorage, check_closed
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.preparation import check_closed
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.storage import CouchStorage
 
 from ...samples import CONFIGURATION, DISK, INSTANCE, configuration, job
 

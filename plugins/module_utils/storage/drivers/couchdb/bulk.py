@@ -1,0 +1,59 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""Many documents in one request, and what became of each."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ...._errors import StorageFailed, StorageRefused
+from ..documents import Json
+from .client import Client, path
+
+_FOR_GOOD = ("forbidden", "unauthorized", "doc_validation", "document_too_large", "bad_request")
+"""Errors of one document that no other try mends: its content, or a rule of the database's own, is the reason."""
+
+
+class Sent(t.NamedTuple):
+    """What became of documents: the new revisions of those that were written, those that have another revision there, and those that are not taken and why."""
+
+    made: t.Dict[str, str]
+    conflicts: t.Set[str]
+    refused: t.Dict[str, str]
+
+
+def send(client: Client, database: str, batch: t.Sequence[Json]) -> Sent:
+    """Write documents, in one request where the server takes all of them.
+
+    It refuses a request as a whole for one document that is too large. Halves of it are sent then, and their halves, until the document is alone.
+    """
+    if not batch:
+        return Sent({}, set(), {})
+    try:
+        answers = client.post(path(database, "_bulk_docs"), {"docs": list(batch)})
+    except StorageRefused as error:
+        if len(batch) == 1:
+            return Sent({}, set(), {batch[0]["_id"]: error.message})
+        half = len(batch) // 2
+        first, second = send(client, database, batch[:half]), send(client, database, batch[half:])
+        return Sent({**first.made, **second.made}, first.conflicts | second.conflicts, {**first.refused, **second.refused})
+    return _sent(client, database, answers)
+
+
+def _sent(client: Client, database: str, answers: t.Sequence[Json]) -> Sent:
+    """What the server says of each document; raise StorageFailed for what another try may mend."""
+    sent = Sent({}, set(), {})
+    for each in answers:
+        name, error = each["id"], each.get("error")
+        why = f"CouchDB at {client.server.url} did not take {name} in {database}: {each.get('reason', error)}."
+        if error is None:
+            sent.made[name] = each["rev"]
+        elif error == "conflict":
+            sent.conflicts.add(name)
+        elif error in _FOR_GOOD:
+            sent.refused[name] = why
+        else:
+            raise StorageFailed(why)
+    return sent
