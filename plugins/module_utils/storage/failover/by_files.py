@@ -187,10 +187,11 @@ class FilesFailover(Failover):
 
     def _take_files(self, situation: Situation, found: Found, plan: Plan) -> Json:
         """Bring what the new master lacks, and have it taken; what the other nodes have to know, which they are told where they do not."""
-        if found.stopped:
-            plan = self._bring_all(situation, found)
-        else:
-            self._bring(found, plan)
+        with self._timed("bring files"):
+            if found.stopped:
+                plan = self._bring_all(situation, found)
+            else:
+                self._bring(found, plan)
         taken = self._take(situation, plan)
         if not situation.survey["nodes"][situation.new]["master_candidate"] or situation.new not in self._ssconf("master_candidates"):
             with self._timed("tell the nodes"):
@@ -228,10 +229,7 @@ class FilesFailover(Failover):
         return taken
 
     def _bring(self, found: Found, plan: Plan) -> None:
-        with self._timed("bring files"):
-            self._bring_files(found, plan)
-
-    def _bring_files(self, found: Found, plan: Plan) -> None:
+        """Have what the new master lacks lie beside its files, in the place of whatever an earlier run has left there."""
         own = plan.source == self._params["new_master"]
         first: Json = {"first": True, "own": own}
         if not own:

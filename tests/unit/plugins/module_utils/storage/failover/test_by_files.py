@@ -13,13 +13,14 @@ import socket
 import subprocess
 import sys
 import threading
+import types
 
 import pytest
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, GanetiError, InvalidInput, PreflightFailed
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.disk import DiskStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.epochs import EPOCH
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.failover import by_files, ganeti_failover, hosts, run
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.failover import by_files, ganeti_failover, hosts, run, start
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import candidate_files
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.program import program
 
@@ -300,6 +301,15 @@ def test_jobs_that_still_end_are_waited_for(nodes, fail_over, monkeypatch):
     old.write_configuration({**old.configuration(), "serial_no": 21})
     fail_over(timeout=60)
     assert dict(DiskStorage(nodes.path("a2")).jobs([7])) == {7: job(7, "success")}
+
+
+@pytest.mark.parametrize(("storage", "kind"), [("disk", "FilesFailover"), ("couchdb", "Failover")])
+def test_which_failover_it_is_says_the_clusters_parameter(monkeypatch, storage, kind):
+    made = []
+    for name in ("FilesFailover", "Failover"):
+        monkeypatch.setattr(start, name, lambda _hosts, _params, name=name: made.append(name) or types.SimpleNamespace(run=lambda _check_mode: {"by": name}))
+    monkeypatch.setattr(start.extended, "read", lambda host: {"backend_storage": storage} if host.name == "a2" else {})
+    assert start.fail_over({"new_master": "a2", "ssh": {}}, False) == {"by": kind} and made == [kind]
 
 
 def test_the_program_tells_without_settings(tmp_path):

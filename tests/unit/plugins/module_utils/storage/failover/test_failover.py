@@ -224,6 +224,16 @@ def test_an_old_master_of_which_nothing_is_known_is_not_waited_for(failing_over)
     assert failing_over({**answers, ("a2", "compare"): own}, timeout=3600)._stop(situation(why="away")).from_files
 
 
+def test_candidates_files_are_asked_for_where_nobody_is_waited_for(failing_over):
+    """One that does not tell keeps nobody from it, and is named."""
+    found = failing_over({("a1", "tell"): {"files": {"serial": 31}}, ("a3", "tell"): GanetiError("a3's disk is gone")})
+    found._hosts.files = found._hosts.program
+    every = {name: {**each, "master_candidate": True} for name, each in SURVEY["nodes"].items()}
+    assert found._ask_candidates(situation(nodes=every)) == {"a1": 31}
+    assert found._warnings == ["Nobody knows what the files of the master candidate a3 hold (a3's disk is gone)"]
+    assert found._ask_candidates(situation(nodes={name: {**each, "master_candidate": False} for name, each in every.items()})) == {}
+
+
 def test_the_same_task_again_ends_a_promotion(failing_over, monkeypatch):
     found = failing_over({("a2", "archive"): {"jobs": 2000}})
     monkeypatch.setattr(found, "_accepts_jobs", lambda: True)
