@@ -19,7 +19,7 @@ import json
 import time
 import typing as t
 
-from .._errors import GanetiError, NotAcknowledged
+from .._errors import ConnectionFailed, GanetiError, NotAcknowledged
 from .master import Runner
 
 PROGRAM = "/usr/local/lib/ganeti-couchdb/service.pyz"
@@ -90,7 +90,11 @@ class Acknowledgement:
             self._off = not wait(lambda: self._ask(job_id, status), f"Job {job_id} ({status})")
 
     def _ask(self, job_id: int, status: str) -> t.Optional[Seen]:
-        code, output, said = self._runner.run(["sh", "-c", _ASK], json.dumps({"job": job_id, "status": status}).encode())
+        nobody_knows = f"Job {job_id} is {status}, but whether enough servers have it nobody can tell"
+        try:
+            code, output, said = self._runner.run(["sh", "-c", _ASK], json.dumps({"job": job_id, "status": status}).encode())
+        except ConnectionFailed as error:
+            raise GanetiError(f"{nobody_knows}: {error.message.rstrip('.')}.", job_id=job_id) from error
         text = output.decode("utf-8", "replace").strip()
         if code == 0 and not text or _OLDER in said:
             return None
@@ -99,4 +103,4 @@ class Acknowledgement:
             return Seen(**answer) if answer["wanted"] else None
         except (ValueError, KeyError, TypeError):
             why = text.partition("CRITICAL: ")[2] or said.decode("utf-8", "replace").strip().rpartition("\n")[2] or f"exit status {code}"
-            raise GanetiError(f"Job {job_id} is {status}, but whether enough servers have it nobody can tell: {why.rstrip('.')}.", job_id=job_id) from None
+            raise GanetiError(f"{nobody_knows}: {why.rstrip('.')}.", job_id=job_id) from None

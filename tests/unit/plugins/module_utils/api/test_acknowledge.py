@@ -11,7 +11,7 @@ import json
 import pytest
 
 from ansible_collections.ganeti.cluster.plugins.module_utils import api
-from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError, NotAcknowledged
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, GanetiError, NotAcknowledged
 from ansible_collections.ganeti.cluster.plugins.module_utils.api import acknowledge
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.acknowledge import Acknowledgement, Seen
 
@@ -94,6 +94,15 @@ def test_no_answer_is_none():
     for master, why in ((Master(2, b"CRITICAL: couchdb.json is damaged.\n"), "couchdb.json is damaged"), (Master(1, b"", b"x\nKilled\n"), "Killed")):
         with pytest.raises(GanetiError, match=f"Job 5 is success, but whether enough servers have it nobody can tell: {why}"):
             Acknowledgement(master)(5, "success")
+
+
+def test_a_connection_that_is_lost_says_nothing_of_servers():
+    class Gone(Master):
+        def run(self, argv, input=None, timeout=1):
+            raise ConnectionFailed("a1 does not answer.")
+
+    with pytest.raises(GanetiError, match="Job 5 is success, but whether enough servers have it nobody can tell: a1 does not answer"):
+        Acknowledgement(Gone())(5, "success")
 
 
 def test_who_connects_waits_but_for_repairs():
