@@ -157,6 +157,7 @@ class Failover:
         with self._timed("accept jobs"):
             self._wait("accepts jobs", self._accepts_jobs)
         seconds = round(sum(self._steps.values()), 1)
+        self._hosts.files(self._new, "finish")
         self._tidy_up(situation, bool(promoted))
         serial = promoted["serial"] if promoted else situation.survey["serial"]
         self._wait("writes to its database", lambda: bool(self._hosts.program(self._new, "survey")["serial"] >= serial))

@@ -27,13 +27,10 @@ import typing as t
 from ..._errors import GanetiError, StorageFailed
 from ..drivers.disk import DIRECTORY, DiskStorage
 from ..drivers.documents import Json
-from ..drivers.epochs import EPOCH
-from . import promote
+from . import promote, unused_epoch
 from .candidate_survey import installed
 from .storage_comparison import digest, runs
 
-_STAGED = "failover-source"
-"""The directory, in Ganeti's, for what comes from other nodes, and for the configuration as it was before its number was raised."""
 _ASIDE = "before-promotion"
 _RANK = {"queued": 0, "waiting": 1, "canceling": 2, "running": 3, "canceled": 4, "success": 4, "error": 4}
 _ENDED = 4
@@ -42,7 +39,7 @@ _ENDED = 4
 def tell(directory: str, _given: Json) -> Json:
     """What the node is, and what its files hold; ``files`` is None on a node that has none, as it is no master candidate, or with a ``problem``."""
     files = DiskStorage(directory)
-    found: Json = {"name": _own_name(files), "master": files.master(), "installed": installed(), "unfinished": os.path.isdir(_staged(directory))}
+    found: Json = {"name": _own_name(files), "master": files.master(), "installed": installed(), "unfinished": os.path.isdir(unused_epoch.place(directory))}
     found.update(files=None, problem=None)
     if os.path.exists(os.path.join(directory, "config.data")):
         try:
@@ -54,7 +51,7 @@ def tell(directory: str, _given: Json) -> Json:
 
 def _holdings(files: DiskStorage, directory: str) -> Json:
     present = files.configuration()
-    configuration = _source(directory, present)
+    configuration = unused_epoch.made_of(directory, present)
     queue = files.queue()
     jobs = dict(files.jobs(sorted(queue.jobs)))
     return {
@@ -94,27 +91,19 @@ def _brief(job: Json) -> Json:
     return {"digest": digest(job), "progress": progress, "ended": all(rank == _ENDED for rank in ranks)}
 
 
-def _source(directory: str, present: Json) -> Json:
-    """The configuration by which a node is compared: what it was made of, where an epoch was begun here that no master has used."""
-    staged = DiskStorage(_staged(directory))
-    if present["serial_no"] % EPOCH or not os.path.exists(os.path.join(_staged(directory), "config.data")):
-        return present
-    return staged.configuration()
-
-
 def read(directory: str, given: Json) -> Json:
     """The configuration, if that is asked for, and jobs by their ids; those that are gone meanwhile are left out."""
     files = DiskStorage(directory)
     found: Json = {name: {str(number): job for number, job in files.jobs(given[name], archived=name == "archived")} for name in ("jobs", "archived")}
-    found["configuration"] = _source(directory, files.configuration()) if given["configuration"] else None
+    found["configuration"] = unused_epoch.made_of(directory, files.configuration()) if given["configuration"] else None
     return found
 
 
 def stage(directory: str, given: Json) -> Json:
     """Put aside what `read` has read on another node; with ``first``, in the place of whatever is there of an earlier run."""
-    staged = _staged(directory)
+    staged = unused_epoch.place(directory)
     if given.get("first"):
-        own = _source(directory, DiskStorage(directory).configuration()) if given.get("own") else None
+        own = unused_epoch.made_of(directory, DiskStorage(directory).configuration()) if given.get("own") else None
         shutil.rmtree(os.path.join(staged, "queue"), ignore_errors=True)  # the configuration stays until it is replaced
         os.makedirs(staged, 0o700, exist_ok=True)  # as it holds secrets
         os.makedirs(os.path.join(staged, "queue"), 0o700)
@@ -130,7 +119,7 @@ def stage(directory: str, given: Json) -> Json:
 
 def take(directory: str, given: Json) -> Json:
     """Have what is staged become the node's files, and begin an epoch; what the other nodes have to know. Raises before the first file is touched."""
-    files, staged = DiskStorage(directory, durable=False, inherit=True), DiskStorage(_staged(directory))
+    files, staged = DiskStorage(directory, durable=False, inherit=True), DiskStorage(unused_epoch.place(directory))
     request = promote.Request(given["name"], [], given["seen"], given["job"])
     ready = promote.ready(staged.configuration(), directory, request, time.time())
     queue, here = staged.queue(), files.queue()
@@ -148,12 +137,8 @@ def take(directory: str, given: Json) -> Json:
 
 def finish(directory: str, _given: Json) -> Json:
     """Forget what was staged, as the node is the master."""
-    shutil.rmtree(_staged(directory), ignore_errors=True)
+    unused_epoch.forget(directory)
     return {}
-
-
-def _staged(directory: str) -> str:
-    return os.path.join(directory, _STAGED)
 
 
 STEPS: t.Mapping[str, t.Callable[[str, Json], Json]] = {"tell": tell, "read": read, "stage": stage, "take": take, "finish": finish}

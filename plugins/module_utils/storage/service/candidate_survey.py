@@ -15,7 +15,7 @@ from ..._errors import GanetiError
 from ..drivers.disk import DiskStorage
 from ..drivers.documents import Json
 from ..drivers.interface import Storage
-from . import promotion_mark
+from . import promotion_mark, unused_epoch
 from .storage_comparison import holdings
 
 _LIBRARIES = ("/usr/share/ganeti/default", "/etc/ganeti/share")
@@ -74,6 +74,6 @@ def of_files(directory: str) -> t.Optional[Json]:
     """What Ganeti's own files hold (holdings.py); None on a node that has none, as it is no master candidate."""
     storage = DiskStorage(directory)
     try:
-        return holdings(storage, storage.configuration()["serial_no"])
+        return holdings(storage, unused_epoch.made_of(directory, storage.configuration())["serial_no"])
     except GanetiError:
         return None

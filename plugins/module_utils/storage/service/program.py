@@ -52,6 +52,7 @@ from . import (
     snapshot,
     storage_comparison,
     tend,
+    unused_epoch,
 )
 
 _PACKAGE = "ganeti_couchdb"
@@ -61,7 +62,7 @@ _MODULES: t.Tuple[types.ModuleType, ...] = (
     bulk, changes_feed, client, conflicts, description, fence, last_writes, preparation, replication, revisions, server_check, server_comparison,
     standbys, storage, whole_configuration,
     acknowledged, candidate_files, candidate_survey, commands, follow, health, inotify, main, mastership, promote, promotion_mark, removal, settings,
-    shared_epoch, snapshot, storage_comparison, tend,
+    shared_epoch, snapshot, storage_comparison, tend, unused_epoch,
 )  # fmt: skip
 _PACKAGES = ("", "storage/", "storage/drivers/", "storage/drivers/couchdb/", "storage/service/")
 _ROOT = __name__.rsplit(".", 3)[0]

@@ -32,7 +32,7 @@ from ..drivers.disk import DiskStorage
 from ..drivers.documents import Json
 from ..drivers.epochs import Claim, raised
 from ..drivers.interface import Queue, Storage
-from . import promotion_mark
+from . import promotion_mark, unused_epoch
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.S)
 _KEY = "/root/.ssh/id_{}.pub"
@@ -81,6 +81,7 @@ def reserve(directory: str, request: Request) -> None:
     if files.last_job() < request.job:
         files.write_serial(request.job)
     configuration = files.configuration()
+    unused_epoch.keep(directory, unused_epoch.made_of(directory, configuration))
     configuration.update(serial_no=raised(max(configuration["serial_no"], request.seen)), mtime=time.time())
     files.write_configuration(configuration)
 

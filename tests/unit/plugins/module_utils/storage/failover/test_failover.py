@@ -25,7 +25,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.int
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.failover import admit_candidate, ganeti_failover, hosts, run
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.failover.situation import Situation, problems
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import promote, promotion_mark
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.candidate_survey import survey
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.candidate_survey import of_files, survey
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.program import script
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.promote import Request
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.storage_comparison import lacking, numbers, runs
@@ -257,6 +257,9 @@ def test_files_that_are_used_as_they_are_begin_an_epoch_and_give_out_no_id_again
     promote.reserve(str(tmp_path / "master"), Request("a2", ["a1"], EPOCH + 7, 20007))
     assert master.last_job() == 20007
     assert {**master.configuration(), "serial_no": 20, "mtime": before["mtime"]} == before and master.configuration()["serial_no"] == 2 * EPOCH
+    assert of_files(str(tmp_path / "master"))["serial"] == 20, "no master has used it, so it is as new as what it was made of"
+    master.write_configuration({**master.configuration(), "serial_no": 2 * EPOCH + 1})
+    assert of_files(str(tmp_path / "master"))["serial"] == 2 * EPOCH + 1
 
 
 def test_the_new_configuration_after_a_death():
