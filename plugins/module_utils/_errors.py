@@ -57,6 +57,10 @@ class JobTimeout(GanetiError):
     """A job did not finish, or did not get its locks, in time; details: job_id, status, job_log."""
 
 
+class NotAcknowledged(GanetiError):
+    """A job began or ended, and fewer servers of the backend storage have it than are wanted; it is not undone."""
+
+
 class StreamFailed(GanetiError):
     """Bytes on their way from a disk to a disk were lost, damaged or refused."""
 

@@ -59,6 +59,26 @@ options:
       - How many serial numbers of the configuration a standby may be behind before the service's check warns.
     type: int
     default: 10
+  acknowledge:
+    description:
+      - How many of the servers have to have a job, in its state or a later one, before any module of this collection tells of it or of its end.
+        Those modules wait for it that run jobs, by LUXI or SSH as root, and M(ganeti.cluster.job_info) where it uses the node's settings.
+      - With V(0) nobody waits. Other programs, as C(gnt-instance), are told by Ganeti itself, and never wait.
+    type: int
+    default: 0
+  degrade:
+    description:
+      - What is done where fewer servers have the job after O(degrade_after) seconds.
+      - With V(wait), a warning is given, and it is waited for. With V(after), a warning is given, and the task goes on. With V(refuse), the task fails.
+        In no case is the job undone.
+    type: str
+    choices: [wait, after, refuse]
+    default: after
+  degrade_after:
+    description:
+      - Seconds, see O(degrade).
+    type: int
+    default: 30
   timeout:
     description:
       - How long, in seconds, to wait for what this brings about, which is that everything is written and replicated. Jobs have limits of their own.
@@ -115,6 +135,9 @@ def argument_spec() -> _argspec.ArgumentSpec:
         storage=dict(type="str", choices=["disk", "couchdb"], required=True),
         couchdb_mode=dict(type="str", choices=["mirror", "primary"], default="mirror"),
         lag=dict(type="int", default=10),
+        acknowledge=dict(type="int", default=0),
+        degrade=dict(type="str", choices=["wait", "after", "refuse"], default="after"),
+        degrade_after=dict(type="int", default=30),
         timeout=dict(type="int", default=120),
     )
     return _argspec.ArgumentSpec(options).merge(_argspec.servers(), _argspec.local(), _argspec.timeouts())

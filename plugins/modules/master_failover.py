@@ -9,12 +9,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: master_failover
-short_description: Make another node the master of a Ganeti cluster, out of its own CouchDB
+short_description: Make another node the master of a Ganeti cluster, out of its own database or the newest files
 version_added: 0.2.0
 author:
   - the ganeti.cluster authors (!UNKNOWN)
 description:
-  - Makes a node the master that has a CouchDB server of the cluster's backend storage. It need not be a master candidate.
+  - Makes a node the master. It need not be a master candidate.
+  - Where the cluster's backend storage is V(disk), the files of all nodes are compared, and what the node lacks of the newest ones is brought to it. Otherwise
+    it is made out of the node's own server of that storage.
   - The old master, if it can be reached, is stopped first, and all that it has written is waited for; so nothing is lost. If it is dead, the node
     becomes the master with what CouchDB had carried to it.
   - Then the node's own database becomes configuration and job queue, all nodes that can be reached learn of the new master candidate, and Ganeti's
@@ -55,6 +57,8 @@ options:
   accept_loss:
     description:
       - To go on though another standby, or the old master, has changes that this node has not. They are lost.
+      - Without a database, to go on though a master candidate does not answer, which may have newer files, or though there are jobs of which nobody knows
+        whether they are left over from an earlier time. Those do not run.
     type: bool
     default: false
   timeout:
@@ -103,7 +107,7 @@ serial:
   sample: 1042
 source:
   description: What the new master's files were made of. V(couchdb), or V(files) where they were Ganeti's own copies.
-  returned: changed, not in check mode
+  returned: without a database, or changed and not in check mode
   type: str
   sample: couchdb
 seconds:
@@ -122,7 +126,7 @@ import typing as t
 
 from ansible_collections.ganeti.cluster.plugins.module_utils import _argspec
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.failover.run import fail_over
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.failover.start import fail_over
 
 
 def argument_spec() -> _argspec.ArgumentSpec:

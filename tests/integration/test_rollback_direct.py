@@ -21,7 +21,8 @@ sys.path.insert(0, {PLACE!r})
 from module_utils._errors import GanetiError
 from module_utils.api.master import LocalRunner
 from module_utils.storage.drivers.disk import DiskStorage
-from module_utils.storage.history.standstill import Standstill, verify
+from module_utils.storage.cluster.standstill import Standstill
+from module_utils.storage.history.sound_configuration import verify
 before = DiskStorage().configuration()
 wrong = copy.deepcopy(before)
 wrong["cluster"]["beparams"]["default"]["vcpus"] = "many"

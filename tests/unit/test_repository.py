@@ -31,7 +31,7 @@ PACKAGES = {
 ROOMS = {
     "drivers": {"drivers"},
     "service": {"drivers", "service"},
-    "history": {"drivers", "service", "history"},
+    "history": {"drivers", "service", "cluster", "history"},
     "cluster": {"drivers", "service", "cluster"},
     "failover": {"drivers", "service", "cluster", "failover"},
 }

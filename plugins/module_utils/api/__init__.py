@@ -18,7 +18,9 @@ from __future__ import annotations
 import typing as t
 
 from .._errors import InvalidInput
+from .acknowledge import Acknowledgement
 from .cluster import Cluster, JobChange, JobStatus, LogEntry
+from .master import LocalRunner
 
 __all__ = ("Cluster", "JobChange", "JobStatus", "LogEntry", "connect")
 
@@ -26,14 +28,19 @@ __all__ = ("Cluster", "JobChange", "JobStatus", "LogEntry", "connect")
 def _connect_luxi(options: t.Mapping[str, t.Any]) -> Cluster:
     from .luxi import LuxiCluster
 
-    return LuxiCluster.local(options.get("address") or None)
+    cluster = LuxiCluster.local(options.get("address") or None)
+    cluster.acknowledge = Acknowledgement(LocalRunner())
+    return cluster
 
 
 def _connect_ssh(options: t.Mapping[str, t.Any]) -> Cluster:
     # Imported here, not above: a module that runs on the master shall not load paramiko.
     from .ssh import SshHost, luxi_over_ssh
 
-    return luxi_over_ssh(SshHost(_address(options), options.get("ssh") or {}))
+    host = SshHost(_address(options), options.get("ssh") or {})
+    cluster = luxi_over_ssh(host)
+    cluster.acknowledge = Acknowledgement(host)
+    return cluster
 
 
 def _connect_rapi(options: t.Mapping[str, t.Any]) -> Cluster:
@@ -49,9 +56,10 @@ _TRANSPORTS: t.Dict[str, t.Callable[[t.Mapping[str, t.Any]], Cluster]] = {
 }
 
 
-def connect(options: t.Mapping[str, t.Any]) -> Cluster:
+def connect(options: t.Mapping[str, t.Any], acknowledged: bool = True) -> Cluster:
     """Connect to a cluster as ``options`` say and make sure that it is the one that is meant.
 
+    Jobs that are run are reported when they are *acknowledged*, but over RAPI, which cannot tell; not for whoever repairs what that takes.
     Raises InvalidInput for options that make no sense or another cluster's name, else as `Cluster.info` does.
     """
     transport = options.get("transport") or "luxi"
@@ -59,6 +67,8 @@ def connect(options: t.Mapping[str, t.Any]) -> Cluster:
     if factory is None:
         raise InvalidInput(f"There is no transport {transport}: use one of {', '.join(_TRANSPORTS)}.")
     cluster = factory(options)
+    if not acknowledged:
+        cluster.acknowledge = None
     expected = options.get("cluster_name")
     try:
         if expected:

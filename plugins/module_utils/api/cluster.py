@@ -61,6 +61,8 @@ class Cluster(ABC):
     """One of "luxi", "ssh" and "rapi"."""
     address: str
     """The name or address that was connected to."""
+    acknowledge: t.Optional[t.Callable[[int, str], None]] = None
+    """Called with a job's id and status before anybody is told of them; waits until enough servers have it (api/acknowledge.py)."""
 
     @abstractmethod
     def info(self) -> t.Dict[str, t.Any]:

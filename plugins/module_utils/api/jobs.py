@@ -66,10 +66,18 @@ def results(
     try:
         watch.until_final(_deadline(timeout), _deadline(lock_timeout))
         job = cluster.job(job_id)
-    except BaseException:
+    except BaseException as error:
         watch.abandon()
+        if isinstance(error, JobTimeout):  # its message tells of the job
+            _acknowledge(cluster, job_id, watch.status)
         raise
+    _acknowledge(cluster, job_id, job["status"])
     return _outcome(job, label, watch.log)
+
+
+def _acknowledge(cluster: Cluster, job_id: int, status: t.Optional[str]) -> None:
+    if cluster.acknowledge is not None:
+        cluster.acknowledge(job_id, status or "queued")
 
 
 def _deadline(seconds: t.Optional[float]) -> t.Optional[float]:

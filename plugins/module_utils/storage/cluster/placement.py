@@ -12,12 +12,11 @@ import typing as t
 
 from ..._errors import GanetiError
 from ..._files import replace
-from ...api import extended
+from ...api import acknowledge, extended
 from ...api.master import Runner, succeed
 
 UNIT = "ganeti-couchdb.service"
-PROGRAM = "/usr/local/lib/ganeti-couchdb/service.pyz"
-SETTINGS = "/etc/ganeti/couchdb.json"
+PROGRAM, SETTINGS = acknowledge.PROGRAM, acknowledge.SETTINGS
 UNIT_FILE = f"/etc/systemd/system/{UNIT}"
 UNIT_TEXT = f"""\
 # Written by ganeti.cluster.backend_storage, which overwrites changes.

@@ -73,7 +73,7 @@ def _digests(lines: t.Sequence[str]) -> t.Dict[str, str]:
 def redistribute(params: t.Mapping[str, t.Any], check_mode: bool) -> Json:
     """Do what the parameters of the module redistribute_config say; its result. Raises GanetiError."""
     runner = LocalRunner()
-    with connect({"cluster_name": params["cluster_name"]}) as cluster:
+    with connect({"cluster_name": params["cluster_name"]}, acknowledged=False) as cluster:
         return Redistribution(cluster, runner, params, check_mode).run()
 
 

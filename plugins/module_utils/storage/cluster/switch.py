@@ -18,14 +18,16 @@ from ..._errors import GanetiError, InvalidInput
 from ...api import Cluster, connect, extended
 from ...api.master import LocalRunner, Runner
 from ..drivers.disk import DiskStorage
+from ..drivers.epochs import Claim
 from ..drivers.factory import open_storage
 from ..service import health, settings
 from ..service.program import program
-from . import candidate_pool, placement
+from . import begin_epoch, candidate_pool, placement
 
 Result = t.Dict[str, t.Any]
 Described = t.Mapping[str, t.Any]
 """A server, as its driver takes it."""
+_ACKNOWLEDGE = ("acknowledge", "degrade", "degrade_after")
 _SERVER = ("url", "username", "password", "ca_path")
 """What a server is told by, beside its node."""
 
@@ -33,7 +35,7 @@ _SERVER = ("url", "username", "password", "ca_path")
 def switch(params: t.Mapping[str, t.Any], check_mode: bool) -> Result:
     """Do what the module's parameters say; the module's result. Raises GanetiError."""
     runner = LocalRunner()
-    with connect({"cluster_name": params["cluster_name"]}) as cluster:
+    with connect({"cluster_name": params["cluster_name"]}, acknowledged=False) as cluster:
         change = Difference()
         _parameter(cluster, runner, params["storage"], change, True)
         act = _to_disk if params["storage"] == DiskStorage.name else _to_database
@@ -62,6 +64,8 @@ def _to_database(params: t.Mapping[str, t.Any], cluster: Cluster, runner: Runner
     primary = params["couchdb_mode"] == "primary"
     storage = open_storage(params["storage"], name=master, servers=servers)
     storage.probe()
+    if not 0 <= params["acknowledge"] <= len(servers):
+        raise InvalidInput(f"acknowledge is {params['acknowledge']}, and {len(servers)} servers are online: that many can have a job at most.")
     if primary and storage.machines < 2:
         raise InvalidInput("couchdb_mode primary needs the server of a second node that is online: without it nothing but the master would have a copy.")
     before, present = candidate_pool.read(cluster, master), _present()
@@ -72,6 +76,7 @@ def _to_database(params: t.Mapping[str, t.Any], cluster: Cluster, runner: Runner
     for name, found in (storage.copies.strays(remove=False).stray if storage.copies else {}).items():  # those of an earlier master; the service removes them
         change.add(f"replications from {name}, which is not the master", found, [])
     resize = candidate_pool.note(before, primary, kept, change)
+    shared = begin_epoch.note(change)
     if check_mode:
         return {"warnings": warnings}
     if resize and not primary:  # first the old copies, then the new ones go
@@ -79,6 +84,8 @@ def _to_database(params: t.Mapping[str, t.Any], cluster: Cluster, runner: Runner
     with storage:
         storage.prepare()
     placement.carry_out(runner, todo, wanted)
+    if shared:
+        begin_epoch.begin(cluster, runner, params, max((claim.serial for claim in _claims()), default=0))
     check = _wait(params["timeout"])
     if resize and primary:
         candidate_pool.shrink(cluster, before, params)
@@ -108,7 +115,7 @@ def _reachable(servers: t.Mapping[str, Described], online: t.Collection[str]) ->
 def _settings(params: t.Mapping[str, t.Any], servers: t.Mapping[str, Described], pool_size: t.Optional[int]) -> bytes:
     content = {
         "storage": params["storage"], "servers": servers, "status": settings.STATUS, "lag": params["lag"], "mode": params["couchdb_mode"],
-        "pool_size": pool_size,
+        "pool_size": pool_size, **{key: params[key] for key in _ACKNOWLEDGE},
     }  # fmt: skip
     return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
 
@@ -133,6 +140,11 @@ def _to_disk(params: t.Mapping[str, t.Any], cluster: Cluster, runner: Runner, ch
         candidate_pool.grow(cluster, before, candidate_pool.size_to_keep(before, kept), params)
     placement.carry_out(runner, todo, wanted)
     return {"warnings": _stop_replications(present) if present else []}
+
+
+def _claims() -> t.List[Claim]:
+    with settings.read(placement.SETTINGS).open() as storage:
+        return storage.claims()
 
 
 def _present() -> t.Optional[settings.Settings]:

@@ -10,25 +10,24 @@ secret too.
 
 from __future__ import annotations
 
+import functools
 import time
 import typing as t
 
 from ..._errors import AuthenticationFailed, ConnectionFailed, InvalidInput, JobFailed, JobTimeout
-from ...api import opcodes
+from ...api import acknowledge, opcodes
 from ...api.answers import fault
-from ...api.cluster import FINAL_STATUS
 from ..drivers.documents import Json
 from ..drivers.factory import open_server
 from ..drivers.interface import Storage
-from ..service import settings
+from ..drivers.job_status import CANCELING, RANK, RUNNING, WAITING, status
+from ..service import acknowledged, settings
 
-QUEUED, WAITING, RUNNING, CANCELING = "queued", "waiting", "running", "canceling"
 ENDED = "ended"
 _SEEN = "seen"
 STATES = (WAITING, RUNNING, ENDED)
 """What can be waited for. A job that has gone further has reached it too."""
 
-_RANK = {QUEUED: 0, WAITING: 1, CANCELING: 1, RUNNING: 2, **dict.fromkeys(FINAL_STATUS, 3)}
 _NEEDED = {_SEEN: 0, WAITING: 1, RUNNING: 2, ENDED: 3}
 _POLL = 20.0
 """Seconds that a long poll takes at most. A connection through which nothing comes any more is noticed after these and the next."""
@@ -45,24 +44,9 @@ _OTHER_SUBJECTS = {"OP_CLUSTER_RENAME": "name", "OP_TAGS_GET": "name", "OP_QUERY
                    "OP_TEST_ALLOCATOR": "iallocator", "OP_TEST_DELAY": "duration"}  # fmt: skip
 
 
-def status(job: Json) -> str:
-    """The status of a job, out of those of its opcodes (Ganeti 3.0: jqueue/__init__.py, CalcStatus).
-
-    The first that is canceling, canceled or failed decides; else the last that waits or runs; else all are queued, or all have succeeded.
-    """
-    found = QUEUED
-    statuses = [each["status"] for each in job["ops"]]
-    for each in statuses:
-        if each in (CANCELING, "canceled", "error"):
-            return str(each)
-        if each in (WAITING, RUNNING):
-            found = each
-    return "success" if all(each == "success" for each in statuses) else found
-
-
 def reached(now: str, wanted: str) -> bool:
     """Whether a job of this status has reached what is waited for, one of STATES."""
-    return _RANK.get(now, 0) >= _NEEDED[wanted]
+    return RANK.get(now, 0) >= _NEEDED[wanted]
 
 
 def describe(number: int, job: Json, archived: bool) -> Json:
@@ -226,9 +210,22 @@ def tell(params: t.Mapping[str, t.Any]) -> Json:
     with _open(params) as storage:
         jobs = JobWatcher(storage, numbers, params["cluster_name"]).wait(wanted, seconds)
         result = {"jobs": [jobs[number] for number in numbers], "server": storage.where}
+    if params["server"] is None:
+        _acknowledge(settings.read(params["settings_file"]), result)
     if params["wait"] if params["fail"] is None else params["fail"]:
         check(result)
     return result
+
+
+def _acknowledge(chosen: settings.Settings, result: Json) -> None:
+    """Tell of no job, or of its end, before as many servers have it as backend_storage was told."""
+    for each in result["jobs"] if chosen.acknowledge else ():
+        ask = functools.partial(_ask, chosen, {"job": each["id"], "status": each["status"]})
+        acknowledge.wait(ask, f"Job {each['id']} ({each['status']})")
+
+
+def _ask(chosen: settings.Settings, request: Json) -> acknowledge.Seen:
+    return acknowledge.Seen(**acknowledged.answer(chosen, request))
 
 
 def _open(params: t.Mapping[str, t.Any]) -> Storage:

@@ -57,6 +57,12 @@ def kept(standing: t.Optional[Claim], wanted: Claim) -> bool:
     return standing is not None and standing.master == wanted.master and standing.epoch >= wanted.epoch
 
 
+def shared(mine: Claim, found: t.Iterable[Claim]) -> t.Optional[Claim]:
+    """The newest claim of another master in the same epoch, if there is one: Ganeti's own failover begins none. Which of two such serial numbers is of the
+    newer configuration nobody can tell, once the other master goes on."""
+    return max((claim for claim in found if claim.master != mine.master and claim.epoch == mine.epoch), default=None)
+
+
 def newer(found: t.Iterable[Claim], mine: Claim) -> t.List[Claim]:
     """The claims of others that are newer than one's own.
 

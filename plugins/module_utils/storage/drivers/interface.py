@@ -122,6 +122,14 @@ class Storage(abc.ABC):
     def write_ssconf(self, values: t.Mapping[str, str]) -> None:
         """Replace the simple configuration."""
 
+    def everywhere(self, number: int) -> t.Dict[str, t.Union[Json, str, None]]:
+        """A job as each server of the place has it, by the server's name: None where that has it not, in words why it does not answer.
+
+        A place whose servers agree before one answers says so for as many as do.
+        """
+        found = [*self.jobs([number], archived=True), *self.jobs([number])]
+        return {self.where: found[0][1] if found else None}
+
     def feed(self, numbers: t.Collection[int]) -> Feed:
         """News of these jobs; a driver that is told of changes need not ask again and again."""
         return Polling(self, numbers)

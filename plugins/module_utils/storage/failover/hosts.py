@@ -23,6 +23,8 @@ _PYTHON = "/usr/bin/python3"
 _COPY = "/run/ganeti-failover.pyz"
 _PUT = f"umask 077 && cat >{_COPY}"
 """The program as this collection has it, for the time of a failover; the service's own may be of another version."""
+_FILES = "import sys; sys.path.insert(0, sys.argv[1]); from ganeti_couchdb.storage.service import candidate_files as it; raise SystemExit(it.main(sys.argv[2]))"
+"""Runs another part of that program than its service."""
 _FAILED = {
     "survey": "cannot tell what it has",
     "compare": "cannot tell what it has",
@@ -30,6 +32,11 @@ _FAILED = {
     "reserve": "could not be told which job ids were given out",
     "promote": "could not be given the files of a master",
     "archive": "could not be given the archived jobs",
+    "tell": "does not tell what its files hold",
+    "read": "did not give what its files hold",
+    "stage": "could not be given what other nodes have",
+    "take": "could not be given the files of a master",
+    "finish": "could not be tidied up",
 }
 """What to say where a step of the program fails."""
 _SECONDS = 300.0
@@ -70,16 +77,23 @@ class Hosts:
 
     def program(self, host: SshHost, step: str, given: t.Optional[Json] = None) -> Json:
         """A step of the service's program on a node; what it answers."""
+        return self._ask(host, step, [_COPY, "--config", placement.SETTINGS, f"--{step}"], given)
+
+    def _ask(self, host: SshHost, step: str, arguments: t.Sequence[str], given: t.Optional[Json]) -> Json:
         if host not in self._given:
             succeed(host, ["sh", "-c", _PUT], f"Giving the program of the failover to {host.name}", program())
             self._given.add(host)
         request = None if given is None else json.dumps(given).encode()
-        status, output, said = host.run([_PYTHON, "-I", _COPY, "--config", placement.SETTINGS, f"--{step}"], request, timeout=_SECONDS)
+        status, output, said = host.run([_PYTHON, "-I", *arguments], request, timeout=_SECONDS)
         text = output.decode("utf-8", "replace").strip()
         if status:
             words = text.partition("CRITICAL: ")[2] or said.decode("utf-8", "replace").strip().rpartition("\n")[2]
             raise GanetiError(f"{host.name} {_FAILED[step]}: {words or f'exit status {status}'}")
         return t.cast(Json, _parsed(host, step, text))
+
+    def files(self, host: SshHost, step: str, given: t.Optional[Json] = None) -> Json:
+        """A step with the node's own files (candidate_files.py), which needs neither a database nor settings; what it answers."""
+        return self._ask(host, step, ["-c", _FILES, _COPY, step], {} if given is None else given)
 
     def text(self, host: SshHost, module: types.ModuleType, given: Json, what: str) -> Json:
         """Run a module of this collection as a program on a node; what it answers."""

@@ -27,22 +27,13 @@ from . import admit_candidate, ganeti_failover
 from .hosts import Hosts
 from .situation import Situation, problems
 
-_DAEMONS = "/usr/lib/ganeti/daemon-util"
-_ENSURE = "/usr/lib/ganeti/ensure-dirs"
+DAEMONS = "/usr/lib/ganeti/daemon-util"
+ENSURE = "/usr/lib/ganeti/ensure-dirs"
 _AUTHORIZED = "/root/.ssh/authorized_keys"
 _STEP = 0.5
 
 
-def fail_over(params: t.Mapping[str, t.Any], check_mode: bool) -> Json:
-    """Do what the module's parameters say; the module's result. Raises GanetiError."""
-    hosts = Hosts(params["ssh"])
-    try:
-        return _Failover(hosts, params).run(check_mode)
-    finally:
-        hosts.close()
-
-
-class _Failover:
+class Failover:
     """One failover; the steps in the order in which they are done."""
 
     def __init__(self, hosts: Hosts, params: t.Mapping[str, t.Any]) -> None:
@@ -81,7 +72,7 @@ class _Failover:
         change = Difference()
         change.add("master daemons", "running" if answers else "not running", "running")
         if not answers and not check_mode:
-            succeed(self._new, [_DAEMONS, "start-master"], "Starting the master's daemons")
+            succeed(self._new, [DAEMONS, "start-master"], "Starting the master's daemons")
             self._wait("accepts jobs", self._accepts_jobs)
         change.add("archived jobs", "not all written" if survey["unfinished"] else "written", "written")
         if survey["unfinished"] and not check_mode:
@@ -109,6 +100,8 @@ class _Failover:
         situation = Situation(survey, reached, None)
         if survey["master"] in reached:
             situation = situation._replace(**self._ask_old_master(survey["master"]))
+        if situation.old_files is None and situation.old_survey is None:
+            situation = situation._replace(candidates=self._ask_candidates(situation))
         found = problems(situation, self._params["fenced"], self._params["accept_loss"])
         if found:
             raise PreflightFailed(found, unreached=unreached)
@@ -119,6 +112,21 @@ class _Failover:
             f"{name} could not be told of the new master ({unreached[name]}): when it is back, add it again (gnt-node add --readd)" for name in situation.away
         ]
         return situation
+
+    def _ask_candidates(self, situation: Situation) -> t.Dict[str, int]:
+        """The serial numbers in the files of master candidates that tell; a word about each that does not, if it is not away anyhow (Situation.away)."""
+        told = {}
+        for name in sorted(situation.reached):
+            if situation.survey["nodes"][name]["master_candidate"]:
+                try:
+                    found = self._hosts.files(self._hosts.host(name), "tell")
+                except GanetiError as error:
+                    found = {"files": None, "problem": error.message}
+                if found["files"]:
+                    told[name] = int(found["files"]["serial"])
+                else:
+                    self._warnings.append(f"Nobody knows what the files of the master candidate {name} hold ({found['problem'] or 'it has none'})")
+        return told
 
     def _ask_old_master(self, name: str) -> Json:
         """What its files hold, and its survey or why there is none, as where its database does not answer; by the names that a Situation has for them."""
@@ -139,7 +147,7 @@ class _Failover:
         if not situation.from_files:
             with self._timed("write its files"):
                 promoted = self._hosts.program(self._new, "promote", self._request(situation))
-                succeed(self._new, [_ENSURE], "Giving the files to Ganeti's users")
+                succeed(self._new, [ENSURE], "Giving the files to Ganeti's users")
             with self._timed("tell the nodes"):
                 self._admit(situation, promoted)
         else:
@@ -149,6 +157,7 @@ class _Failover:
         with self._timed("accept jobs"):
             self._wait("accepts jobs", self._accepts_jobs)
         seconds = round(sum(self._steps.values()), 1)
+        self._hosts.files(self._new, "finish")
         self._tidy_up(situation, bool(promoted))
         serial = promoted["serial"] if promoted else situation.survey["serial"]
         self._wait("writes to its database", lambda: bool(self._hosts.program(self._new, "survey")["serial"] >= serial))
@@ -168,11 +177,11 @@ class _Failover:
     def _stop(self, situation: Situation) -> Situation:
         """Stop the old master's daemons, and wait until all that it has written, in its files and its database, is at the new one."""
         old = self._hosts.host(situation.old)
-        succeed(old, [_DAEMONS, "stop-master"], f"Stopping the master's daemons on {situation.old}")
+        succeed(old, [DAEMONS, "stop-master"], f"Stopping the master's daemons on {situation.old}")
         try:
             return self._wait_for_all(situation._replace(stopped=True))
         except GanetiError:
-            succeed(old, [_DAEMONS, "start-master"], f"Starting the master's daemons on {situation.old} again")
+            succeed(old, [DAEMONS, "start-master"], f"Starting the master's daemons on {situation.old} again")
             raise
 
     def _wait_for_all(self, situation: Situation) -> Situation:
@@ -218,7 +227,7 @@ class _Failover:
     def _write_archive(self) -> None:
         """The last step of a promotion; until it is done, nothing is removed from the new master's database because its files do not have it."""
         self._hosts.program(self._new, "archive")
-        succeed(self._new, [_ENSURE, "--full-run"], "Giving archived jobs to their users")
+        succeed(self._new, [ENSURE, "--full-run"], "Giving archived jobs to their users")
 
     def _ganetis_failover(self, situation: Situation) -> None:
         """Ganeti tells by its exit status of warnings too, as of an old master that does not answer; what counts is who is the master then."""
@@ -227,7 +236,7 @@ class _Failover:
         given = {"argv": ["gnt-cluster", "master-failover", *options], "closed": [*addresses, situation.survey["master_ip"]] if addresses else []}
         found = self._hosts.text(self._new, ganeti_failover, given, "Running Ganeti's own failover")
         self._warnings += [f"gnt-cluster master-failover: {line}" for line in found["lines"]]
-        if found["status"] and self._hosts.program(self._new, "survey")["master"] != situation.new:
+        if found["status"] and self._ssconf("master_node") != [situation.new]:
             why = " ".join(found["lines"]) or f"exit status {found['status']}"
             raise GanetiError(f"Ganeti's own failover on {situation.new} failed: {why}. Repair that, and run this again.")
 

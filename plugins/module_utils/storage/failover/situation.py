@@ -23,6 +23,8 @@ class Situation(t.NamedTuple):
     old_problem: t.Optional[str] = None
     old_files: t.Optional[Json] = None
     stopped: bool = False
+    candidates: t.Mapping[str, int] = {}
+    """The serial number in the files of other master candidates that have told it; Ganeti keeps these, and only logs where one did not get them."""
 
     @property
     def new(self) -> str:
@@ -91,7 +93,12 @@ class Situation(t.NamedTuple):
 
 def problems(situation: Situation, fenced: bool, accept_loss: bool) -> t.List[str]:
     """Why the failover is not to be: all reasons at once, each with what to do."""
-    return [*_of_node(situation), *_of_old_master(situation, fenced), *([] if accept_loss or situation.from_files else _of_copies(situation))]
+    return [
+        *_of_node(situation),
+        *_of_old_master(situation, fenced),
+        *([] if accept_loss or situation.from_files else _of_copies(situation)),
+        *([] if accept_loss else _of_candidates(situation)),
+    ]
 
 
 def _of_node(situation: Situation) -> t.Iterator[str]:
@@ -128,4 +135,17 @@ def _of_copies(situation: Situation) -> t.Iterator[str]:
             yield (
                 f"The standby {name} has serial number {found}, {situation.new} only {here}: {epochs.lost(here, found)} would be lost. "
                 f"Make {name} the master, or set accept_loss"
+            )
+
+
+def _of_candidates(situation: Situation) -> t.Iterator[str]:
+    """The same of Ganeti's own copies, where the old master is not waited for."""
+    if situation.old_survey or situation.old_files:
+        return
+    here = int((situation.survey["files"] if situation.from_files else situation.survey)["serial"])
+    for name, found in sorted(situation.candidates.items()):
+        if found > here:
+            yield (
+                f"The files of the master candidate {name} have serial number {found}, {situation.new} has only {here}: {epochs.lost(here, found)} would be "
+                f"lost. Make {name} the master, or set accept_loss"
             )

@@ -6,7 +6,7 @@
 
 Parts that only describe the object, as its parameters and tags, can be brought back. Others say where real things are, as an instance's
 node and disks: to write those back would make the configuration a lie, so they are refused. What is configuration alone and has no operation,
-or none that says what it was, can be written directly, with Ganeti stopped for a moment; see `direct` and `standstill`.
+or none that says what it was, can be written directly, with Ganeti stopped for a moment; see `direct_changes.py` and `cluster/standstill.py`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from ..._here import check_cluster
 from ...api import Cluster, connect, jobs
 from ...api.master import LocalRunner
 from ...api.opcodes import opcode
+from ..cluster import standstill
 from ..drivers.disk import DiskStorage
 from ..drivers.documents import Json
 from ..service import settings
-from . import direct_changes, object_history, secrets, standstill
+from . import direct_changes, object_history, secrets, sound_configuration
 
 Opcodes = t.List[t.Dict[str, t.Any]]
 Operation = t.Callable[[str, str, str, t.Any, t.Any], t.Optional[Opcodes]]
@@ -184,7 +185,7 @@ def roll_back(params: t.Mapping[str, t.Any], check_mode: bool) -> Json:
     if found.direct and not check_mode:
         configuration = files.configuration()
         wanted = direct_changes.amend(configuration, kind, identity, then, found.direct, time.time())
-        standstill.verify(LocalRunner(), configuration, wanted)
+        sound_configuration.verify(LocalRunner(), configuration, wanted)
         _write(params, configuration, wanted)
     if found.change.changed and not check_mode:
         _check_done(kind, direct_changes.find(files.configuration(), kind, identity), then, found)
@@ -216,7 +217,7 @@ def _restore(params: t.Mapping[str, t.Any], files: DiskStorage, configuration: J
 
 def _check_write(before: Json, after: Json) -> None:
     """All that can be known beforehand of a direct write, in check mode too."""
-    standstill.verify(LocalRunner(), before, after)
+    sound_configuration.verify(LocalRunner(), before, after)
     with connect({}) as cluster:
         standstill.check_votes(cluster)
 

@@ -15,7 +15,7 @@ from ..._errors import GanetiError
 from ..drivers.disk import DiskStorage
 from ..drivers.documents import Json
 from ..drivers.interface import Storage
-from . import promotion_mark
+from . import promotion_mark, unused_epoch
 from .storage_comparison import holdings
 
 _LIBRARIES = ("/usr/share/ganeti/default", "/etc/ganeti/share")
@@ -47,7 +47,7 @@ def survey(name: str, storage: Storage, directory: str, each_job: bool = False) 
         "nodes": {node["name"]: _node(uuid, node) for uuid, node in configuration["nodes"].items()},
         "pool_size": configuration["cluster"]["candidate_pool_size"],
         "version": configuration["version"],
-        "installed": _installed(),
+        "installed": installed(),
         "master_ip": configuration["cluster"]["master_ip"],
         "master": DiskStorage(directory).master(),
         "files": of_files(directory),
@@ -59,7 +59,7 @@ def _node(uuid: str, node: Json) -> Json:
     return {"uuid": uuid, "address": node["primary_ip"], **{key: node[key] for key in ("master_candidate", "master_capable", "offline", "drained")}}
 
 
-def _installed() -> t.Optional[int]:
+def installed() -> t.Optional[int]:
     """The version of configurations that the installed Ganeti reads."""
     sys.path[:0] = _LIBRARIES
     try:
@@ -74,6 +74,6 @@ def of_files(directory: str) -> t.Optional[Json]:
     """What Ganeti's own files hold (holdings.py); None on a node that has none, as it is no master candidate."""
     storage = DiskStorage(directory)
     try:
-        return holdings(storage, storage.configuration()["serial_no"])
+        return holdings(storage, unused_epoch.made_of(directory, storage.configuration())["serial_no"])
     except GanetiError:
         return None

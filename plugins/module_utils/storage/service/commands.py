@@ -16,7 +16,7 @@ from ..._errors import InvalidInput
 from ..drivers import epochs
 from ..drivers.conversion import remove
 from ..drivers.disk import DiskStorage
-from . import promote, promotion_mark, removal, snapshot
+from . import acknowledged, promote, promotion_mark, removal, snapshot
 from .candidate_survey import of_files, survey
 from .follow import Status
 from .health import said
@@ -40,12 +40,15 @@ STEPS = {
     "reserve": "begin a new epoch in the files that are here, and give out no job id that the request on standard input names, nor a lower one",
     "promote": "make the files of a master out of the database, as the request on standard input says",
     "archive": "make the files of archived jobs too",
+    "acknowledged": "tell which servers have the job that the request on standard input names, in its state or a later one",
 }
-"""Steps of a failover, which `fail_over` does, and what each is."""
+"""Steps of a failover, and what modules ask, which `fail_over` does, and what each is."""
 
 
 def fail_over(chosen: Settings, step: str) -> str:
-    """A step of a failover; what came of it, as JSON."""
+    """A step; what came of it, as JSON."""
+    if step == "acknowledged":
+        return json.dumps(acknowledged.answer(chosen, json.load(sys.stdin)))
     if step == "files":
         return json.dumps(of_files(chosen.directory))
     if step == "reserve":

@@ -15,6 +15,7 @@ from ..._errors import GanetiError
 from ..._files import replace
 from ..drivers.disk import DiskStorage
 from ..drivers.documents import Json
+from . import shared_epoch
 from .follow import Status
 from .settings import Settings
 
@@ -45,6 +46,8 @@ def check(chosen: Settings) -> t.Tuple[int, str]:
     with chosen.open() as storage:
         found = storage.check(files, chosen.lag)
     problems = [*_of_service(chosen), *((CRITICAL if each.critical else WARNING, each.words) for each in found.problems)]
+    shared = shared_epoch.warning(chosen.directory, here)
+    problems += [(WARNING, shared)] if shared else []
     return _verdict(problems, f"serial number {here}; ", found.told)
 
 

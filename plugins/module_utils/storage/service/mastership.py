@@ -13,6 +13,7 @@ from ..drivers import epochs
 from ..drivers.disk import DiskStorage
 from ..drivers.epochs import Claim
 from ..drivers.interface import Storage
+from . import shared_epoch
 from .follow import Status
 from .settings import Settings
 
@@ -24,6 +25,7 @@ def begin(chosen: Settings, storage: Storage) -> t.Union[Claim, Status]:
         return status
     try:
         configuration = DiskStorage(chosen.directory).configuration()
+        shared_epoch.look(chosen.directory, configuration, storage.claims())
         try:
             mine = storage.claim(epochs.claim_of(configuration))
         except StorageFenced as error:

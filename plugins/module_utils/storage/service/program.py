@@ -16,7 +16,7 @@ import zipfile
 
 # Written out, as Ansible packs with a module only what it sees imported by name.
 from ... import _errors, _files
-from ..drivers import bad_job_files, conversion, disk, documents, epochs, factory, interface
+from ..drivers import bad_job_files, conversion, disk, documents, epochs, factory, interface, job_status
 from ..drivers.couchdb import (
     bulk,
     changes_feed,
@@ -40,6 +40,8 @@ from ..drivers.etcd import fence as etcd_fence
 from ..drivers.etcd import revisions as etcd_revisions
 from ..drivers.etcd import storage as etcd_storage
 from . import (
+    acknowledged,
+    candidate_files,
     candidate_survey,
     commands,
     follow,
@@ -51,19 +53,22 @@ from . import (
     promotion_mark,
     removal,
     settings,
+    shared_epoch,
     snapshot,
     storage_comparison,
     tend,
+    unused_epoch,
 )
 
 _PACKAGE = "ganeti_couchdb"
 _MODULES: t.Tuple[types.ModuleType, ...] = (
     _errors, _files,
-    bad_job_files, conversion, disk, documents, epochs, factory, interface,
+    bad_job_files, conversion, disk, documents, epochs, factory, interface, job_status,
     bulk, changes_feed, client, conflicts, description, fence, last_writes, preparation, replication, revisions, server_check, server_comparison,
     standbys, storage, whole_configuration,
     changes, endpoints, etcd_client, etcd_fence, etcd_revisions, etcd_storage, layout, members, wire,
-    candidate_survey, commands, follow, health, inotify, main, mastership, promote, promotion_mark, removal, settings, snapshot, storage_comparison, tend,
+    acknowledged, candidate_files, candidate_survey, commands, follow, health, inotify, main, mastership, promote, promotion_mark, removal, settings,
+    shared_epoch, snapshot, storage_comparison, tend, unused_epoch,
 )  # fmt: skip
 _PACKAGES = ("", "storage/", "storage/drivers/", "storage/drivers/couchdb/", "storage/drivers/etcd/", "storage/service/")
 _ROOT = __name__.rsplit(".", 3)[0]

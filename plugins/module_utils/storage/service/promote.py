@@ -32,7 +32,7 @@ from ..drivers.disk import DiskStorage
 from ..drivers.documents import Json
 from ..drivers.epochs import Claim, raised
 from ..drivers.interface import Queue, Storage
-from . import promotion_mark
+from . import promotion_mark, unused_epoch
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.S)
 _KEY = "/root/.ssh/id_{}.pub"
@@ -81,6 +81,7 @@ def reserve(directory: str, request: Request) -> None:
     if files.last_job() < request.job:
         files.write_serial(request.job)
     configuration = files.configuration()
+    unused_epoch.keep(directory, unused_epoch.made_of(directory, configuration))
     configuration.update(serial_no=raised(max(configuration["serial_no"], request.seen)), mtime=time.time())
     files.write_configuration(configuration)
 
@@ -123,6 +124,22 @@ def promoted(configuration: Json, request: Request, digest: str, now: float) -> 
     result["cluster"].update(candidate_certs={**kept, uuid: digest}, serial_no=result["cluster"]["serial_no"] + 1, mtime=now)
     result.update(serial_no=raised(max(result["serial_no"], request.seen)), mtime=now)
     return result
+
+
+class Ready(t.NamedTuple):
+    """A configuration with which a node may become the master, and what the other nodes have to know."""
+
+    configuration: Json
+    told: Json
+
+
+def ready(configuration: Json, directory: str, request: Request, now: float) -> Ready:
+    """Make both out of a configuration, be it the node's own or another's; raise StorageFailed where that cannot be."""
+    digest = fingerprint(os.path.join(directory, "client.pem"))
+    made = promoted(configuration, request, digest, now)
+    uuid, node = _find(made, request.name)
+    lines = {"master_candidates": request.name, "master_candidates_ips": node["primary_ip"], "master_candidates_certs": f"{uuid}={digest}"}
+    return Ready(made, {"serial": made["serial_no"], "candidates": lines, "key": _public_key(made["cluster"])})
 
 
 def _find(configuration: Json, name: str) -> t.Tuple[str, Json]:

@@ -36,13 +36,19 @@ class Settings(t.NamedTuple):
     """How many master candidates Ganeti wants when it is "mirror" again."""
     storage: str = "couchdb"
     """Which driver it is."""
+    acknowledge: int = 0
+    """How many servers have to have a job before anybody is told of it; 0 for none."""
+    degrade: str = "after"
+    """What is done where they have not after some seconds: "wait", "after" or "refuse" (api/acknowledge.py)."""
+    degrade_after: float = 30.0
 
     def open(self, patience: t.Optional[float] = None) -> Storage:
         """The storage, as this node uses it; nothing is asked of a server yet."""
         return open_storage(self.storage, name=self.name, patience=patience, **self.options)
 
 
-_DEFAULTS = {"directory": DIRECTORY, "status": STATUS, "lag": 10, "mode": "mirror", "pool_size": None, "storage": "couchdb"}
+_DEFAULTS = {"directory": DIRECTORY, "status": STATUS, "lag": 10, "mode": "mirror", "pool_size": None, "storage": "couchdb",
+             "acknowledge": 0, "degrade": "after", "degrade_after": 30.0}  # fmt: skip
 
 
 def read(file: str) -> Settings:

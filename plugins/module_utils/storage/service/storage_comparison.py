@@ -26,11 +26,11 @@ _NAMED = 5
 def holdings(storage: Storage, serial: int) -> Json:
     """What *storage* holds, whose configuration has this serial number."""
     queue = storage.queue()
-    found = {str(number): _digest(job) for number, job in storage.jobs(sorted(queue.jobs))}
+    found = {str(number): digest(job) for number, job in storage.jobs(sorted(queue.jobs))}
     return {"serial": serial, "job": max(queue.serial, *queue.jobs, *queue.archived, 0), "queue": found, "archived": runs(queue.archived)}
 
 
-def _digest(job: Json) -> str:
+def digest(job: Json) -> str:
     """Of any job, also of one that no database takes."""
     return hashlib.sha256(json.dumps(job, sort_keys=True).encode()).hexdigest()[:_DIGITS]
 

@@ -10,9 +10,10 @@ more. Somebody else's writing shows as a conflict and is never overwritten.
 
 from __future__ import annotations
 
+import concurrent.futures
 import typing as t
 
-from ...._errors import StorageConflict, StorageFailed, StorageRefused
+from ...._errors import GanetiError, StorageConflict, StorageFailed, StorageRefused
 from .. import documents
 from ..documents import ARCHIVE, CONFIG, CONTAINERS, DATABASES, QUEUE, SERIAL, SSCONF, Json
 from ..epochs import Claim
@@ -20,7 +21,7 @@ from ..interface import Checked, Copies, Feed, History, Newest, Queue, Storage
 from . import conflicts, description, fence, last_writes, server_comparison, whole_configuration
 from .bulk import send
 from .changes_feed import ChangesFeed
-from .client import Client, Server, path
+from .client import Client, Server, brief, path
 from .preparation import prepare, probe
 from .revisions import CouchHistory
 from .server_check import ServerCheck
@@ -119,6 +120,20 @@ class CouchStorage(Storage):
 
     def describe(self, serial: int) -> Json:
         return description.describe(self._own, {self._own: self._admin.server, **self._standbys}, self._prefix, serial)
+
+    def everywhere(self, number: int) -> t.Dict[str, t.Union[Json, str, None]]:
+        servers = {self._own: self._admin.server, **self._standbys}
+        with concurrent.futures.ThreadPoolExecutor(len(servers)) as executor:
+            return dict(zip(servers, executor.map(lambda server: self._on(server, number), servers.values())))
+
+    def _on(self, server: Server, number: int) -> t.Union[Json, str, None]:
+        try:
+            with brief(server) as client:
+                there = CouchStorage(client, self._prefix)
+                found = [*there.jobs([number]), *there.jobs([number], archived=True)]
+        except GanetiError as error:
+            return error.message
+        return found[-1][1] if found else None
 
     def feed(self, numbers: t.Collection[int]) -> Feed:
         return ChangesFeed(self._client, self.database(QUEUE), numbers)

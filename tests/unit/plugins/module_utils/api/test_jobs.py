@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, JobFailed, JobTimeout
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, JobFailed, JobTimeout, NotAcknowledged
 from ansible_collections.ganeti.cluster.plugins.module_utils.api import jobs
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.cluster import Cluster, JobChange, JobStatus, LogEntry
 
@@ -164,3 +164,27 @@ def test_lock_holders_are_found_by_job() -> None:
     ]
     assert jobs.lock_holders(9, locks) == {"cluster/BGL": ["3"]}
     assert jobs.lock_holders(19, locks) == {}
+
+
+@pytest.mark.parametrize(("changes", "kind", "status"), [(["success"], None, "success"), (["error"], JobFailed, "error"), (["running"], JobTimeout, "running")])
+def test_nobody_is_told_before_servers_have_the_job(clock: Clock, changes: list[str], kind: type[Exception] | None, status: str) -> None:
+    """Neither of its result, nor of its failure, nor that it goes on."""
+    told: list[tuple[int, str]] = []
+    cluster = Script(clock, list(changes), result=[])
+    cluster.acknowledge = lambda job_id, status: told.append((job_id, status))
+    if kind is None:
+        jobs.run(cluster, [_OP])
+    else:
+        with pytest.raises(kind):
+            jobs.run(cluster, [_OP], timeout=5)
+    assert told == [(9, status)]
+
+
+def test_what_is_wrong_with_servers_counts_more_than_the_jobs_end(clock: Clock) -> None:
+    def refuse(_job_id: int, _status: str) -> None:
+        raise NotAcknowledged("nobody has it")
+
+    cluster = Script(clock, ["success"])
+    cluster.acknowledge = refuse
+    with pytest.raises(NotAcknowledged):
+        jobs.run(cluster, [_OP])

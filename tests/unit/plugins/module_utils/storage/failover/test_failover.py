@@ -25,7 +25,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.int
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.failover import admit_candidate, ganeti_failover, hosts, run
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.failover.situation import Situation, problems
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import promote, promotion_mark
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.candidate_survey import survey
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.candidate_survey import of_files, survey
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.program import script
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.promote import Request
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.storage_comparison import lacking, numbers, runs
@@ -81,6 +81,7 @@ def nodes(**changes):
         (situation(serials={"a1": "away", "a3": 27}), "The standby a3 has serial number 27, a2 only 20: 7 changes would be lost. Make a3 the master"),
         (situation(why="a1 cannot tell what it has: CouchDB does not answer"), "Nobody knows what the master until now, a1, has"),
         (situation(["a3"], serials={"a1": 22}), "The standby a1 has serial number 22"),
+        (situation(["a3"])._replace(candidates={"a3": 23}), "The files of the master candidate a3 have serial number 23, a2 has only 20: 3 changes"),
     ],
 )
 def test_reasons_against_it(found, words):
@@ -184,7 +185,7 @@ def failing_over(monkeypatch):
     monkeypatch.setattr(run, "_STEP", 0.0)
 
     def make(answers, **params):
-        made = run._Failover(Nodes(answers), {"new_master": "a2", "timeout": 0.05, "accept_loss": False, "fenced": False, **params})
+        made = run.Failover(Nodes(answers), {"new_master": "a2", "timeout": 0.05, "accept_loss": False, "fenced": False, **params})
         made.commands = commands
         return made
 
@@ -223,6 +224,16 @@ def test_an_old_master_of_which_nothing_is_known_is_not_waited_for(failing_over)
     assert failing_over({**answers, ("a2", "compare"): own}, timeout=3600)._stop(situation(why="away")).from_files
 
 
+def test_candidates_files_are_asked_for_where_nobody_is_waited_for(failing_over):
+    """One that does not tell keeps nobody from it, and is named."""
+    found = failing_over({("a1", "tell"): {"files": {"serial": 31}}, ("a3", "tell"): GanetiError("a3's disk is gone")})
+    found._hosts.files = found._hosts.program
+    every = {name: {**each, "master_candidate": True} for name, each in SURVEY["nodes"].items()}
+    assert found._ask_candidates(situation(nodes=every)) == {"a1": 31}
+    assert found._warnings == ["Nobody knows what the files of the master candidate a3 hold (a3's disk is gone)"]
+    assert found._ask_candidates(situation(nodes={name: {**each, "master_candidate": False} for name, each in every.items()})) == {}
+
+
 def test_the_same_task_again_ends_a_promotion(failing_over, monkeypatch):
     found = failing_over({("a2", "archive"): {"jobs": 2000}})
     monkeypatch.setattr(found, "_accepts_jobs", lambda: True)
@@ -246,6 +257,9 @@ def test_files_that_are_used_as_they_are_begin_an_epoch_and_give_out_no_id_again
     promote.reserve(str(tmp_path / "master"), Request("a2", ["a1"], EPOCH + 7, 20007))
     assert master.last_job() == 20007
     assert {**master.configuration(), "serial_no": 20, "mtime": before["mtime"]} == before and master.configuration()["serial_no"] == 2 * EPOCH
+    assert of_files(str(tmp_path / "master"))["serial"] == 20, "no master has used it, so it is as new as what it was made of"
+    master.write_configuration({**master.configuration(), "serial_no": 2 * EPOCH + 1})
+    assert of_files(str(tmp_path / "master"))["serial"] == 2 * EPOCH + 1
 
 
 def test_the_new_configuration_after_a_death():

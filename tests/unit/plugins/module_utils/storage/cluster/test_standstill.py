@@ -20,9 +20,9 @@ from ansible_collections.ganeti.cluster.plugins.module_utils._errors import (
     StorageFailed,
     StorageIncomplete,
 )
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.history import standstill
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.cluster import standstill
 
-from ..samples import NODE, configuration
+from ..samples import configuration
 
 AFTER = configuration(21)
 
@@ -207,41 +207,6 @@ def test_ctrl_c_counts_when_all_runs_again(ganeti):
         write(ganeti)
     assert all_runs(ganeti) and json.loads(ganeti.file.read_text()) == AFTER
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-class Checks:
-    """Answers Ganeti's own check, by serial number; keeps what it was asked."""
-
-    def __init__(self, **found):
-        self.found = found
-        self.asked = []
-
-    def run(self, argv, input=None, timeout=1):
-        with open(argv[-1], encoding="utf-8") as stream:
-            self.asked.append(json.load(stream))
-            assert os.stat(os.path.dirname(argv[-1])).st_mode & 0o077 == 0
-        return 0, json.dumps(self.found.get(f"s{self.asked[-1]['serial_no']}", [])).encode(), b""
-
-
-def sound(serial):
-    """A configuration whose references lead somewhere."""
-    result = configuration(serial)
-    result["cluster"]["master_node"] = NODE
-    result["nodes"][NODE]["group"] = next(iter(result["nodegroups"]))
-    result["instances"] = {}
-    return result
-
-
-def test_only_new_faults_are_refused():
-    standstill.verify(Checks(s20=["old fault"], s21=["old fault"]), sound(20), sound(21))
-    with pytest.raises(PreflightFailed, match="The configuration would be wrong: new fault"):
-        standstill.verify(Checks(s20=["old fault"], s21=["old fault", "new fault"]), sound(20), sound(21))
-    broken = sound(21)
-    broken["nodegroups"] = {}
-    checks = Checks()
-    with pytest.raises(PreflightFailed, match="the group of node a1.lab.example would be"):
-        standstill.verify(checks, sound(20), broken)
-    assert checks.asked == []
 
 
 @pytest.mark.parametrize(("answers", "refused"), [("yyy", False), ("yyn", False), ("ynn", True), ("yn", True), ("y", False), ("n", True)])
