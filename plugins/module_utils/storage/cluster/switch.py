@@ -18,7 +18,7 @@ from ..._errors import GanetiError, InvalidInput, StorageFailed
 from ...api import Cluster, connect, extended
 from ...api.master import LocalRunner, Runner
 from ..drivers.couchdb import replication
-from ..drivers.couchdb.client import Client, Server
+from ..drivers.couchdb.client import Client, Server, described
 from ..drivers.couchdb.storage import CouchStorage
 from ..service import health, settings
 from ..service.program import program
@@ -87,7 +87,7 @@ def _to_couchdb(params: t.Mapping[str, t.Any], cluster: Cluster, runner: Runner,
 
 def _servers(params: t.Mapping[str, t.Any], master: str, nodes: t.Collection[str]) -> t.Dict[str, Server]:
     """The servers by the names of their nodes, the master's among them."""
-    servers = {each["node"]: Server(**{key: each[key] for key in _SERVER}) for each in params["servers"]}
+    servers = described({each["node"]: {key: each[key] for key in _SERVER} for each in params["servers"]})
     if len(servers) != len(params["servers"]):
         raise InvalidInput("servers names the same node twice.")
     if master not in servers:

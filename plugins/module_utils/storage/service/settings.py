@@ -12,7 +12,7 @@ import socket
 import typing as t
 
 from ..._errors import InvalidInput
-from ..drivers.couchdb.client import Server
+from ..drivers.couchdb.client import Server, described
 from ..drivers.disk import DIRECTORY
 
 STATUS = "/run/ganeti-couchdb/status.json"
@@ -46,13 +46,19 @@ def read(file: str) -> Settings:
             given = json.load(stream)
         if state.st_mode & 0o077 or state.st_uid != os.geteuid():
             raise InvalidInput(f"{file} holds passwords and can be read by others: give it to root alone, with mode 0600.")
-        servers = {name: Server(**values) for name, values in given["servers"].items()}
+        servers = described(given["servers"])
         name = given.get("name") or _own_name(servers, file)
         options = {"directory": DIRECTORY, "status": STATUS, "prefix": "", "lag": 10, "mode": "mirror", "pool_size": None}
         return Settings(name, servers.pop(name), servers, **{key: given.get(key, value) for key, value in options.items()})
     except FileNotFoundError:
         raise InvalidInput(f"{file} is not there: switch CouchDB on with ganeti.cluster.backend_storage first, or run this on the master.") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except json.JSONDecodeError as error:
+        raise InvalidInput(f"{file} is no configuration of this service: it is no JSON at line {error.lineno}, column {error.colno}.") from None
+    except KeyError as error:
+        raise InvalidInput(f"{file} is no configuration of this service: it lacks {error}.") from None
+    except OSError as error:
+        raise InvalidInput(f"{file} cannot be read: {error.strerror}.") from error
+    except (ValueError, TypeError, AttributeError) as error:
         raise InvalidInput(f"{file} is no configuration of this service: {error}.") from error
 
 
