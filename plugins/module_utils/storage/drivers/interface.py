@@ -26,6 +26,12 @@ class Storage(abc.ABC):
     name: t.ClassVar[str]
     """What the parameter backend_storage calls it."""
 
+    _went_on: t.Callable[[int], None] = staticmethod(lambda _count: None)
+
+    def report(self, went_on: t.Callable[[int], None]) -> None:
+        """Call this whenever a piece of work is done, with the number of documents in it: whoever waits sees that it goes on. A driver may never do so."""
+        self._went_on = went_on
+
     @abc.abstractmethod
     def configuration(self) -> Json:
         """The whole configuration; raises StorageIncomplete where a write was cut off."""

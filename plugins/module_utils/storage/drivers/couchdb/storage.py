@@ -16,7 +16,7 @@ from ...._errors import AuthenticationFailed, StorageConflict, StorageFailed, St
 from .. import documents
 from ..documents import ARCHIVE, CONFIG, CONTAINERS, DATABASES, QUEUE, SERIAL, SSCONF, Json
 from ..interface import Queue, Storage
-from . import conflicts, last_writes, server_comparison, whole_configuration
+from . import conflicts, last_writes, pieces, server_comparison, whole_configuration
 from .client import Client, Server, path
 
 _SYSTEM = ("_users", "_replicator")
@@ -268,6 +268,7 @@ class CouchStorage(Storage):
         while True:
             rows = self._client.get(path(self.database(database), "_all_docs", include_docs=True, limit=_ROWS, **start))["rows"]
             found += [row["doc"] for row in rows if not row["id"].startswith("_design/")]
+            self._went_on(len(rows))
             if len(rows) < _ROWS:
                 return found
             start = {"startkey": rows[-1]["id"], "skip": 1}
@@ -279,7 +280,9 @@ class CouchStorage(Storage):
     def _rows(self, database: str, names: t.Sequence[str], **query: t.Any) -> t.Iterator[Json]:
         where = path(self.database(database), "_all_docs", **query)
         for some in documents.batches(names, _ROWS):
-            yield from self._client.post(where, {"keys": some})["rows"]
+            rows = self._client.post(where, {"keys": some})["rows"]
+            self._went_on(len(rows))
+            yield from rows
 
     def _revs(self, database: str, names: t.Sequence[str]) -> t.Dict[str, str]:
         """The revisions of those documents that are there."""
@@ -318,19 +321,26 @@ class CouchStorage(Storage):
         return sent.made
 
     def _send(self, database: str, batch: t.Sequence[Json]) -> Sent:
+        """Write documents, in pieces that cost the server no more than so many requests: what a large one takes grows faster than it does."""
+        whole = Sent({}, set(), {})
+        for piece in pieces.of(batch):
+            part = self._send_piece(database, piece)
+            whole = Sent({**whole.made, **part.made}, whole.conflicts | part.conflicts, {**whole.refused, **part.refused})
+            self._went_on(len(piece))
+        return whole
+
+    def _send_piece(self, database: str, batch: t.Sequence[Json]) -> Sent:
         """Write documents, in one request where the server takes all of them.
 
         It refuses a request as a whole for one document that is too large. Halves of it are sent then, and their halves, until the document is alone.
         """
-        if not batch:
-            return Sent({}, set(), {})
         try:
             answers = self._client.post(path(self.database(database), "_bulk_docs"), {"docs": list(batch)})
         except StorageRefused as error:
             if len(batch) == 1:
                 return Sent({}, set(), {batch[0]["_id"]: error.message})
             half = len(batch) // 2
-            first, second = self._send(database, batch[:half]), self._send(database, batch[half:])
+            first, second = self._send_piece(database, batch[:half]), self._send_piece(database, batch[half:])
             return Sent({**first.made, **second.made}, first.conflicts | second.conflicts, {**first.refused, **second.refused})
         return self._sent(database, answers)
 
