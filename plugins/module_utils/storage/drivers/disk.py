@@ -59,6 +59,11 @@ class DiskStorage(Storage):
             archived |= _numbers(os.path.join(self._queue, "archive", name))
         return Queue(frozenset(jobs), frozenset(archived), self.queue_serial())
 
+    @staticmethod
+    def archived_in(directories: t.Iterable[str]) -> t.FrozenSet[int]:
+        """The jobs in some directories of the archive."""
+        return frozenset().union(*map(_numbers, directories))
+
     def has_queue(self) -> bool:
         """Whether Ganeti's queue is here: an empty directory, as one that is not mounted, has no file with the last job id."""
         return os.path.exists(os.path.join(self._queue, "serial"))

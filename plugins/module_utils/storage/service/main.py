@@ -17,7 +17,6 @@ speaks JSON with them.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 import typing as t
@@ -28,32 +27,40 @@ from ..drivers.couchdb.client import Client
 from ..drivers.couchdb.storage import CouchStorage
 from ..drivers.disk import DiskStorage
 from . import commands, settings
+from .ending import end_soon
 from .follow import Follower, Status
-from .health import CRITICAL, OK, check, tell
+from .health import CRITICAL, OK, check
 from .mastership import idle
+from .one_writer import alone
 from .settings import Settings
+from .signs_of_life import Signs
 from .tend import STEP, Tender
+
+_OTHER = "another process of this node writes to the storage, as one that restores a snapshot does: this one goes on when that has ended"
 
 
 def run(chosen: Settings) -> None:
     """Follow where this node is the master, and rest where it is not, until SIGTERM or SIGINT."""
-    ended: t.List[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda received, _frame: ended.append(received))
+    ended, signs = end_soon(), Signs(chosen.status)
+    signs.ready()
     with Client(chosen.server) as client:
         while not ended:
             status = idle(chosen, None)
             if status is None:
-                _follow(client, chosen, ended)
+                with alone(chosen.directory) as mine:
+                    if mine:
+                        _follow(client, chosen, signs, ended)
+                    else:
+                        _wait(chosen, Status("waiting", problem=_OTHER), signs, 0.0, ended)
             else:
-                _rest(client, chosen, status, ended)
+                _rest(client, chosen, status, signs, ended)
 
 
-def _follow(client: Client, chosen: Settings, ended: t.Sequence[int]) -> None:
+def _follow(client: Client, chosen: Settings, signs: Signs, ended: t.Sequence[int]) -> None:
     """Follow until this node is the master no more, or until the end."""
 
     def say(status: Status) -> None:
-        tell(chosen.status, status._replace(problem=status.problem or tender.problem))
+        signs.give(status._replace(problem=status.problem or tender.problem))
 
     files = DiskStorage(chosen.directory)
     follower = Follower(chosen.directory, CouchStorage(client, chosen.prefix), say)
@@ -68,17 +75,24 @@ def _follow(client: Client, chosen: Settings, ended: t.Sequence[int]) -> None:
         follower.close()
 
 
-def _rest(client: Client, chosen: Settings, status: Status, ended: t.Sequence[int]) -> None:
+def _rest(client: Client, chosen: Settings, status: Status, signs: Signs, ended: t.Sequence[int]) -> None:
     """Write nothing, as another node's files are the truth, and take our replications away, which would fight with its own."""
     try:
         replication.arrange(client, {})
     except GanetiError as error:
         status = status._replace(problem="; ".join([*filter(None, [status.problem]), f"replications from here could not be removed: {error.message}"]))
-    tell(chosen.status, status)
+    _wait(chosen, status, signs, STEP, ended)
+
+
+def _wait(chosen: Settings, status: Status, signs: Signs, seconds: float, ended: t.Sequence[int]) -> None:
+    """Do nothing for a while, be it for less as another node becomes the master."""
     files = DiskStorage(chosen.directory)
-    master, until = files.master(), time.monotonic() + STEP
-    while not ended and time.monotonic() < until and files.master() == master:
+    master, until = files.master(), time.monotonic() + seconds
+    while not ended:
+        signs.give(status)
         time.sleep(0.5)
+        if time.monotonic() > until or files.master() != master:
+            return
 
 
 def main() -> int:
