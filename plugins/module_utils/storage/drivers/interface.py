@@ -83,6 +83,10 @@ class Storage(abc.ABC):
     def resolve(self) -> None:
         """Remove what another writer left beside what is stored; all is to be compared afterwards."""
 
+    def note(self) -> None:
+        """Note, where that is worth it, what was seen since `resolve`, so that the next one has less to look at; a driver may need no notes."""
+        return None
+
     def intruded(self) -> bool:
         """Whether somebody else has written since this was asked last; the first time it only begins to look. False where a driver lets nobody else write."""
         return False

@@ -101,7 +101,7 @@ class Follower:
 
     def __init__(self, directory: str, target: Storage, tell: t.Callable[[Status], None]) -> None:
         self._directory = directory
-        self._source = DiskStorage(directory)
+        self._source = DiskStorage(directory, remember=True)
         self._target = target
         self._tell = tell
         self._watcher = Watcher()
@@ -138,6 +138,8 @@ class Follower:
                 self._catch_up()
             elif changed:
                 self._write(changed)
+                if changed.directories:  # each 10,000 archived jobs
+                    self._target.note()
                 self._wrote = time.monotonic()
             if time.monotonic() >= self._due:
                 self._remove()
@@ -193,11 +195,13 @@ class Follower:
 
     def _catch_up(self) -> None:
         self._say(self.status._replace(state="catching up", done=0))
+        self._source.forget()
         self._target.resolve()
         self._target.intruded()  # from here on
         self._source.bad_files.prune()
         here, there = self._source.queue(), self._target.queue()
         copied = copy(self._source, self._target, here, there)
+        self._target.note()
         self._behind, self._delay, self._serial = False, _RETRY[0], max(here.serial, there.serial)
         self._look = time.monotonic() + _LOOK
         self._held = removal.forbidden(here if self._source.has_queue() else None, self._unfinished)

@@ -16,8 +16,21 @@ import zipfile
 
 # Written out, as Ansible packs with a module only what it sees imported by name.
 from ... import _errors, _files
-from ..drivers import bad_job_files, conversion, disk, documents, epochs, factory, interface
-from ..drivers.couchdb import client, conflicts, fence, last_writes, pieces, replication, revisions, server_comparison, standbys, storage, whole_configuration
+from ..drivers import bad_job_files, conversion, disk, documents, epochs, factory, interface, reread
+from ..drivers.couchdb import (
+    client,
+    conflicts,
+    fence,
+    last_writes,
+    pieces,
+    replication,
+    revisions,
+    seen,
+    server_comparison,
+    standbys,
+    storage,
+    whole_configuration,
+)
 from . import (
     candidate_survey,
     commands,
@@ -41,8 +54,8 @@ from . import (
 _PACKAGE = "ganeti_couchdb"
 _MODULES: t.Tuple[types.ModuleType, ...] = (
     _errors, _files,
-    bad_job_files, conversion, disk, documents, epochs, factory, interface,
-    client, conflicts, fence, last_writes, pieces, replication, revisions, server_comparison, standbys, storage, whole_configuration,
+    bad_job_files, conversion, disk, documents, epochs, factory, interface, reread,
+    client, conflicts, fence, last_writes, pieces, replication, revisions, seen, server_comparison, standbys, storage, whole_configuration,
     candidate_survey, commands, ending, follow, health, inotify, main, mastership, one_writer, promote, promotion_mark, removal, settings,
     signs_of_life, snapshot, storage_comparison, tend,
 )  # fmt: skip

@@ -16,7 +16,7 @@ from ...._errors import AuthenticationFailed, StorageConflict, StorageFailed, St
 from .. import documents
 from ..documents import ARCHIVE, CONFIG, CONTAINERS, DATABASES, QUEUE, SERIAL, SSCONF, Json
 from ..interface import Queue, Storage
-from . import conflicts, last_writes, pieces, server_comparison, whole_configuration
+from . import conflicts, last_writes, pieces, seen, server_comparison, whole_configuration
 from .client import Client, Server, path
 
 _SYSTEM = ("_users", "_replicator")
@@ -59,6 +59,8 @@ class CouchStorage(Storage):
         self._recent: t.Optional[t.List[last_writes.Write]] = None
         self._looked: t.Dict[str, str] = {}
         """How far each database's feed of changes was read by `intruded`."""
+        self._seen: t.Dict[str, seen.Seen] = {}
+        """What was seen of each database when conflicts were resolved."""
 
     def database(self, name: str) -> str:
         """The name of a database on the server."""
@@ -80,9 +82,15 @@ class CouchStorage(Storage):
         self.check_closed()
 
     def resolve(self) -> None:
-        for name in DATABASES:
-            conflicts.resolve(self._client, self.database(name))
         self.forget()
+        for name in DATABASES:
+            self._seen[name] = seen.resolve(self._client, self.database(name))
+            self._went_on(self._seen[name].more)
+
+    def note(self) -> None:
+        for name, known in self._seen.items():
+            now = seen.resolve(self._client, self.database(name), known)
+            self._seen[name] = seen.note(self._client, self.database(name), now)
 
     def intruded(self) -> bool:
         """By the feeds of changes. A master that was replaced replicates what it has as soon as its server is up; where its branch of a document is the longer
@@ -122,6 +130,7 @@ class CouchStorage(Storage):
     def forget(self) -> None:
         self._doubt()
         self._looked.clear()  # a database that was made anew does not know its old sequences
+        self._seen.clear()
 
     def _doubt(self) -> None:
         """Remember nothing of what was written, but how far the feeds were read: what somebody else has written elsewhere is still to be seen."""
@@ -181,7 +190,7 @@ class CouchStorage(Storage):
 
     def queue(self) -> Queue:
         last = server_comparison.last_job(self._client, self._prefix)  # before the jobs: one that comes meanwhile is seen, and counts by its own id
-        return Queue(self._numbers(QUEUE), self._numbers(ARCHIVE), last or 0)
+        return Queue(self._numbers(QUEUE), self._archived(), last or 0)
 
     def jobs(self, numbers: t.Iterable[int], archived: bool = False) -> t.Iterator[t.Tuple[int, Json]]:
         database = ARCHIVE if archived else QUEUE
@@ -234,7 +243,11 @@ class CouchStorage(Storage):
     def _update(self, database: str, wanted: documents.Parts) -> t.Dict[str, t.Optional[Json]]:
         """Make a database hold these objects and no others; those that were written, and None for each that was removed."""
         known, numbers = self._state(database), wanted.fingerprints[database]
-        written, gone = documents.changes({name: each.fingerprint for name, each in known.items()}, numbers)
+        before = {name: each.fingerprint for name, each in known.items()}
+        if wanted.touched is not None and database != CONFIG:
+            names = wanted.touched.get(database, frozenset())
+            before, numbers = ({name: these[name] for name in names if name in these} for these in (before, numbers))
+        written, gone = documents.changes(before, numbers)
         serial = wanted.configuration["serial_no"]
         revs = {name: known[name].rev for name in written if name in known}
         batch = _over([{**wanted.documents[database][name], "serial": serial} for name in written], revs)
@@ -272,6 +285,11 @@ class CouchStorage(Storage):
             if len(rows) < _ROWS:
                 return found
             start = {"startkey": rows[-1]["id"], "skip": 1}
+
+    def _archived(self) -> t.FrozenSet[int]:
+        if ARCHIVE in self._seen:
+            return seen.current(self._client, self.database(ARCHIVE), self._seen[ARCHIVE]).jobs
+        return self._numbers(ARCHIVE)
 
     def _numbers(self, database: str) -> t.FrozenSet[int]:
         rows = self._client.get(path(self.database(database), "_all_docs"))["rows"]

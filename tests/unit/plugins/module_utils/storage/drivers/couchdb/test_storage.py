@@ -23,6 +23,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.con
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb import last_writes, revisions
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.client import Answer, Client, Server, described, path
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.storage import CouchStorage
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.disk import DiskStorage
 
 from ...samples import CONFIGURATION, DISK, INSTANCE, configuration, job
 
@@ -253,3 +254,22 @@ def test_settings_of_servers_name_node_and_option():
 
 def test_paths_are_quoted():
     assert path("db", "a/b?c+d", rev="1-a", limit=2, startkey="a", descending=True) == "/db/a%2Fb%3Fc%2Bd?rev=1-a&limit=2&startkey=%22a%22&descending=true"
+
+
+def test_what_files_are_known_to_have_changed_is_written_and_no_more(master, tmp_path, couch, other):
+    """From reading to the database, also after somebody else has written meanwhile, and after a write that failed."""
+    files = DiskStorage(str(tmp_path / "master"), remember=True)
+    many = {f"i{number:03d}": {"name": f"inst{number}"} for number in range(100)}
+    other.write_configuration(files.configuration())
+    for serial, change in ((21, {"i050": {"name": "new"}}), (22, {"i050a": {}}), (23, {"i099": {"name": "last"}}), (24, {"i000": {"name": "first"}})):
+        many.update(change)
+        many.pop(f"i0{serial}")
+        master.write_configuration(configuration(serial, instances=dict(sorted(many.items()))))
+        del other._client.written[:]
+        other.write_configuration(files.configuration())
+        written = [name for database, name in other._client.written if database.endswith("instances")]
+        assert couch.configuration() == master.configuration() and (serial == 21 or sorted(written) == sorted([*change, f"i0{serial}"]))
+    couch.write_configuration(configuration(24, instances={"i001": {"name": "theirs"}}))
+    master.write_configuration(configuration(25, instances={**many, "i001": {"name": "ours"}}))
+    other.write_configuration(files.configuration())
+    assert couch.configuration() == master.configuration()
