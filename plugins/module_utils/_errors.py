@@ -89,6 +89,10 @@ class StorageConflict(StorageFailed):
     """Somebody else wrote the same at the same time; nothing of theirs was overwritten."""
 
 
+class StorageFenced(StorageFailed):
+    """Another master has claimed the storage: whoever was the one before writes no more."""
+
+
 class StorageRefused(StorageFailed):
     """What was to be written cannot be stored there, as it is too large or no valid text: the same again would be refused again."""
 

@@ -128,6 +128,26 @@ def test_credentials_apart_from_the_url(servers, pair, replication) -> None:
     arrived(target, "a")
 
 
+def test_it_writes_as_a_member_until_that_is_one_no_more(servers, make, user, replication) -> None:
+    """To the first server, from another one. What fences an older master stands on this."""
+    source, target = make(1), make(0)
+    name, password = user()
+
+    def allow(*members: str) -> None:
+        rights = {"admins": {"names": [], "roles": ["_admin"]}, "members": {"names": list(members), "roles": ["_admin"]}}
+        assert target.request("PUT", "/_security", rights).status == 200
+
+    allow(name)
+    there = {"url": f"http://{servers[0].address}{target.path}", "auth": {"basic": {"username": name, "password": password}}}
+    path = replication(1, continuous(source.url, there))
+    source.put("a")
+    arrived(target, "a")
+    allow()
+    source.put("b")
+    eventually(lambda: state(servers[1], path).get("state") == "crashing")
+    assert [row["id"] for row in target.request("GET", "/_all_docs").value["rows"]] == ["a"]
+
+
 def test_the_document_gets_an_owner_and_no_state(server, pair, replication) -> None:
     source, target = pair
     body = continuous(source.url, target.url)

@@ -65,6 +65,34 @@ def test_a_member_does_not_administer(database: Database, user) -> None:
     assert (refused.status, refused.value["error"]) == (401, "unauthorized")
 
 
+def test_who_is_a_member_no_more_is_refused_at_the_next_request(server: Server, database: Database, user) -> None:
+    """By password and by cookie. What fences an older master stands on this."""
+    before, after = user(), user()
+    allow(database, members=[before[0]])
+    headers = cookie(server.request("POST", "/_session", {"name": before[0], "password": before[1]}, user=NOBODY))
+    for number in range(10):
+        assert database.request("PUT", f"/a{number}", {}, user=before).status == 201
+        assert database.request("PUT", f"/b{number}", {}, user=NOBODY, headers=headers).status == 201
+        allow(database, members=[after[0]])
+        for method, path in (("PUT", f"/c{number}"), ("GET", "/_all_docs"), ("GET", "/_changes")):
+            assert database.request(method, path, {} if method == "PUT" else None, user=before).status == 403
+            assert database.request(method, path, {} if method == "PUT" else None, user=NOBODY, headers=headers).status == 403
+        copied = {"docs": [{"_id": "d", "_rev": f"1-{'a' * 32}"}], "new_edits": False}
+        assert database.request("POST", "/_bulk_docs", copied, user=before).status == 403
+        assert database.request("PUT", f"/e{number}", {}, user=after).status == 201
+        allow(database, members=[before[0]])
+
+
+def test_a_user_who_is_gone_is_soon_let_in_no_more(server: Server, database: Database, user) -> None:
+    name, password = user()
+    allow(database, members=[name])
+    headers = cookie(server.request("POST", "/_session", {"name": name, "password": password}, user=NOBODY))
+    path = f"/_users/org.couchdb.user:{name}"
+    assert server.request("DELETE", f"{path}?rev={server.request('GET', path).value['_rev']}").status == 200
+    eventually(lambda: database.request("GET", user=(name, password)).status == 401)
+    eventually(lambda: database.request("GET", user=NOBODY, headers=headers).status in (401, 403))
+
+
 def test_an_admin_of_the_database_administers(database: Database, user) -> None:
     admin = user()
     allow(database, admins=[admin[0]], members=["somebody"])

@@ -23,8 +23,6 @@ PORTS = (5984, 5985)
 COMPARE = """
 import json, sys
 sys.path.insert(0, "/usr/local/lib/ganeti-couchdb/service.pyz")
-from ganeti_couchdb.storage.drivers.couchdb.client import Client
-from ganeti_couchdb.storage.drivers.couchdb.storage import CouchStorage
 from ganeti_couchdb.storage.drivers.disk import DiskStorage
 from ganeti_couchdb.storage.service import settings
 chosen = settings.read("/etc/ganeti/couchdb.json")
@@ -35,8 +33,8 @@ def everything(storage):
     return {"queue": numbers, "jobs": jobs, "configuration": storage.configuration(), "ssconf": storage.ssconf()}
 disk = everything(DiskStorage())
 found = {}
-for name, server in {chosen.name: chosen.server, **chosen.standbys}.items():
-    other = everything(CouchStorage(Client(server)))
+for name in chosen.options["servers"]:
+    other = everything(chosen._replace(name=name).open())
     found[name] = [part for part in disk if disk[part] != other[part]]
 print(json.dumps({"different": found, "jobs": len(disk["queue"][0]), "serial": disk["configuration"]["serial_no"]}))
 """

@@ -20,13 +20,15 @@ REPLICATIONS = """
 import json, sys
 sys.path.insert(0, "/usr/local/lib/ganeti-couchdb/service.pyz")
 from ganeti_couchdb.storage.drivers.couchdb import replication
-from ganeti_couchdb.storage.drivers.couchdb.client import Client, path
+from ganeti_couchdb.storage.drivers.couchdb.client import Client, Server, path
 from ganeti_couchdb.storage.service import settings
 chosen = settings.read("/etc/ganeti/couchdb.json")
-(name, standby), = chosen.standbys.items()
+servers = {name: Server(**described) for name, described in chosen.options["servers"].items()}
+own = servers.pop(chosen.name)
+(name, standby), = servers.items()
 with Client(standby) as client:
     if sys.argv[1] == "leave":
-        wanted = replication.wanted((name, standby), {chosen.name: chosen.server})
+        wanted = replication.wanted((name, standby), {chosen.name: own})
         replication.arrange(client, wanted)
         client.put(path("_replicator", "mine"), {**next(iter(wanted.values())), "_id": "mine", "continuous": False})
     print(json.dumps([row["id"] for row in client.get(path("_replicator", "_all_docs"))["rows"] if not row["id"].startswith("_")]))

@@ -120,6 +120,18 @@ def test_a_wrong_import_between_rooms_is_seen_however_it_is_written(text):
     assert used_rooms(text, "storage.drivers") == {"service"}
 
 
+@pytest.mark.parametrize(
+    "path",
+    [path for path in sorted((UTILS / "storage").rglob("*/*.py")) if "drivers" not in path.parts],
+    ids=lambda path: str(path.relative_to(UTILS / "storage")),
+)
+def test_a_storage_is_reached_by_its_interface_alone(path):
+    """Nobody imports a driver but for the factory, and Ganeti's own files; program.py packs all."""
+    drivers = {each.parent.name for each in (UTILS / "storage/drivers").glob("*/__init__.py")}
+    found = {name[len(NAME) :].split(".")[3] for name in imports(path.read_text(), f"{NAME}.{place(path)}") if name.startswith(f"{NAME}.storage.drivers.")}
+    assert drivers >= {"couchdb"} and (not found & drivers or path.name == "program.py")
+
+
 def test_no_file_of_the_storage_is_beside_its_rooms():
     assert [path.name for path in (UTILS / "storage").glob("*.py")] == ["__init__.py"]
     assert {path.name for path in (UTILS / "storage").iterdir() if path.is_dir() and path.name != "__pycache__"} == ROOMS.keys()

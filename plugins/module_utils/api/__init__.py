@@ -79,4 +79,6 @@ def _address(options: t.Mapping[str, t.Any]) -> str:
 def _check_name(cluster: Cluster, expected: str) -> None:
     actual = cluster.info()["name"]
     if actual != expected:
-        raise InvalidInput(f"Wrong cluster: {cluster.address} is the master of {actual}, not of {expected}; correct the address or the cluster's name")
+        raise InvalidInput(
+            f"Wrong cluster: {cluster.address} is the master of {actual}, not of {expected}; correct the address or the cluster's name"
+        )

@@ -111,7 +111,9 @@ def existing_job(job_id: int, address: str, job: t.Any) -> JobStatus:
 
 def no_job(job_id: int, address: str) -> RequestRefused:
     """The error for a job that does not exist."""
-    return RequestRefused(f"There is no job {job_id} on the cluster at {address}: it never was, or it was archived", ecode="unknown_entity", job_id=job_id)
+    return RequestRefused(
+        f"There is no job {job_id} on the cluster at {address}: it never was, or it was archived", ecode="unknown_entity", job_id=job_id
+    )
 
 
 def fault(encoded: t.Any) -> GanetiFault:

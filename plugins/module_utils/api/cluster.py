@@ -87,7 +87,9 @@ class Cluster(ABC):
         """The job as it is now. Raises RequestRefused, ecode "unknown_entity", where there is none (or it is archived)."""
 
     @abstractmethod
-    def wait_for_job_change(self, job_id: int, last_status: t.Optional[str], last_log_serial: t.Optional[int], timeout: float) -> t.Optional[JobChange]:
+    def wait_for_job_change(
+        self, job_id: int, last_status: t.Optional[str], last_log_serial: t.Optional[int], timeout: float
+    ) -> t.Optional[JobChange]:
         """Wait until the job's status is another or its log has grown; None where neither happened in time.
 
         ``timeout`` is in seconds; a transport may return earlier (RAPI waits 10 s at most, luxid 89 s), never much later.

@@ -195,7 +195,9 @@ def _opcodes(changes: t.Sequence[Change], **common: t.Any) -> t.List[t.Dict[str,
     for change in changes:
         if change.row.via == TAGS:
             added, removed = (sorted(set(a) - set(b)) for a, b in ((change.wanted, change.current), (change.current, change.wanted)))
-            result += [opcode(op_id, kind="cluster", tags=tags, **common) for op_id, tags in (("OP_TAGS_SET", added), ("OP_TAGS_DEL", removed)) if tags]
+            result += [
+                opcode(op_id, kind="cluster", tags=tags, **common) for op_id, tags in (("OP_TAGS_SET", added), ("OP_TAGS_DEL", removed)) if tags
+            ]
     return result
 
 
@@ -205,7 +207,9 @@ def _rehearse(reach: Reach, changes: t.Sequence[Change], timeouts: Timeouts) -> 
         jobs.run(reach.cluster, [op], timeout=timeouts.job, lock_timeout=timeouts.lock, label="rehearsal of the cluster's parameters")
 
 
-def _apply(reach: Reach, given: t.Mapping[str, t.Any], state: State, changes: t.Sequence[Change], stale: t.Sequence[str], timeouts: Timeouts) -> None:
+def _apply(
+    reach: Reach, given: t.Mapping[str, t.Any], state: State, changes: t.Sequence[Change], stale: t.Sequence[str], timeouts: Timeouts
+) -> None:
     try:
         for op in _opcodes(changes):
             (result,) = jobs.run(reach.cluster, [op], timeout=timeouts.job, lock_timeout=timeouts.lock, label="the cluster's parameters")
@@ -249,7 +253,9 @@ def _verified(reach: Reach, given: t.Mapping[str, t.Any]) -> State:
             break
         time.sleep(min(1, attempt))
     names = [change.row.name for change in left]
-    raise GanetiError(f"Ganeti reported success but did not take {', '.join(names)}: compare with gnt-cluster info on the master", not_taken=names)
+    raise GanetiError(
+        f"Ganeti reported success but did not take {', '.join(names)}: compare with gnt-cluster info on the master", not_taken=names
+    )
 
 
 # --- Extended parameters ----------------------------------------------------------------------------------------------

@@ -27,7 +27,9 @@ SILENT = "did not answer"
 DEFAULTS: t.Mapping[str, t.Any] = {"allow_cipher_bypassing": False, "backend_storage": "disk"}
 
 # All commands are constants: no value of a user's reaches a shell. The file appears whole, with its mode, or not at all.
-_WRITE = f"umask 077 && cat >{FILE}.new && chown 0:0 {FILE}.new && chmod 0600 {FILE}.new && sync {FILE}.new && mv -f {FILE}.new {FILE} && sync /etc/ganeti"
+_WRITE = (
+    f"umask 077 && cat >{FILE}.new && chown 0:0 {FILE}.new && chmod 0600 {FILE}.new && sync {FILE}.new && mv -f {FILE}.new {FILE} && sync /etc/ganeti"
+)
 _READ = f"if [ -e {FILE} ]; then cat {FILE}; fi"
 _FINGERPRINT = f"if [ -e {FILE} ]; then stat -c %a:%u:%g {FILE}; sha256sum <{FILE}; else echo missing; fi; {extended_hook.QUESTION}"
 

@@ -165,7 +165,8 @@ class LuxiCluster(Cluster):
         except _Lost as error:
             names = ", ".join(str(op["OP_ID"]) for op in opcodes)
             raise ConnectionFailed(  # pylint: disable=bad-exception-cause  # it is one, though pylint does not see it
-                f"{error.message}, right while a job ({names}) was being submitted: whether it was accepted, gnt-job list on the master tells"
+                f"{error.message}, right while a job ({names}) was being submitted: "
+                "whether it was accepted, gnt-job list on the master tells"
             ) from error
         except RequestRefused as error:
             message = error.message
@@ -178,11 +179,15 @@ class LuxiCluster(Cluster):
         rows = query_rows("job", JOB_FIELDS, self._call("Query", "job", list(JOB_FIELDS), ["=", "id", job_id]))
         return existing_job(job_id, self.address, rows[0] if rows else None)
 
-    def wait_for_job_change(self, job_id: int, last_status: t.Optional[str], last_log_serial: t.Optional[int], timeout: float) -> t.Optional[JobChange]:
+    def wait_for_job_change(
+        self, job_id: int, last_status: t.Optional[str], last_log_serial: t.Optional[int], timeout: float
+    ) -> t.Optional[JobChange]:
         seconds = max(0, min(LONGEST_WAIT, int(timeout)))
         previous = None if last_status is None else [last_status]
         try:
-            answer = self._call("WaitForJobChange", job_id, ["status"], previous, last_log_serial, seconds, timeout=ANSWER_TIMEOUT + seconds)
+            answer = self._call(
+                "WaitForJobChange", job_id, ["status"], previous, last_log_serial, seconds, timeout=ANSWER_TIMEOUT + seconds
+            )
         except RequestRefused:
             # Its words for a job that does not exist are "Can't load job file".
             self.job(job_id)
@@ -269,7 +274,9 @@ def not_master(host: str, master: t.Optional[str], own_names: t.Sequence[str]) -
         return ConnectionFailed(f"{host} is no node of a Ganeti cluster: it has no {SSCONF_MASTER}")
     if master in own_names:
         return ConnectionFailed(f"Ganeti's luxid does not answer on the master {host}: start Ganeti's daemons there", master=master)
-    return ConnectionFailed(f"{host} is not the master of its cluster, {master} is: run this there, or give it as the address", master=master)
+    return ConnectionFailed(
+        f"{host} is not the master of its cluster, {master} is: run this there, or give it as the address", master=master
+    )
 
 
 def _dial_socket(path: str) -> socket.socket:

@@ -118,7 +118,9 @@ OPCODES: t.Mapping[str, Opcode] = {
         "instance_uuid shutdown_timeout ignore_secondaries reboot_type",
         Route("POST", _INSTANCE + "/reboot", body=True, query={"reboot_type": "type", "ignore_secondaries": "ignore_secondaries", **_DRY}),
     ),
-    "OP_INSTANCE_RENAME": _opcode("instance_name new_name", "instance_uuid name_check ip_check", Route("PUT", _INSTANCE + "/rename", body=True)),
+    "OP_INSTANCE_RENAME": _opcode(
+        "instance_name new_name", "instance_uuid name_check ip_check", Route("PUT", _INSTANCE + "/rename", body=True)
+    ),
     "OP_INSTANCE_SET_PARAMS": _opcode(
         # hotplug_if_possible is gone in Ganeti 3.1
         "instance_name",
@@ -127,13 +129,17 @@ OPCODES: t.Mapping[str, Opcode] = {
         " osparams_private wait_for_sync offline conflicts_check hotplug hotplug_if_possible instance_communication",
         Route("PUT", _INSTANCE + "/modify", body=True),
     ),
-    "OP_INSTANCE_QUERY_DATA": _opcode("instances", "use_locking static", Route("GET", "/2/instances/{instances}/info", query={"static": "static"})),
+    "OP_INSTANCE_QUERY_DATA": _opcode(
+        "instances", "use_locking static", Route("GET", "/2/instances/{instances}/info", query={"static": "static"})
+    ),
     "OP_INSTANCE_ACTIVATE_DISKS": _opcode(
         "instance_name",
         "instance_uuid ignore_size wait_for_sync",
         Route("PUT", _INSTANCE + "/activate-disks", query={"ignore_size": "ignore_size"}),
     ),
-    "OP_INSTANCE_DEACTIVATE_DISKS": _opcode("instance_name", "instance_uuid force", Route("PUT", _INSTANCE + "/deactivate-disks", query={"force": "force"})),
+    "OP_INSTANCE_DEACTIVATE_DISKS": _opcode(
+        "instance_name", "instance_uuid force", Route("PUT", _INSTANCE + "/deactivate-disks", query={"force": "force"})
+    ),
     "OP_INSTANCE_GROW_DISK": _opcode(
         "instance_name disk amount",
         "instance_uuid wait_for_sync absolute ignore_ipolicy",
@@ -144,7 +150,8 @@ OPCODES: t.Mapping[str, Opcode] = {
     ),
     "OP_INSTANCE_MIGRATE": _opcode(
         "instance_name",
-        "instance_uuid mode live target_node target_node_uuid allow_runtime_changes ignore_ipolicy cleanup iallocator allow_failover ignore_hvversions",
+        "instance_uuid mode live target_node target_node_uuid allow_runtime_changes ignore_ipolicy cleanup iallocator"
+        " allow_failover ignore_hvversions",
         Route("PUT", _INSTANCE + "/migrate", body=True),
     ),
     "OP_INSTANCE_FAILOVER": _opcode(
@@ -152,7 +159,9 @@ OPCODES: t.Mapping[str, Opcode] = {
         "instance_uuid shutdown_timeout ignore_consistency target_node target_node_uuid ignore_ipolicy cleanup iallocator",
         Route("PUT", _INSTANCE + "/failover", body=True),
     ),
-    "OP_INSTANCE_MOVE": _opcode("instance_name", "instance_uuid shutdown_timeout ignore_ipolicy target_node target_node_uuid compress ignore_consistency"),
+    "OP_INSTANCE_MOVE": _opcode(
+        "instance_name", "instance_uuid shutdown_timeout ignore_ipolicy target_node target_node_uuid compress ignore_consistency"
+    ),
     "OP_TAGS_SET": _opcode("kind tags", "name", Route("PUT", "{tags}", query=_TAG_QUERY)),
     "OP_TAGS_DEL": _opcode("kind tags", "name", Route("DELETE", "{tags}", query=_TAG_QUERY)),
     "OP_TAGS_GET": _opcode("kind", "use_locking name"),
@@ -174,7 +183,8 @@ OPCODES: t.Mapping[str, Opcode] = {
     "OP_QUERY": _opcode("what fields", "use_locking qfilter"),
     "OP_NODE_SET_PARAMS": _opcode(
         "node_name",
-        "node_uuid force hv_state disk_state master_candidate offline drained auto_promote master_capable vm_capable secondary_ip ndparams powered",
+        "node_uuid force hv_state disk_state master_candidate offline drained auto_promote master_capable vm_capable"
+        " secondary_ip ndparams powered",
         Route("POST", "/2/nodes/{node_name}/modify", body=True),
     ),
     "OP_GROUP_SET_PARAMS": _opcode(
@@ -186,7 +196,9 @@ OPCODES: t.Mapping[str, Opcode] = {
         "gateway network6 gateway6 mac_prefix add_reserved_ips remove_reserved_ips",
         Route("PUT", "/2/networks/{network_name}/modify", body=True),
     ),
-    "OP_BACKUP_PREPARE": _opcode("instance_name mode", "instance_uuid", Route("PUT", _INSTANCE + "/prepare-export", query={"mode": "mode"})),
+    "OP_BACKUP_PREPARE": _opcode(
+        "instance_name mode", "instance_uuid", Route("PUT", _INSTANCE + "/prepare-export", query={"mode": "mode"})
+    ),
     "OP_BACKUP_EXPORT": _opcode(
         "instance_name target_node",
         "instance_uuid compress shutdown_timeout target_node_uuid shutdown remove_instance ignore_remove_failures mode"
@@ -283,7 +295,9 @@ def rapi_request(op: t.Mapping[str, t.Any]) -> RapiRequest:
         elif route.body and name not in route.never | route.forbidden | {"reason"}:
             body[name] = value
         elif not _is_default(value):
-            raise RequestRefused(f"RAPI cannot set {name} of {op_id}: use transport ssh, or luxi on the master", ecode="wrong_input", field=name)
+            raise RequestRefused(
+                f"RAPI cannot set {name} of {op_id}: use transport ssh, or luxi on the master", ecode="wrong_input", field=name
+            )
     target = path + ("?" + urlencode(query) if query else "")
     return RapiRequest(route.method, target, body if route.body else None)
 

@@ -369,7 +369,9 @@ def modifications(changes: t.Sequence[Change]) -> t.List[t.Dict[str, t.Any]]:
             stages = [{}] * (len(steps) - len(stages)) + stages
             # Steps that lead up come first; what needs one step only goes into the last.
             first = len(stages) - len(steps)
-            stages = [{**stage, change.row.name: steps[index - first]} if index >= first else stage for index, stage in enumerate(stages)]
+            stages = [
+                {**stage, change.row.name: steps[index - first]} if index >= first else stage for index, stage in enumerate(stages)
+            ]
     return stages
 
 

@@ -136,7 +136,9 @@ class RapiCluster(Cluster):
             raise no_job(job_id, self.address) from error
         return existing_job(job_id, self.address, job)
 
-    def wait_for_job_change(self, job_id: int, last_status: t.Optional[str], last_log_serial: t.Optional[int], timeout: float) -> t.Optional[JobChange]:
+    def wait_for_job_change(
+        self, job_id: int, last_status: t.Optional[str], last_log_serial: t.Optional[int], timeout: float
+    ) -> t.Optional[JobChange]:
         if timeout < _SERVER_WAIT:
             return self._poll(job_id, last_status, last_log_serial, time.monotonic() + timeout)
         body = {
@@ -189,7 +191,8 @@ class RapiCluster(Cluster):
             response = _parse(connection.getresponse())
         except ssl.SSLCertVerificationError as error:
             raise HostKeyUnknown(
-                f"The certificate of RAPI at {self._where} is not trusted ({error.verify_message}): name its CA, or its SHA-256 fingerprint, in the options"
+                f"The certificate of RAPI at {self._where} is not trusted ({error.verify_message}): name its CA, or "
+                "its SHA-256 fingerprint, in the options"
             ) from error
         except socket.timeout as error:
             raise ConnectionFailed(f"RAPI at {self._where} did not answer in time") from error
@@ -225,11 +228,13 @@ class RapiCluster(Cluster):
         path = target.split("?", 1)[0]
         if response.status == 401:
             raise AuthenticationFailed(
-                f"RAPI at {self._where} does not let {user} in: the user or the password is wrong (/var/lib/ganeti/rapi/users on the master)"
+                f"RAPI at {self._where} does not let {user} in: the user or the password is wrong "
+                "(/var/lib/ganeti/rapi/users on the master)"
             )
         if response.status == 403 and said in ("", "Forbidden"):
             raise AuthenticationFailed(
-                f"RAPI at {self._where} forbids {method} {path} to {user}: does the user have write access (/var/lib/ganeti/rapi/users on the master)?"
+                f"RAPI at {self._where} forbids {method} {path} to {user}: "
+                "does the user have write access (/var/lib/ganeti/rapi/users on the master)?"
             )
         refusal = refused_behind(response.status, said)
         if response.status in (502, 504) and refusal is None:

@@ -170,7 +170,9 @@ def moved(scene: Scene, case: Case) -> str:
 
 def nowhere(case: Case) -> str:
     """The sentence where there is nothing to move."""
-    return f"There is no instance {case.name} on {case.source_cluster}, and no {case.final} on {case.destination_cluster}: correct the name or the clusters."
+    return (
+        f"There is no instance {case.name} on {case.source_cluster}, and no {case.final} on {case.destination_cluster}: correct the name or the clusters."
+    )
 
 
 def bereft(scene: Scene, case: Case) -> str:

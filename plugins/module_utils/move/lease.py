@@ -32,7 +32,12 @@ _BEAT = 5.0
 _ANSWER = 20.0
 _LONGEST = 4096
 
-_BOOT = "import os\ntext = b''\nwhile text[-1:] != b'\\0': text += os.read(0, 1) or os._exit(2)\nexec(compile(text[:-1], 'lease', 'exec'))"
+_BOOT = (
+    "import os\n"
+    "text = b''\n"
+    "while text[-1:] != b'\\0': text += os.read(0, 1) or os._exit(2)\n"
+    "exec(compile(text[:-1], 'lease', 'exec'))"
+)
 """The program given to ``python3 -c``: reads the holder's text up to a zero byte, and runs it."""
 
 

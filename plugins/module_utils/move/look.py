@@ -105,7 +105,8 @@ def _copies(source: t.Optional[facts.Instance], case: Case, tagged: t.Mapping[st
     return [
         name
         for name in sorted(tagged)
-        if uuids[name] in replaced or any(marks.get("destination") == source.uuid or _is_late(name, marks, case) for marks in tags.marks(tagged[name]).values())
+        if uuids[name] in replaced
+        or any(marks.get("destination") == source.uuid or _is_late(name, marks, case) for marks in tags.marks(tagged[name]).values())
     ]
 
 

@@ -159,7 +159,9 @@ def listening(host: SshHost, request: t.Mapping[str, t.Any]) -> t.Iterator[int]:
         endpoint.kill()
 
 
-def reachable(there: SshHost, address: str, port: int, calling: SshHost, move_id: t.Optional[str] = None, ciphers: t.Sequence[str] = ()) -> t.Optional[str]:
+def reachable(
+    there: SshHost, address: str, port: int, calling: SshHost, move_id: t.Optional[str] = None, ciphers: t.Sequence[str] = ()
+) -> t.Optional[str]:
     """Why *calling* cannot reach *address* on *there* as a move would, and what to do, in sentences; None where it can.
 
     It is the real thing: identities as a move's, the same handshake, and enough bytes both ways to find packets that get lost for

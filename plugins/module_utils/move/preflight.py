@@ -190,7 +190,7 @@ def _name(seen: Clusters, options: Options) -> Problems:
 
 def _left_behind(instance: Instance) -> t.Optional[t.Tuple[str, str]]:
     """The move that has left an instance behind, and the UUID of the one that replaced it; None where none has."""
-    marks = (tag[len(tags.PREFIX) :].split(":") for tag in tags.own(instance.tags))
+    marks = (tag[len(tags.PREFIX):].split(":") for tag in tags.own(instance.tags))
     return next(((mark[0], mark[2]) for mark in marks if len(mark) == 3 and mark[1] == "moved-to"), None)
 
 

@@ -146,7 +146,9 @@ def _replaced(view: View, case: Case, claims: Claims, move_id: str) -> Scene:
 
 def _use_again(source: Instance, case: Case) -> str:
     listed = " ".join(tags.own(source.tags))
-    return f"To use it again, on {case.source_cluster}'s master: gnt-instance remove-tags {source.name} {listed}; gnt-instance modify --online {source.name}."
+    return (
+        f"To use it again, on {case.source_cluster}'s master: gnt-instance remove-tags {source.name} {listed}; gnt-instance modify --online {source.name}."
+    )
 
 
 def _unclaimed(view: View, case: Case, copies: t.Mapping[str, Instance]) -> Scene:

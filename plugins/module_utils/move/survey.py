@@ -174,7 +174,9 @@ def _choose(session: Session, options: Options, source: Source, source_node: fac
     return measure.best(session, options, source.disks, (source_node, node))
 
 
-def _rehearse(session: Session, options: Options, source: Source, move_id: str, nodes: t.Iterable[facts.Node]) -> t.Tuple[t.Optional[str], t.List[str]]:
+def _rehearse(
+    session: Session, options: Options, source: Source, move_id: str, nodes: t.Iterable[facts.Node]
+) -> t.Tuple[t.Optional[str], t.List[str]]:
     """Let the destination check the creation without doing it: the node it would choose, or why it refuses."""
     creation = plan.creation(source, session.destination.info, options, move_id, session.within)
     try:
@@ -214,7 +216,7 @@ def examine(session: Session, options: Options, source: Source, source_node: fac
     except GanetiError as error:
         return Examined([error.message])
     measured = there["disks"] or ()
-    needed = sum(disk["data"] or 0 for disk in measured) + sum(disk.bytes for disk in source.disks[len(measured) :])
+    needed = sum(disk["data"] or 0 for disk in measured) + sum(disk.bytes for disk in source.disks[len(measured):])
     clusters = session.source.name, session.destination.name
     probes = preflight.Probes(source_node.name, there, node.name, here, unreachable, needed, clusters)
     return Examined(preflight.of_nodes(probes, options), needed, {source_node.name: int(there["cpus"]), node.name: int(here["cpus"])})

@@ -58,7 +58,7 @@ def source_of(name: str, tagged: t.Mapping[str, t.Sequence[str]], uuids: t.Mappi
 
 def is_related(other: str, name: str) -> bool:
     """Whether *other* is a name that a move of *name* gives to one of its instances."""
-    return other.startswith(name) and bool(RELATED.match(other[len(name) :]))
+    return other.startswith(name) and bool(RELATED.match(other[len(name):]))
 
 
 def retired(name: str, move_id: str) -> str:

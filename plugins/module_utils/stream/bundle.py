@@ -54,7 +54,7 @@ BOOT = (
 )
 """The program given to ``python3 -c``: reads the bundle's length and the bundle, and runs it. Arguments are the TLS 1.3 suites to offer."""
 
-_LOADER = """\
+_LOADER = '''\
 import json, linecache, sys, types
 SOURCES = json.loads({sources!r})
 package = types.ModuleType("ganeti_stream")
@@ -72,7 +72,7 @@ for name, source in SOURCES.items():
     if name == "suites":  # before another module loads OpenSSL
         module.choose(sys.argv[1:])
 sys.exit(sys.modules["ganeti_stream.endpoint"].main())
-"""
+'''
 
 
 def bundle() -> bytes:

@@ -100,7 +100,7 @@ def _memory(data: bytes = b"") -> int:
     descriptor = os.memfd_create("measure")
     view = memoryview(data)
     while view:
-        view = view[os.write(descriptor, view) :]
+        view = view[os.write(descriptor, view):]
     return descriptor
 
 

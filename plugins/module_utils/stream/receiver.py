@@ -103,7 +103,9 @@ def _work(plan: ReceivePlan, connections: t.Sequence[Connection], lane: int, rep
     reporter.finished(digests=[digest.hexdigest() for digest in digests], payload=payload, done=payload, tls=agreed)
 
 
-def store_frames(disks: t.Sequence[Disk], descriptors: t.Sequence[int], name: str, source: Input, reporter: Reporter) -> t.Tuple[t.List[DiskDigest], int]:
+def store_frames(
+    disks: t.Sequence[Disk], descriptors: t.Sequence[int], name: str, source: Input, reporter: Reporter
+) -> t.Tuple[t.List[DiskDigest], int]:
     """Write the frames of one lane, with checksums of the kind *name*; return the digests and bytes of payload."""
     checksum = CHECKSUMS[name]
     sizes = [disk.size for disk in disks]
@@ -114,12 +116,12 @@ def store_frames(disks: t.Sequence[Disk], descriptors: t.Sequence[int], name: st
     payload = unsynced = 0
     while True:
         source.read_into(head)
-        kind, disk, length, offset = frames.parse(head[: frames.HEADER.size], sizes)
+        kind, disk, length, offset = frames.parse(head[:frames.HEADER.size], sizes)
         if kind == frames.END:
             return digests, payload
         source.read_into(view[:length])
         value = checksum.of(view[:length])
-        if value != header[frames.HEADER.size :]:
+        if value != header[frames.HEADER.size:]:
             raise EndpointError(f"Disk {disk} arrived damaged at byte {offset}: the checksums differ.")
         digests[disk].add(offset, length, value)
         for start, end in runs(buffer, 0, length):

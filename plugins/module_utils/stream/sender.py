@@ -74,7 +74,9 @@ def totals(results: t.Sequence[t.Mapping[str, t.Any]], disks: int) -> t.Dict[str
     return {"digests": [digest.hexdigest() for digest in digests], "payload": payload, "wire": wire, "tls": agreed}
 
 
-def _work(plan: SendPlan, disks: t.Sequence[Disk], dealer: Dealer, connections: t.Sequence[Connection], lane: int, reporter: Reporter) -> None:
+def _work(
+    plan: SendPlan, disks: t.Sequence[Disk], dealer: Dealer, connections: t.Sequence[Connection], lane: int, reporter: Reporter
+) -> None:
     if lane == plan.lanes:
         close_all(connections)
         dealer.deal()
@@ -93,7 +95,9 @@ def _work(plan: SendPlan, disks: t.Sequence[Disk], dealer: Dealer, connections: 
     reporter.finished(digests=[digest.hexdigest() for digest in digests], payload=payload, done=done, wire=out.count(), tls=agreed)
 
 
-def _send_ranges(plan: SendPlan, disks: t.Sequence[Disk], dealer: Dealer, out: Output, reporter: Reporter) -> t.Tuple[t.List[DiskDigest], int, int]:
+def _send_ranges(
+    plan: SendPlan, disks: t.Sequence[Disk], dealer: Dealer, out: Output, reporter: Reporter
+) -> t.Tuple[t.List[DiskDigest], int, int]:
     """Send the ranges that fall to this lane; return the digests, bytes of payload and bytes of disks."""
     checksum = CHECKSUMS[plan.checksum]
     head = frames.HEADER.size + checksum.size
@@ -104,9 +108,9 @@ def _send_ranges(plan: SendPlan, disks: t.Sequence[Disk], dealer: Dealer, out: O
     for disk, offset, start, end in reader:
         length, value = end - start, checksum.of(view[start:end])
         frames.HEADER.pack_into(buffer, start - head, frames.DATA, disk, length, offset)
-        buffer[start - checksum.size : start] = value
+        buffer[start - checksum.size:start] = value
         digests[disk].add(offset, length, value)
-        out.write(view[start - head : end])
+        out.write(view[start - head:end])
         payload += length
     out.write(memoryview(frames.HEADER.pack(frames.END, 0, 0, 0) + bytes(checksum.size)))
     return digests, payload, reader.done

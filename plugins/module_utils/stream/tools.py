@@ -149,7 +149,7 @@ def write_all(descriptor: int, data: t.Union[bytes, memoryview]) -> None:
     """Write all of *data* to a blocking descriptor."""
     view = memoryview(data)
     while view:
-        view = view[os.write(descriptor, view) :]
+        view = view[os.write(descriptor, view):]
 
 
 def _widen(descriptor: int) -> None:

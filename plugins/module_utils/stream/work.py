@@ -105,7 +105,7 @@ class BlockReader:
             size = self._disks[disk].size
             for offset in range(first * BLOCK, (first + count) * BLOCK, BLOCK):
                 want = min(BLOCK, size - offset)
-                self._read(disk, descriptors[disk], view[head : head + want], offset)
+                self._read(disk, descriptors[disk], view[head:head + want], offset)
                 self.done += want
                 start, end = trim(self.buffer, head, head + want)
                 if start < end:

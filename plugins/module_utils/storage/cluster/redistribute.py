@@ -19,13 +19,11 @@ import time
 import typing as t
 
 from ..._difference import Difference
-from ..._errors import ConnectionFailed, GanetiError, InvalidInput, StorageFailed
+from ..._errors import ConnectionFailed, GanetiError, InvalidInput
 from ..._files import replace
 from ...api import Cluster, connect, extended, jobs
 from ...api.master import LocalRunner, Runner, succeed
 from ...api.opcodes import opcode
-from ..drivers.couchdb import replication
-from ..drivers.couchdb.client import Client
 from ..drivers.disk import DIRECTORY, DiskStorage
 from ..drivers.documents import Json
 from ..service import settings
@@ -72,34 +70,6 @@ def _digests(lines: t.Sequence[str]) -> t.Dict[str, str]:
     return {match[2]: match[1] for match in found}
 
 
-class Replications(t.NamedTuple):
-    """The replications that do not belong on standbys' servers, by node; what the master's server lacks or has wrong; servers that are away, and why."""
-
-    stray: t.Dict[str, t.List[str]]
-    wrong: t.List[str]
-    away: t.Dict[str, str]
-
-
-def look_at_replications(chosen: settings.Settings, change: bool) -> Replications:
-    """How the replications of all servers are; with *change*, the stray ones are removed."""
-    stray, away = {}, {}
-    wrong: t.List[str] = []
-    for node, server in {chosen.name: chosen.server, **chosen.standbys}.items():
-        try:
-            with Client(server) as client:
-                if node == chosen.name:
-                    wanted = replication.wanted((chosen.name, chosen.server), chosen.standbys, chosen.prefix)
-                    arranged = replication.arrange(client, wanted, change=False)  # the service does that, every few seconds
-                    wrong = [*arranged.written, *arranged.removed]
-                else:
-                    removed = replication.arrange(client, {}, change=change).removed
-                    if removed:
-                        stray[node] = removed
-        except (ConnectionFailed, StorageFailed) as error:
-            away[node] = error.message
-    return Replications(stray, wrong, away)
-
-
 def redistribute(params: t.Mapping[str, t.Any], check_mode: bool) -> Json:
     """Do what the parameters of the module redistribute_config say; its result. Raises GanetiError."""
     runner = LocalRunner()
@@ -138,12 +108,15 @@ class Redistribution:
 
     def _replications(self, storage: str) -> None:
         file = self._params["settings_file"]
-        if storage == "disk" and not os.path.exists(file):
+        if storage == DiskStorage.name and not os.path.exists(file):
             return
         chosen = settings.read(file)
         if chosen.name != self._master:
             raise InvalidInput(f"{file} is of the master {chosen.name}, and {self._master} is the master now: run backend_storage here first.")
-        found = look_at_replications(chosen, not self._check_mode)
+        with chosen.open() as opened:
+            if opened.copies is None:
+                return
+            found = opened.copies.strays(remove=not self._check_mode)
         for node, names in found.stray.items():
             self._change.add(f"replications from {node}, which is not the master", names, [])
         if found.wrong:

@@ -14,17 +14,18 @@ import time
 import typing as t
 
 from ..._difference import Difference
-from ..._errors import GanetiError, InvalidInput, StorageFailed
+from ..._errors import GanetiError, InvalidInput
 from ...api import Cluster, connect, extended
 from ...api.master import LocalRunner, Runner
-from ..drivers.couchdb import replication
-from ..drivers.couchdb.client import Client, Server, described
-from ..drivers.couchdb.storage import CouchStorage
+from ..drivers.disk import DiskStorage
+from ..drivers.factory import open_storage
 from ..service import health, settings
 from ..service.program import program
 from . import candidate_pool, placement
 
 Result = t.Dict[str, t.Any]
+Described = t.Mapping[str, t.Any]
+"""A server, as its driver takes it."""
 _SERVER = ("url", "username", "password", "ca_path")
 """What a server is told by, beside its node."""
 
@@ -35,7 +36,7 @@ def switch(params: t.Mapping[str, t.Any], check_mode: bool) -> Result:
     with connect({"cluster_name": params["cluster_name"]}) as cluster:
         change = Difference()
         _parameter(cluster, runner, params["storage"], change, True)
-        act = _to_couchdb if params["storage"] == "couchdb" else _to_disk
+        act = _to_disk if params["storage"] == DiskStorage.name else _to_database
         result = act(params, cluster, runner, change, check_mode)
         if not check_mode:
             _parameter(cluster, runner, params["storage"], Difference(), False)
@@ -54,29 +55,29 @@ def _parameter(cluster: Cluster, runner: Runner, storage: str, change: Differenc
         extended.spread(runner, names, wanted)
 
 
-def _to_couchdb(params: t.Mapping[str, t.Any], cluster: Cluster, runner: Runner, change: Difference, check_mode: bool) -> Result:
+def _to_database(params: t.Mapping[str, t.Any], cluster: Cluster, runner: Runner, change: Difference, check_mode: bool) -> Result:
     master = str(cluster.info()["master"])
     online = extended.online(cluster)
     servers, warnings = _reachable(_servers(params, master, [row["name"] for row in cluster.query("node", ["name"])]), online)
     primary = params["couchdb_mode"] == "primary"
-    if primary and len(servers) < 2:
+    storage = open_storage(params["storage"], name=master, servers=servers)
+    storage.probe()
+    if primary and storage.machines < 2:
         raise InvalidInput("couchdb_mode primary needs the server of a second node that is online: without it nothing but the master would have a copy.")
     before, present = candidate_pool.read(cluster, master), _present()
     kept = present.pool_size if present else None
     wanted = placement.files(_settings(params, servers, candidate_pool.size_to_keep(before, kept) if primary else None), program())
     todo = placement.plan(placement.states(runner, online, wanted), servers)
     _note(todo, change)
-    for name, server in servers.items():
-        if name != master:
-            change.add(f"replications from {name}, which is not the master", _stale(server), [])
+    for name, found in (storage.copies.strays(remove=False).stray if storage.copies else {}).items():  # those of an earlier master; the service removes them
+        change.add(f"replications from {name}, which is not the master", found, [])
     resize = candidate_pool.note(before, primary, kept, change)
     if check_mode:
         return {"warnings": warnings}
     if resize and not primary:  # first the old copies, then the new ones go
         candidate_pool.grow(cluster, before, candidate_pool.size_to_keep(before, kept), params)
-    for server in servers.values():
-        with Client(server) as client:
-            CouchStorage(client).prepare()
+    with storage:
+        storage.prepare()
     placement.carry_out(runner, todo, wanted)
     check = _wait(params["timeout"])
     if resize and primary:
@@ -85,9 +86,9 @@ def _to_couchdb(params: t.Mapping[str, t.Any], cluster: Cluster, runner: Runner,
     return {"check": check, "warnings": warnings}
 
 
-def _servers(params: t.Mapping[str, t.Any], master: str, nodes: t.Collection[str]) -> t.Dict[str, Server]:
+def _servers(params: t.Mapping[str, t.Any], master: str, nodes: t.Collection[str]) -> t.Dict[str, Described]:
     """The servers by the names of their nodes, the master's among them."""
-    servers = described({each["node"]: {key: each[key] for key in _SERVER} for each in params["servers"]})
+    servers: t.Dict[str, Described] = {each["node"]: {key: each[key] for key in _SERVER} for each in params["servers"]}
     if len(servers) != len(params["servers"]):
         raise InvalidInput("servers names the same node twice.")
     if master not in servers:
@@ -98,32 +99,17 @@ def _servers(params: t.Mapping[str, t.Any], master: str, nodes: t.Collection[str
     return servers
 
 
-def _reachable(servers: t.Mapping[str, Server], online: t.Collection[str]) -> t.Tuple[t.Dict[str, Server], t.List[str]]:
+def _reachable(servers: t.Mapping[str, Described], online: t.Collection[str]) -> t.Tuple[t.Dict[str, Described], t.List[str]]:
     """The servers of nodes that are online, each of which has to answer; and a word about the others."""
-    used = {name: server for name, server in servers.items() if name in online}
-    for server in used.values():
-        _check_server(server)
-    away = sorted(servers.keys() - used.keys())
-    return used, [f"{name} is offline, so nothing was done there: run this again when it is back." for name in away]
+    away = [f"{name} is offline, so nothing was done there: run this again when it is back." for name in sorted(servers) if name not in online]
+    return {name: server for name, server in servers.items() if name in online}, away
 
 
-def _check_server(server: Server) -> None:
-    with Client(server) as client:
-        about = client.get("/")
-        if not isinstance(about, dict) or about.get("couchdb") != "Welcome":
-            raise StorageFailed(f"{server.url} does not answer as CouchDB does: see what runs there.")
-        client.get("/_all_dbs")
-
-
-def _stale(server: Server) -> t.List[str]:
-    """The replications that a standby's server has, as the one of an earlier master; the service removes them."""
-    with Client(server) as client:
-        return replication.arrange(client, {}, change=False).removed
-
-
-def _settings(params: t.Mapping[str, t.Any], names: t.Collection[str], pool_size: t.Optional[int]) -> bytes:
-    described = {each["node"]: {key: each[key] for key in _SERVER} for each in params["servers"] if each["node"] in names}
-    content = {"servers": described, "status": settings.STATUS, "lag": params["lag"], "mode": params["couchdb_mode"], "pool_size": pool_size}
+def _settings(params: t.Mapping[str, t.Any], servers: t.Mapping[str, Described], pool_size: t.Optional[int]) -> bytes:
+    content = {
+        "storage": params["storage"], "servers": servers, "status": settings.STATUS, "lag": params["lag"], "mode": params["couchdb_mode"],
+        "pool_size": pool_size,
+    }  # fmt: skip
     return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
 
 
@@ -160,8 +146,9 @@ def _present() -> t.Optional[settings.Settings]:
 def _stop_replications(chosen: settings.Settings) -> t.List[str]:
     """Remove the replications. A server that is away must not keep anybody from switching back; what to do then is returned."""
     try:
-        with Client(chosen.server) as client:
-            replication.arrange(client, {})
+        with chosen.open() as storage:
+            if storage.copies:
+                storage.copies.rest()
     except GanetiError as error:
         return [f"The replications could not be removed, and go on when the server is back: {error.message}"]
     return []

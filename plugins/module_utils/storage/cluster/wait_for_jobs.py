@@ -2,11 +2,10 @@
 # Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Jobs, and waiting for them, with a database alone, by its feed of changes: neither the master nor its sockets are asked.
+"""Jobs, and waiting for them, with a database alone, by its news of changes: neither the master nor its sockets are asked.
 
-The successor of the thesis's _CouchDBJobFileChangesWaiter (chapter 4, listing 4.14): a long poll of ``_changes``, limited to the jobs' documents
-by the built-in filter ``_doc_ids`` instead of a filter function. A job's input is never shown, as it may hold private OS parameters, and neither
-are results: what Ganeti makes of a job, as an export's keys, may be secret too.
+A job's input is never shown, as it may hold private OS parameters, and neither are results: what Ganeti makes of a job, as an export's keys, may be
+secret too.
 """
 
 from __future__ import annotations
@@ -14,14 +13,13 @@ from __future__ import annotations
 import time
 import typing as t
 
-from ..._errors import AuthenticationFailed, ConnectionFailed, InvalidInput, JobFailed, JobTimeout, StorageFailed
+from ..._errors import AuthenticationFailed, ConnectionFailed, InvalidInput, JobFailed, JobTimeout
 from ...api import opcodes
 from ...api.answers import fault
 from ...api.cluster import FINAL_STATUS
-from ..drivers import documents
-from ..drivers.couchdb import server_comparison
-from ..drivers.couchdb.client import Client, Server, path
-from ..drivers.documents import ARCHIVE, QUEUE, Documents, Json
+from ..drivers.documents import Json
+from ..drivers.factory import open_server
+from ..drivers.interface import Storage
 from ..service import settings
 
 QUEUED, WAITING, RUNNING, CANCELING = "queued", "waiting", "running", "canceling"
@@ -34,12 +32,12 @@ _RANK = {QUEUED: 0, WAITING: 1, CANCELING: 1, RUNNING: 2, **dict.fromkeys(FINAL_
 _NEEDED = {_SEEN: 0, WAITING: 1, RUNNING: 2, ENDED: 3}
 _POLL = 20.0
 """Seconds that a long poll takes at most. A connection through which nothing comes any more is noticed after these and the next."""
-_SLACK = 5.0
 _PAUSE = 0.5
 """Seconds until a server that did not answer is asked again."""
 _ARRIVAL = 10.0
 """Seconds that a document may be on its way: a new job's to the database, an archived job's to the other database."""
-_START = "0"
+_PATIENCE = 60.0
+"""Seconds that an answer may take; what is not answered is asked again."""
 
 # What an opcode is about (Ganeti 3.0: OP_DSC_FIELD in opcodes.py). Those of which a field of this name is not the subject have none.
 _SUBJECTS = ("instance_name", "node_name", "group_name", "network_name")
@@ -116,12 +114,9 @@ class Sight(t.NamedTuple):
     gone: bool = False
 
 
-def look(sight: Sight, document: Json) -> Sight:
-    """What a document of the queue adds to what was seen. One that is gone has not ended for that: it may be in the archive."""
-    if document.get("_deleted"):
-        return sight._replace(gone=not sight.archived)
-    documents.job_number(document)
-    return Sight(document["info"])
+def look(sight: Sight, news: t.Optional[Json]) -> Sight:
+    """What news of a job add to what was seen. One that is gone from the queue has not ended for that: it may be in the archive."""
+    return sight._replace(gone=not sight.archived) if news is None else Sight(news)
 
 
 def open_jobs(sights: t.Mapping[int, Sight], wanted: str) -> t.List[int]:
@@ -135,13 +130,13 @@ def lost(sights: t.Mapping[int, Sight], numbers: t.Iterable[int]) -> t.List[int]
 
 
 class JobWatcher:
-    """Waits for jobs in the databases of one server, *prefix* before their names; of no other cluster than *expected*, where that is named."""
+    """Waits for jobs that are in a storage; of no other cluster than *expected*, where that is named."""
 
-    def __init__(self, client: Client, numbers: t.Iterable[int], prefix: str = "", expected: t.Optional[str] = None) -> None:
-        self._client = client
-        self._prefix = prefix
+    def __init__(self, storage: Storage, numbers: t.Collection[int], expected: t.Optional[str] = None) -> None:
+        self._storage = storage
+        self._feed = storage.feed(numbers)
+        self._heard = False
         self._expected = expected
-        self._since = _START
         self.sights: t.Dict[int, Sight] = {number: Sight() for number in numbers}
 
     def wait(self, wanted: str, seconds: float) -> t.Dict[int, Json]:
@@ -153,7 +148,7 @@ class JobWatcher:
         deadline = time.monotonic() + seconds
         missed: t.Dict[int, float] = {}
         while True:
-            problem = self._step(0.0 if self._since == _START else min(_POLL, max(0.0, deadline - time.monotonic())), bool(missed))
+            problem = self._step(0.0 if not self._heard else min(_POLL, max(0.0, deadline - time.monotonic())), bool(missed))
             left = open_jobs(self.sights, wanted)
             if not left:
                 return self.told()
@@ -185,47 +180,32 @@ class JobWatcher:
         """Raise InvalidInput where the databases are not those of the cluster that is expected; once, when the server first answers."""
         if self._expected is None:
             return
-        head = self._client.get(path(self._prefix + documents.CONFIG, documents.CONFIG), missing=True)
-        found = head["info"]["cluster"]["cluster_name"] if head else "no cluster"
+        found = self._storage.cluster_name() or "no cluster"
         if found != self._expected:
-            url = self._client.server.url
+            url = self._storage.where
             raise InvalidInput(f"Wrong cluster: the databases at {url} are of {found}, not of {self._expected}. Correct the server, or cluster_name.")
         self._expected = None
 
     def _listen(self, seconds: float) -> None:
-        names = [str(number) for number in self.sights]
-        query = {"feed": "longpoll" if seconds else "normal", "filter": "_doc_ids", "include_docs": True, "since": self._since}
-        where = path(self._prefix + QUEUE, "_changes", timeout=int(seconds * 1000), **query)
-        try:
-            answer = self._client.post(where, {"doc_ids": names}, seconds=seconds + _SLACK)
-        except StorageFailed:
-            if self._since == _START:
-                raise
-            self._since = _START  # the database was made anew, and does not know its old sequences
-            return
-        for row in answer["results"]:
-            self.sights[int(row["id"])] = look(self.sights[int(row["id"])], row["doc"])
-        self._since = answer["last_seq"]
+        for number, news in self._feed.news(seconds).items():
+            self.sights[number] = look(self.sights[number], news)
+        self._heard = True
 
     def _search_archive(self) -> None:
         """Look there for jobs that are not in the queue. On a standby either database may be the first to have the news."""
-        names = [str(number) for number in lost(self.sights, self.sights) if not self.sights[number].archived]
-        if not names:
-            return
-        rows = self._client.post(path(self._prefix + ARCHIVE, "_all_docs", include_docs=True), {"keys": names})["rows"]
-        found: Documents = {row["id"]: row["doc"] for row in rows if row.get("doc")}
-        for document in found.values():
-            self.sights[documents.job_number(document)] = Sight(document["info"], archived=True)
+        numbers = [number for number in lost(self.sights, self.sights) if not self.sights[number].archived]
+        for number, job in self._storage.jobs(numbers, archived=True) if numbers else ():
+            self.sights[number] = Sight(job, archived=True)
 
     def _refuse(self, numbers: t.Sequence[int]) -> None:
         if not numbers:
             return
-        given = server_comparison.last_job(self._client, self._prefix)
-        last = "no id was given out yet" if given is None else f"the last id given out is {given}"
+        given = self._storage.last_job()
+        last = "no id was given out yet" if not given else f"the last id given out is {given}"
         names = ", ".join(map(str, numbers))
         seen = [number for number in numbers if self.sights[number].job is not None]
         why = "it was removed before it was seen to end" if seen else f"it never was, or was removed; {last}"
-        raise InvalidInput(f"There is no job {names} in the databases at {self._client.server.url}: {why}.", jobs=list(self.told().values()))
+        raise InvalidInput(f"There is no job {names} in the databases at {self._storage.where}: {why}.", jobs=list(self.told().values()))
 
     def _timeout(self, left: t.Sequence[int], wanted: str, seconds: float) -> JobTimeout:
         states = ", ".join(f"{number} is {status(sight.job) if sight.job else 'not there'}" for number, sight in self.sights.items() if number in left)
@@ -241,20 +221,21 @@ def tell(params: t.Mapping[str, t.Any]) -> Json:
         raise InvalidInput(f"{', '.join(map(str, wrong)) or 'Nothing'} is no job's id: give numbers as gnt-job list shows them.")
     if params["timeout"] < 0:
         raise InvalidInput(f"timeout is {params['timeout']}: give the seconds to wait at most.")
-    given = params["server"]
-    if given is not None:
-        server, prefix = Server(**given), ""
-    else:
-        chosen = settings.read(params["settings_file"])
-        server, prefix = chosen.server, chosen.prefix
     # A job that was just submitted, and a server that is away for a moment, are waited for even where nothing else is.
     wanted, seconds = (params["until"], params["timeout"]) if params["wait"] else (_SEEN, _ARRIVAL)
-    with Client(server, attempts=1) as client:
-        jobs = JobWatcher(client, numbers, prefix, params["cluster_name"]).wait(wanted, seconds)
-    result = {"jobs": [jobs[number] for number in numbers], "server": server.url}
+    with _open(params) as storage:
+        jobs = JobWatcher(storage, numbers, params["cluster_name"]).wait(wanted, seconds)
+        result = {"jobs": [jobs[number] for number in numbers], "server": storage.where}
     if params["wait"] if params["fail"] is None else params["fail"]:
         check(result)
     return result
+
+
+def _open(params: t.Mapping[str, t.Any]) -> Storage:
+    """The server that is given, from wherever this runs; else the storage of the node that this is."""
+    if params["server"] is not None:
+        return open_server(params["server"], _PATIENCE)
+    return settings.read(params["settings_file"]).open(_PATIENCE)
 
 
 def check(result: Json) -> None:

@@ -45,6 +45,10 @@ class DiskStorage(Storage):
         self._read: t.Dict[str, Identity] = {}
         """The files that `jobs` has read when it was called last."""
 
+    @property
+    def where(self) -> str:
+        return self._directory
+
     def configuration(self) -> Json:
         path = os.path.join(self._directory, "config.data")
         try:
@@ -61,7 +65,7 @@ class DiskStorage(Storage):
         archived: t.Set[int] = set()
         for name in _list(os.path.join(self._queue, "archive")):
             archived |= _numbers(os.path.join(self._queue, "archive", name))
-        return Queue(frozenset(jobs), frozenset(archived), self.queue_serial())
+        return Queue(frozenset(jobs), frozenset(archived), self.last_job())
 
     @staticmethod
     def archived_in(directories: t.Iterable[str]) -> t.FrozenSet[int]:
@@ -148,6 +152,12 @@ class DiskStorage(Storage):
         for name in present.keys() - values.keys():
             os.unlink(os.path.join(self._directory, f"ssconf_{name}"))
 
+    def prepare(self) -> None:
+        """Ganeti makes its directories itself."""
+
+    def probe(self) -> None:
+        """Nobody has to answer."""
+
     def resolve(self) -> None:
         """There are no two of a file."""
 
@@ -165,8 +175,7 @@ class DiskStorage(Storage):
     def close(self) -> None:
         """Nothing is held open."""
 
-    def queue_serial(self) -> int:
-        """The last job id that was given out."""
+    def last_job(self) -> int:
         path = os.path.join(self._queue, "serial")
         try:
             text = _read(path).strip()

@@ -2,10 +2,11 @@
 # Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Whether a node that takes itself for the master has been replaced. What it would write then must never reach the others.
+"""Whose time it is: epochs of serial numbers, claims of masters, and whether a node that takes itself for the master has been replaced.
 
 A node learns from Ganeti that it is the master no more, but not while it is cut off, or when it comes back. A failover begins a new epoch of the
-configuration's serial numbers, above all that the old master can count to, so the databases tell.
+configuration's serial numbers, above all that the old master can count to, and the new master claims the storage with it. A driver fences: whoever has
+an older claim is refused (Storage.claim). What is decided here is the same for all drivers.
 """
 
 from __future__ import annotations
@@ -34,20 +35,47 @@ def lost(here: int, there: int) -> str:
 
 
 class Claim(t.NamedTuple):
-    """What a server's configuration says: its serial number, and the UUID of the master."""
+    """That a node, given by its UUID, is the master since the configuration had a serial number."""
 
     serial: int
     master: str
 
+    @property
+    def epoch(self) -> int:
+        """Which epoch it is of. Only Ganeti's own failover makes several masters in one."""
+        return self.serial // EPOCH
 
-def usurped(configuration: Json, found: t.Iterable[Claim]) -> t.Optional[str]:
-    """Why this configuration is not to be written to the databases: words, or None where it is."""
-    newer = [claim for claim in found if claim.serial > configuration["serial_no"] and claim.master != configuration["cluster"]["master_node"]]
-    if not newer:
+
+def claim_of(configuration: Json) -> Claim:
+    """With what the master claims whose configuration this is."""
+    return Claim(configuration["serial_no"], configuration["cluster"]["master_node"])
+
+
+def kept(standing: t.Optional[Claim], wanted: Claim) -> bool:
+    """Whether the claim that stands is the wanted one already: the same master's, of the same epoch. It is not raised with each start, or of two that
+    claim at once now the one and now the other would be the greater."""
+    return standing is not None and standing.master == wanted.master and standing.epoch >= wanted.epoch
+
+
+def newer(found: t.Iterable[Claim], mine: Claim) -> t.List[Claim]:
+    """The claims of others that are newer than one's own.
+
+    Of two that begin an epoch with the same number, as two promotions at once may, the UUIDs decide which is: the same everywhere, whoever came first.
+    """
+    others = [claim for claim in found if claim.master != mine.master]
+    return [claim for claim in others if claim.serial > mine.serial or (claim > mine and 0 < claim.serial == mine.serial == claim.epoch * EPOCH)]
+
+
+def usurped(configuration: Json, found: t.Iterable[Claim], mine: t.Optional[Claim] = None) -> t.Optional[str]:
+    """Why this configuration is not to be written to the databases: words, or None where it is. *mine* is the claim that its master has made."""
+    mine = mine or claim_of(configuration)
+    outdone = newer(found, mine)
+    if not outdone:
         return None
-    last = max(newer)
+    last = max(outdone)
     name = configuration["nodes"].get(last.master, {}).get("name", last.master)
     return (
         f"the databases hold serial number {last.serial} of the master {name}, the configuration here has {configuration['serial_no']}: "
-        "this node was replaced as the master. Have Ganeti stopped here, and add the node again (gnt-node add --readd)"
+        "this node was replaced as the master. Have Ganeti stopped here, and add the node again (gnt-node add --readd); or, if that one is the master no "
+        "more and all others know it, say here that this is the master: --reclaim"
     )

@@ -2,14 +2,22 @@
 # Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""What every place offers that can hold a cluster's configuration and jobs."""
+"""What every place offers that can hold a cluster's configuration and jobs, and what only some offer.
+
+`Storage` is all that the service, a failover, history and the switch know of a place; `factory.py` makes one of its name. What only some places have is
+asked of them, not of their names: `Storage.copies` is there where other servers hold copies of their own that somebody has to look after, and
+`Storage.history` where earlier states of objects can be read. A place that has neither, as files or one replicated store, has None.
+"""
 
 from __future__ import annotations
 
 import abc
+import time
 import typing as t
 
+from ..._errors import GanetiError
 from .documents import Json
+from .epochs import Claim
 
 
 class Queue(t.NamedTuple):
@@ -20,11 +28,42 @@ class Queue(t.NamedTuple):
     serial: int
 
 
+class Newest(t.NamedTuple):
+    """A configuration that is whole, and by how many serial numbers it is behind the newest of which the place knows."""
+
+    configuration: Json
+    behind: int
+
+    @property
+    def serial(self) -> int:
+        """The configuration's serial number."""
+        return int(self.configuration["serial_no"])
+
+
+class Problem(t.NamedTuple):
+    """Something that is wrong, in words; whether it is critical, as a promise is broken, or only to be watched."""
+
+    critical: bool
+    words: str
+
+
+class Checked(t.NamedTuple):
+    """What a look at a place has shown: problems, and what each server has, in words, for where there are none."""
+
+    problems: t.List[Problem]
+    told: str
+
+
 class Storage(abc.ABC):
     """A place where configuration and jobs are. All methods raise StorageFailed, or ConnectionFailed where it cannot be reached."""
 
     name: t.ClassVar[str]
     """What the parameter backend_storage calls it."""
+
+    @property
+    @abc.abstractmethod
+    def where(self) -> str:
+        """What people find it by: an address, a directory."""
 
     _went_on: t.Callable[[int], None] = staticmethod(lambda _count: None)
 
@@ -32,9 +71,15 @@ class Storage(abc.ABC):
         """Call this whenever a piece of work is done, with the number of documents in it: whoever waits sees that it goes on. A driver may never do so."""
         self._went_on = went_on
 
+    # --- Configuration and jobs --------------------------------------------------------------------------------------
+
     @abc.abstractmethod
     def configuration(self) -> Json:
         """The whole configuration; raises StorageIncomplete where a write was cut off."""
+
+    def newest(self) -> Newest:
+        """The newest configuration that is whole. Where writes arrive in pieces, that may be an older one than the newest of all."""
+        return Newest(self.configuration(), 0)
 
     @abc.abstractmethod
     def write_configuration(self, configuration: Json) -> None:
@@ -43,6 +88,10 @@ class Storage(abc.ABC):
     @abc.abstractmethod
     def queue(self) -> Queue:
         """Which jobs there are."""
+
+    def last_job(self) -> int:
+        """The last job id that was given out; a driver may know it without asking for all jobs."""
+        return self.queue().serial
 
     @abc.abstractmethod
     def jobs(self, numbers: t.Iterable[int], archived: bool = False) -> t.Iterator[t.Tuple[int, Json]]:
@@ -79,6 +128,29 @@ class Storage(abc.ABC):
     def write_ssconf(self, values: t.Mapping[str, str]) -> None:
         """Replace the simple configuration."""
 
+    def feed(self, numbers: t.Collection[int]) -> Feed:
+        """News of these jobs; a driver that is told of changes need not ask again and again."""
+        return Polling(self, numbers)
+
+    def cluster_name(self) -> t.Optional[str]:
+        """The name of the cluster whose configuration is here, as far as it is known, be it not whole; None where there is none."""
+        return str(self.newest().configuration["cluster"]["cluster_name"])
+
+    # --- One writer --------------------------------------------------------------------------------------------------
+
+    def claim(self, wanted: Claim) -> Claim:
+        """Be the writer from now on; the claim that stands then, which may be an earlier one of the same master (epochs.kept). Raises StorageFenced where a
+        newer one of another does.
+
+        Afterwards nothing of an older claim changes what is here, and this object writes as the claimant: it is refused when a newer one claims. The
+        same claim again changes nothing. A driver says in its own words how far that holds; where Ganeti alone sees to it, there is nothing to do.
+        """
+        return wanted
+
+    def claims(self) -> t.List[Claim]:
+        """The newest claims, of every server that can be asked now; none where nobody has claimed, or nobody can."""
+        return []
+
     @abc.abstractmethod
     def resolve(self) -> None:
         """Remove what another writer left beside what is stored; all is to be compared afterwards."""
@@ -95,6 +167,150 @@ class Storage(abc.ABC):
     def forget(self) -> None:
         """Look anew at what is stored, after something went wrong or somebody else may have written."""
 
+    # --- The place itself --------------------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def prepare(self) -> None:
+        """Make whatever has to be there before the first write, at every server; refuse one that cannot be used, or that lets anybody read."""
+
+    @abc.abstractmethod
+    def probe(self) -> None:
+        """Raise GanetiError where a server of the place does not answer as it should; change nothing."""
+
+    def check(self, files: Storage, lag: int) -> Checked:
+        """Look whether what *files* hold is here, and wherever it should be; *lag* is how many serial numbers a copy may be behind."""
+        problems, told = [], self.where
+        try:
+            here, there = files.newest().serial, self.newest().serial
+            told = f"{self.where} has {there}"
+            if not 0 <= here - there <= lag:
+                problems.append(Problem(False, f"{self.where} is {here - there} serial numbers behind"))
+            lacking = files.queue().jobs - self.queue().jobs - self.queue().archived
+            lacking -= files.queue().archived
+            if lacking:
+                problems.append(Problem(False, f"{self.where} lacks {len(lacking)} jobs of the queue"))
+        except GanetiError as error:
+            problems.append(Problem(True, error.message))
+        return Checked(problems, told)
+
+    def describe(self, serial: int) -> Json:
+        """What there is to tell of ``servers`` by name, and of ``replications`` between them, where the master's configuration has this serial number."""
+        return {"servers": {}, "replications": []}
+
+    @property
+    def machines(self) -> int:
+        """On how many machines what is written here lies."""
+        return 1
+
+    @property
+    def copies(self) -> t.Optional[Copies]:
+        """The other servers that hold copies of their own; None where there are none."""
+        return None
+
+    @property
+    def history(self) -> t.Optional[History]:
+        """What was; None where only what is now can be read."""
+        return None
+
     @abc.abstractmethod
     def close(self) -> None:
         """Let go of connections."""
+
+    def __enter__(self) -> Storage:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+
+class Feed(abc.ABC):
+    """News of some jobs of the queue."""
+
+    @abc.abstractmethod
+    def news(self, seconds: float) -> t.Dict[int, t.Optional[Json]]:
+        """Jobs that have changed since this was asked last, at the first time all that are there; None for one that has gone. Waits for some seconds
+        at most where nothing has."""
+
+
+class Polling(Feed):
+    """News by asking again and again."""
+
+    _PAUSE = 0.5
+
+    def __init__(self, storage: Storage, numbers: t.Collection[int]) -> None:
+        self._storage = storage
+        self._numbers = sorted(numbers)
+        self._seen: t.Dict[int, Json] = {}
+
+    def news(self, seconds: float) -> t.Dict[int, t.Optional[Json]]:
+        deadline = time.monotonic() + seconds
+        while True:
+            found = dict(self._storage.jobs(self._numbers))
+            changed: t.Dict[int, t.Optional[Json]] = {number: job for number, job in found.items() if self._seen.get(number) != job}
+            changed.update(dict.fromkeys(self._seen.keys() - found.keys()))
+            self._seen = found
+            if changed or time.monotonic() >= deadline:
+                return changed
+            time.sleep(min(self._PAUSE, max(0.0, deadline - time.monotonic())))
+
+
+class Answer(t.NamedTuple):
+    """What another server answers: the serial number of the newest whole configuration that it has, None where it has none, or in words why that is not
+    known; and the last job id that it knows to be given out."""
+
+    serial: t.Union[int, str, None]
+    job: t.Optional[int]
+
+
+class Strays(t.NamedTuple):
+    """What goes on between servers and should not, by node; what the master's own lacks or has wrong of it; servers that are away, and why."""
+
+    stray: t.Dict[str, t.List[str]]
+    wrong: t.List[str]
+    away: t.Dict[str, str]
+
+
+class Copies(abc.ABC):
+    """Servers that hold copies of their own, to which the master's writes are carried. Not for several threads at once."""
+
+    @abc.abstractmethod
+    def tend(self) -> t.Optional[str]:
+        """Have everything as the master of this node needs it, and try again what waits; what is wrong, in words."""
+
+    @abc.abstractmethod
+    def rest(self) -> None:
+        """End all that carries on from this node by itself, as another node is the master."""
+
+    @abc.abstractmethod
+    def answers(self) -> t.Dict[str, Answer]:
+        """What each of the other servers has, asked at once and without much patience: some may be away."""
+
+    @abc.abstractmethod
+    def contents(self) -> t.Dict[str, str]:
+        """A digest of what this node's own server holds, by part. Two servers that agree hold the same."""
+
+    @abc.abstractmethod
+    def strays(self, remove: bool) -> Strays:
+        """What an earlier master has left, or somebody has changed; with *remove*, what carries on between other servers is ended."""
+
+
+class Revision(t.NamedTuple):
+    """A state of an object: its name for people, which one in the row of the object's states, the serial number that the configuration had then, and
+    the object, or None where it was removed."""
+
+    rev: str
+    number: int
+    serial: int
+    info: t.Optional[Json]
+
+
+class History(abc.ABC):
+    """Earlier states of the configuration's objects."""
+
+    @abc.abstractmethod
+    def named(self, database: str, name: str) -> t.List[str]:
+        """The ids of the objects of a container, or of CONFIG, that are there and have this name, or this id."""
+
+    @abc.abstractmethod
+    def revisions(self, database: str, identity: str) -> t.Iterator[Revision]:
+        """The states of an object that are known, the newest first. Where numbers are missing between two of them, others were and are not known."""

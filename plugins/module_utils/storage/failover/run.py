@@ -152,7 +152,7 @@ class _Failover:
         self._tidy_up(situation, bool(promoted))
         serial = promoted["serial"] if promoted else situation.survey["serial"]
         self._wait("writes to its database", lambda: bool(self._hosts.program(self._new, "survey")["serial"] >= serial))
-        source = "couchdb" if promoted else "files"
+        source = situation.survey["storage"] if promoted else "files"
         return {"serial": serial, "seconds": seconds, "steps": self._steps, "source": source, "warnings": self._warnings}
 
     @staticmethod

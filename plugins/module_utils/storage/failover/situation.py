@@ -70,8 +70,8 @@ class Situation(t.NamedTuple):
 
     @property
     def seen(self) -> int:
-        """The highest serial number that anybody is known to have had."""
-        return self._highest("serial", self.survey["serials"])
+        """The highest serial number that anybody is known to have had, or to have claimed the storage with."""
+        return max(self._highest("serial", self.survey["serials"]), int(self.survey["claimed"]))
 
     @property
     def seen_job(self) -> int:

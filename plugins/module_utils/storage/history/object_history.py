@@ -10,9 +10,8 @@ import typing as t
 
 from ..._errors import InvalidInput
 from ..._here import check_cluster
-from ..drivers.couchdb import revisions
-from ..drivers.couchdb.client import Client, path
 from ..drivers.documents import CONFIG, Json
+from ..drivers.interface import History, Revision
 from ..service import settings
 from . import secrets
 
@@ -38,19 +37,20 @@ def tell(params: t.Mapping[str, t.Any]) -> Json:
     return result
 
 
-def look_up(chosen: settings.Settings, kind: str, name: str) -> t.Tuple[str, t.List[revisions.Revision]]:
+def look_up(chosen: settings.Settings, kind: str, name: str) -> t.Tuple[str, t.List[Revision]]:
     """The UUID of an object, and its revisions, the newest first. The cluster needs no name."""
-    database = chosen.prefix + KINDS[kind]
-    with Client(chosen.server) as client:
-        identity = CONFIG if kind == "cluster" else identify(client, database, kind, name)
-        return identity, list(revisions.revisions(client, database, identity))
+    with chosen.open() as storage:
+        history = storage.history
+        if history is None:
+            raise InvalidInput(f"The storage {storage.name} keeps no history: restore a snapshot elsewhere to see what was.")
+        identity = CONFIG if kind == "cluster" else identify(history, kind, name)
+        return identity, list(history.revisions(KINDS[kind], identity))
 
 
-def identify(client: Client, database: str, kind: str, name: str) -> str:
+def identify(history: History, kind: str, name: str) -> str:
     """The UUID of an object that has this name, or is this UUID; raise InvalidInput where there is none or where there are several."""
-    rows = client.get(path(database, "_all_docs", include_docs=True))["rows"]
-    found = [row["id"] for row in rows if name == row["id"] or name == row["doc"].get("info", {}).get("name")]
-    if not found and any(revisions.revisions(client, database, name)):  # deleted, and named by its UUID
+    found = history.named(KINDS[kind], name)
+    if not found and any(history.revisions(KINDS[kind], name)):  # deleted, and named by its UUID
         return name
     if len(found) != 1:
         what = f"There is no {kind} {name}" if not found else f"There are {len(found)} objects named {name}"
@@ -58,39 +58,44 @@ def identify(client: Client, database: str, kind: str, name: str) -> str:
     return str(found[0])
 
 
-def listing(found: t.Sequence[revisions.Revision]) -> t.List[Json]:
+def listing(found: t.Sequence[Revision]) -> t.List[Json]:
     """The revisions, the newest first; the parts of the object that changed since the one before, and how many revisions in between are not known."""
-    older: t.Sequence[t.Optional[revisions.Revision]] = [*found[1:], None]
+    older: t.Sequence[t.Optional[Revision]] = [*found[1:], None]
     return [
         {
             "rev": each.rev,
             "serial": each.serial,
             "removed": each.info is None,
             "changed": _changed(before.info if before else None, each.info),
-            "missing": revisions.missing(each, before),
+            "missing": missing(each, before),
         }
         for each, before in zip(found, older)
     ]
 
 
-def at(found: t.Sequence[revisions.Revision], serial: int) -> t.Optional[Json]:
+def at(found: t.Sequence[Revision], serial: int) -> t.Optional[Json]:
     """The object when the configuration had a serial number; None where it was not there then, InvalidInput where that is not known.
 
     Between two revisions there may have been others that the server does not have; one of them may be that of the serial number.
     """
-    newer: t.Optional[revisions.Revision] = None
+    newer: t.Optional[Revision] = None
     for each in found:
         if each.serial <= serial:
-            count = revisions.missing(newer, each) if newer and each.serial < serial else 0
+            count = missing(newer, each) if newer and each.serial < serial else 0
             if newer and count:
                 gap = f"the object changed {count} times between serial numbers {each.serial} and {newer.serial}, and what it was in between is not there"
                 raise InvalidInput(f"Nobody knows how the object was at serial number {serial}: {gap}. Name {each.serial} or less, or {newer.serial} or more.")
             return each.info
         newer = each
-    if newer and revisions.missing(newer, None):
+    if newer and missing(newer, None):
         oldest = f"the oldest revision that this server has is of {newer.serial}, and there were others before it"
         raise InvalidInput(f"Nobody knows how the object was at serial number {serial}: {oldest}. Name {newer.serial} or more.")
     return None
+
+
+def missing(newer: Revision, older: t.Optional[Revision]) -> int:
+    """How many revisions there were between two that are not known; or before one that is the oldest that is."""
+    return newer.number - (older.number if older else 0) - 1
 
 
 def compare(before: t.Optional[Json], after: t.Optional[Json]) -> Json:

@@ -7,19 +7,14 @@
 from __future__ import annotations
 
 import concurrent.futures
-import hashlib
 import importlib
-import json
 import sys
 import typing as t
 
 from ..._errors import GanetiError
-from ..drivers.couchdb import whole_configuration
-from ..drivers.couchdb.client import Client, Server, brief, path
-from ..drivers.couchdb.server_comparison import last_job
-from ..drivers.couchdb.storage import CouchStorage
 from ..drivers.disk import DiskStorage
-from ..drivers.documents import ARCHIVE, DATABASES, Json
+from ..drivers.documents import Json
+from ..drivers.interface import Storage
 from . import promotion_mark
 from .storage_comparison import holdings
 
@@ -27,29 +22,29 @@ _LIBRARIES = ("/usr/share/ganeti/default", "/etc/ganeti/share")
 """Where Ganeti's Python library may be."""
 
 
-def survey(name: str, server: Server, others: t.Mapping[str, Server], prefix: str, directory: str, each_job: bool = False) -> Json:
-    """All that a failover is decided by; raise GanetiError where the database holds no whole configuration.
+def survey(name: str, storage: Storage, directory: str, each_job: bool = False) -> Json:
+    """All that a failover is decided by; raise GanetiError where the storage holds no whole configuration.
 
-    Only with *each_job* it tells of each job in the database, which takes its time: nobody waits for that where the old master is dead.
+    Only with *each_job* it tells of each job that is stored, which takes its time: nobody waits for that where the old master is dead.
     """
-    with Client(server) as client:
-        storage = CouchStorage(client, prefix)
-        configuration, behind = storage.newest_whole()
-        serial, last = configuration["serial_no"], last_job(client, prefix)
-        database = holdings(storage, serial) if each_job else {"serial": serial, "job": last or 0, "queue": {}, "archived": []}
-        contents = {name: _content(client, prefix + name) for name in DATABASES if name != ARCHIVE}
-    answers = _ask(others, prefix)
-    nodes = {node["name"]: _node(uuid, node) for uuid, node in configuration["nodes"].items()}
+    configuration, behind = storage.newest()
+    serial, last = configuration["serial_no"], storage.last_job()
+    database = holdings(storage, serial) if each_job else {"serial": serial, "job": last, "queue": {}, "archived": []}
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:  # a server that is away costs both of them seconds
+        claims = executor.submit(storage.claims)
+        answers = storage.copies.answers() if storage.copies else {}
     return {
         "name": name,
+        "storage": storage.name,
         "cluster_name": configuration["cluster"]["cluster_name"],
-        "serial": configuration["serial_no"],
+        "serial": serial,
         "behind": behind,
-        "contents": contents,
+        "contents": storage.copies.contents() if storage.copies else {},
         "database": database,
-        "serials": {name: serial for name, (serial, _job) in answers.items()},
-        "job_serials": {name: job for name, (_serial, job) in answers.items() if job is not None},
-        "nodes": nodes,
+        "serials": {name: answer.serial for name, answer in answers.items()},
+        "job_serials": {name: answer.job for name, answer in answers.items() if answer.job is not None},
+        "claimed": max((claim.serial for claim in claims.result()), default=0),
+        "nodes": {node["name"]: _node(uuid, node) for uuid, node in configuration["nodes"].items()},
         "pool_size": configuration["cluster"]["candidate_pool_size"],
         "version": configuration["version"],
         "installed": _installed(),
@@ -60,38 +55,8 @@ def survey(name: str, server: Server, others: t.Mapping[str, Server], prefix: st
     }
 
 
-def _content(client: Client, database: str) -> str:
-    """A digest of which documents a database has in which revisions. The documents of the design are nobody's business."""
-    rows = [(row["id"], row["value"]["rev"]) for row in client.get(path(database, "_all_docs"))["rows"]]
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
-
-
 def _node(uuid: str, node: Json) -> Json:
     return {"uuid": uuid, "address": node["primary_ip"], **{key: node[key] for key in ("master_candidate", "master_capable", "offline", "drained")}}
-
-
-class _Answer(t.NamedTuple):
-    """The serial number on a server, as whole_configuration.glance has it, and the last job id that it knows to be given out."""
-
-    serial: t.Union[int, str, None]
-    job: t.Optional[int]
-
-
-def _ask(servers: t.Mapping[str, Server], prefix: str) -> t.Dict[str, _Answer]:
-    """What all servers answer, asked at once: some may be away, and take their time."""
-    if not servers:
-        return {}
-    with concurrent.futures.ThreadPoolExecutor(len(servers)) as executor:
-        return dict(zip(servers, executor.map(lambda server: _ask_one(server, prefix), servers.values())))
-
-
-def _ask_one(server: Server, prefix: str) -> _Answer:
-    try:
-        with brief(server) as client:
-            found = whole_configuration.newest(client, prefix)
-            return _Answer(found and found.serial, last_job(client, prefix))
-    except GanetiError as error:  # it is away, or holds nothing whole
-        return _Answer(error.message, None)
 
 
 def _installed() -> t.Optional[int]:

@@ -13,14 +13,14 @@ import time
 import typing as t
 
 from ..._errors import InvalidInput
+from ..drivers import epochs
 from ..drivers.conversion import remove
-from ..drivers.couchdb.client import Client
-from ..drivers.couchdb.storage import CouchStorage
 from ..drivers.disk import DiskStorage
 from . import promote, promotion_mark, removal, snapshot
 from .candidate_survey import of_files, survey
+from .follow import Status
 from .health import said
-from .mastership import idle
+from .mastership import begin, resting
 from .one_writer import alone
 from .settings import Settings
 
@@ -29,6 +29,8 @@ def carry_out(chosen: Settings, asked: argparse.Namespace, step: t.Optional[str]
     """Whatever is asked for that is neither to run nor to check; a line about it."""
     if step:
         return fail_over(chosen, step)
+    if asked.reclaim:
+        return reclaim(chosen)
     return prune(chosen) if asked.prune else copy(chosen, asked)
 
 
@@ -45,15 +47,14 @@ STEPS = {
 
 def fail_over(chosen: Settings, step: str) -> str:
     """A step of a failover; what came of it, as JSON."""
-    if step in ("survey", "compare"):
-        return json.dumps(survey(chosen.name, chosen.server, chosen.standbys, chosen.prefix, chosen.directory, each_job=step == "compare"))
     if step == "files":
         return json.dumps(of_files(chosen.directory))
     if step == "reserve":
         promote.reserve(chosen.directory, promote.Request(**json.load(sys.stdin)))
         return json.dumps({})
-    with Client(chosen.server) as client:
-        storage = CouchStorage(client, chosen.prefix)
+    with chosen.open() as storage:
+        if step in ("survey", "compare"):
+            return json.dumps(survey(chosen.name, storage, chosen.directory, each_job=step == "compare"))
         if step == "archive":
             return json.dumps({"jobs": promote.archive(storage, chosen.directory) or 0})
         return json.dumps(promote.promote(storage, chosen.directory, promote.Request(**json.load(sys.stdin))))
@@ -61,8 +62,7 @@ def fail_over(chosen: Settings, step: str) -> str:
 
 def copy(chosen: Settings, asked: argparse.Namespace) -> str:
     """Take a snapshot, or restore one; a line about it."""
-    with Client(chosen.server) as client:
-        storage = CouchStorage(client, chosen.prefix)
+    with chosen.open() as storage:
         if asked.snapshot:
             return snapshot.take(storage, asked.snapshot, asked.keep, time.time())
         with alone(chosen.directory) as mine:
@@ -75,10 +75,11 @@ def copy(chosen: Settings, asked: argparse.Namespace) -> str:
 def prune(chosen: Settings) -> str:
     """Make the database forget jobs whose files are gone, because somebody asks for it; a line about it. Raises InvalidInput where it must not be."""
     files = DiskStorage(chosen.directory)
-    if idle(chosen, None) is not None:
-        raise InvalidInput(f"{chosen.name} is not the master, so its files say nothing of what the database may forget: run this on {files.master()}.")
-    with Client(chosen.server) as client:
-        storage = CouchStorage(client, chosen.prefix)
+    with chosen.open() as storage:
+        found = begin(chosen, storage)
+        if isinstance(found, Status):
+            why = found.problem or f"run this on {files.master()}"
+            raise InvalidInput(f"{chosen.name} is not the master, so its files say nothing of what the database may forget: {why}.")
         stored = storage.queue()  # first: what comes meanwhile stays
         here = files.queue() if files.has_queue() else None
         verdict = removal.asked_for(here, stored, promotion_mark.unfinished(chosen.directory))
@@ -86,3 +87,15 @@ def prune(chosen: Settings) -> str:
             raise InvalidInput(f"Nothing was removed: {verdict.held}.")
         remove(storage, verdict.queue, verdict.archive)
     return f"The database has forgotten {len(verdict.queue)} jobs of the queue and {len(verdict.archive)} archived ones, whose files are gone"
+
+
+def reclaim(chosen: Settings) -> str:
+    """Claim the storage for this node above all claims that are known, because somebody says that it is the master; a line about it."""
+    if resting(chosen) is not None:
+        raise InvalidInput(f"{chosen.name} is not the master as Ganeti knows it here: run this on the master, or make this node the master first.")
+    configuration = DiskStorage(chosen.directory).configuration()
+    with chosen.open() as storage:
+        wanted = epochs.claim_of(configuration)
+        seen = max(claim.serial for claim in [wanted, *storage.claims()])
+        claim = storage.claim(wanted._replace(serial=epochs.raised(seen)))
+    return f"{chosen.name} has claimed the storage with serial number {claim.serial}; its service goes on within seconds"

@@ -40,7 +40,7 @@ _SIGN = 1.0
 """Seconds from one sign of life to the next while one piece of work follows the other."""
 _RETRY = (1.0, 30.0)
 """Seconds until another try after an error: at first, and at most."""
-_LOCKED = 300.0
+LOCKED = 300.0
 """Seconds until another try with a password that was refused: CouchDB locks a user for five minutes after five of them."""
 
 
@@ -225,7 +225,7 @@ class Follower:
 
     def _write(self, changed: Changed) -> None:
         if changed.jobs or changed.serial:
-            serial_now = self._source.queue_serial() if changed.serial else 0
+            serial_now = self._source.last_job() if changed.serial else 0
             self._write_queue(changed.jobs, serial_now if serial_now > self._serial else None)  # a lower one would be given out again
             self._serial = max(self._serial, serial_now)
         if changed.ssconf:
@@ -263,7 +263,7 @@ class Follower:
     def _fail(self, error: Exception) -> None:
         """Note what is wrong, and compare everything when it may be over."""
         self._behind = True
-        self._next = time.monotonic() + (_LOCKED if isinstance(error, AuthenticationFailed) else self._delay)
+        self._next = time.monotonic() + (LOCKED if isinstance(error, AuthenticationFailed) else self._delay)
         self._delay = min(2 * self._delay, _RETRY[1])
         self._target.forget()
         state = "waiting for a whole file" if isinstance(error, StorageIncomplete) else "waiting"

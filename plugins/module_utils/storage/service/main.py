@@ -10,6 +10,7 @@ ends with 0, 1 or 2, as monitoring systems want it: all is well, a standby lags,
 ``service.py --config FILE --restore ARCHIVE`` makes the database hold what an archive does; not while the service runs, as it would undo that. A
 snapshot of another cluster is refused without ``--another-cluster``.
 ``service.py --config FILE --prune`` makes the database forget jobs whose files are gone here, be they many; the service itself refuses that.
+``service.py --config FILE --reclaim`` says that this node is the master, whoever has claimed the storage since, as a failover that nobody went on with.
 ``--survey``, ``--compare``, ``--files``, ``--reserve``, ``--promote`` and ``--archive`` are steps of a failover (ganeti.cluster.master_failover), which
 speaks JSON with them.
 """
@@ -22,15 +23,14 @@ import time
 import typing as t
 
 from ..._errors import GanetiError
-from ..drivers.couchdb import replication
-from ..drivers.couchdb.client import Client
-from ..drivers.couchdb.storage import CouchStorage
 from ..drivers.disk import DiskStorage
+from ..drivers.epochs import Claim
+from ..drivers.interface import Storage
 from . import commands, settings
 from .ending import end_soon
-from .follow import Follower, Status
+from .follow import LOCKED, Follower, Status
 from .health import CRITICAL, OK, check
-from .mastership import idle
+from .mastership import begin
 from .one_writer import alone
 from .settings import Settings
 from .signs_of_life import Signs
@@ -43,28 +43,28 @@ def run(chosen: Settings) -> None:
     """Follow where this node is the master, and rest where it is not, until SIGTERM or SIGINT."""
     ended, signs = end_soon(), Signs(chosen.status)
     signs.ready()
-    with Client(chosen.server) as client:
+    with chosen.open() as storage:
         while not ended:
-            status = idle(chosen, None)
-            if status is None:
-                with alone(chosen.directory) as mine:
-                    if mine:
-                        _follow(client, chosen, signs, ended)
-                    else:
-                        _wait(chosen, Status("waiting", problem=_OTHER), signs, 0.0, ended)
-            else:
-                _rest(client, chosen, status, signs, ended)
+            found = begin(chosen, storage)
+            if not isinstance(found, Claim):
+                _rest(storage, chosen, found, signs, ended)
+                continue
+            with alone(chosen.directory) as free:
+                if free:
+                    _follow(storage, chosen, found, signs, ended)
+                else:
+                    _wait(chosen, Status("waiting", problem=_OTHER), signs, 0.0, ended)
 
 
-def _follow(client: Client, chosen: Settings, signs: Signs, ended: t.Sequence[int]) -> None:
+def _follow(storage: Storage, chosen: Settings, mine: Claim, signs: Signs, ended: t.Sequence[int]) -> None:
     """Follow until this node is the master no more, or until the end."""
 
     def say(status: Status) -> None:
         signs.give(status._replace(problem=status.problem or tender.problem))
 
     files = DiskStorage(chosen.directory)
-    follower = Follower(chosen.directory, CouchStorage(client, chosen.prefix), say)
-    tender = Tender(chosen, follower)
+    follower = Follower(chosen.directory, storage, say)
+    tender = Tender(chosen, follower, mine)
     tender.start()
     try:
         while not ended and tender.is_alive() and not tender.replaced and files.master() == chosen.name:
@@ -75,13 +75,14 @@ def _follow(client: Client, chosen: Settings, signs: Signs, ended: t.Sequence[in
         follower.close()
 
 
-def _rest(client: Client, chosen: Settings, status: Status, signs: Signs, ended: t.Sequence[int]) -> None:
+def _rest(storage: Storage, chosen: Settings, status: Status, signs: Signs, ended: t.Sequence[int]) -> None:
     """Write nothing, as another node's files are the truth, and take our replications away, which would fight with its own."""
-    try:
-        replication.arrange(client, {})
-    except GanetiError as error:
-        status = status._replace(problem="; ".join([*filter(None, [status.problem]), f"replications from here could not be removed: {error.message}"]))
-    _wait(chosen, status, signs, STEP, ended)
+    if storage.copies and status.state in ("resting", "replaced"):
+        try:
+            storage.copies.rest()
+        except GanetiError as error:
+            status = status._replace(problem="; ".join([*filter(None, [status.problem]), f"replications from here could not be removed: {error.message}"]))
+    _wait(chosen, status, signs, LOCKED if status.state == "refused" else STEP, ended)
 
 
 def _wait(chosen: Settings, status: Status, signs: Signs, seconds: float, ended: t.Sequence[int]) -> None:
@@ -104,6 +105,7 @@ def main() -> int:
     instead.add_argument("--snapshot", metavar="DIRECTORY", help="write a snapshot of the database into a directory")
     instead.add_argument("--restore", metavar="ARCHIVE", help="make the database hold what a snapshot does")
     instead.add_argument("--prune", action="store_true", help="have the database forget jobs whose files are gone here, be they many")
+    instead.add_argument("--reclaim", action="store_true", help="this is the master, as all nodes know: claim the storage anew, whoever else has")
     parser.add_argument("--another-cluster", action="store_true", help="with --restore: the snapshot may be one of another cluster")
     parser.add_argument("--keep", type=int, default=30, help="how many snapshots to keep, 30 if it is not given")
     for name, words in commands.STEPS.items():
@@ -112,7 +114,7 @@ def main() -> int:
     try:
         chosen = settings.read(asked.config)
         step = next((name for name in commands.STEPS if getattr(asked, name)), None)
-        if not (asked.check or asked.snapshot or asked.restore or asked.prune or step):
+        if not (asked.check or asked.snapshot or asked.restore or asked.prune or asked.reclaim or step):
             run(chosen)
             return 0
         status, line = check(chosen) if asked.check else (OK, commands.carry_out(chosen, asked, step))

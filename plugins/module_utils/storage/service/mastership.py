@@ -2,37 +2,54 @@
 # Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Whether this node is to write to the storage: it is the master, and nobody has replaced it."""
+"""Whether this node is to write to the storage: it is the master, has claimed the storage, and nobody has replaced it."""
 
 from __future__ import annotations
 
 import typing as t
 
-from ..._errors import GanetiError
+from ..._errors import AuthenticationFailed, GanetiError, StorageFenced
 from ..drivers import epochs
-from ..drivers.couchdb import fence
 from ..drivers.disk import DiskStorage
+from ..drivers.epochs import Claim
+from ..drivers.interface import Storage
 from .follow import Status
 from .settings import Settings
 
 
-def idle(chosen: Settings, serial: t.Optional[int]) -> t.Optional[Status]:
-    """How a service is that is not to write; None where this node is the master. *serial* is what it has written last."""
-    files = DiskStorage(chosen.directory)
-    master = files.master()
+def begin(chosen: Settings, storage: Storage) -> t.Union[Claim, Status]:
+    """Claim the storage where this node is the master; the claim that stands then, or how a service is that is not to write."""
+    status = resting(chosen)
+    if status is not None:
+        return status
+    try:
+        configuration = DiskStorage(chosen.directory).configuration()
+        try:
+            mine = storage.claim(epochs.claim_of(configuration))
+        except StorageFenced as error:
+            return Status("replaced", problem=epochs.usurped(configuration, storage.claims()) or error.message)
+    except AuthenticationFailed as error:
+        return Status("refused", problem=error.message)
+    except GanetiError as error:
+        return Status("waiting", problem=error.message)
+    return replaced(chosen, storage, mine) or mine
+
+
+def resting(chosen: Settings) -> t.Optional[Status]:
+    """How a service is on a node that Ganeti does not take for the master; None where it does."""
+    master = DiskStorage(chosen.directory).master()
     if master is None:
         return Status("resting", problem="this node knows of no master: see what became of Ganeti here")
-    if master != chosen.name:
-        return Status("resting")
-    problem = _usurped(chosen, files, serial)
-    return Status("replaced", problem=problem) if problem else None
+    return None if master == chosen.name else Status("resting")
 
 
-def _usurped(chosen: Settings, files: DiskStorage, serial: t.Optional[int]) -> t.Optional[str]:
-    found = fence.claims([chosen.server, *chosen.standbys.values()], chosen.prefix)
-    if serial is not None and all(claim.serial <= serial for claim in found):
+def replaced(chosen: Settings, storage: Storage, mine: Claim) -> t.Optional[Status]:
+    """How a service is whose claim was outdone, on whatever server; None where none is known to be. One that is away tells nothing."""
+    found = storage.claims()
+    if not epochs.newer(found, mine):
         return None
     try:
-        return epochs.usurped(files.configuration(), found)
-    except GanetiError:  # whoever follows tells of it, and waits
-        return None
+        problem = epochs.usurped(DiskStorage(chosen.directory).configuration(), found, mine)
+    except GanetiError:
+        problem = f"another master has claimed the storage since serial number {max(found).serial}"
+    return Status("replaced", problem=problem)

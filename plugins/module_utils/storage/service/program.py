@@ -18,14 +18,19 @@ import zipfile
 from ... import _errors, _files
 from ..drivers import bad_job_files, conversion, disk, documents, epochs, factory, interface, reread
 from ..drivers.couchdb import (
+    bulk,
+    changes_feed,
     client,
     conflicts,
+    description,
     fence,
     last_writes,
     pieces,
+    preparation,
     replication,
     revisions,
     seen,
+    server_check,
     server_comparison,
     standbys,
     storage,
@@ -55,7 +60,8 @@ _PACKAGE = "ganeti_couchdb"
 _MODULES: t.Tuple[types.ModuleType, ...] = (
     _errors, _files,
     bad_job_files, conversion, disk, documents, epochs, factory, interface, reread,
-    client, conflicts, fence, last_writes, pieces, replication, revisions, seen, server_comparison, standbys, storage, whole_configuration,
+    bulk, changes_feed, client, conflicts, description, fence, last_writes, pieces, preparation, replication, revisions, seen, server_check,
+    server_comparison, standbys, storage, whole_configuration,
     candidate_survey, commands, ending, follow, health, inotify, main, mastership, one_writer, promote, promotion_mark, removal, settings,
     signs_of_life, snapshot, storage_comparison, tend,
 )  # fmt: skip

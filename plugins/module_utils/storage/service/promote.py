@@ -8,7 +8,8 @@ What stock Ganeti asks of the next master is made true: that it is a master cand
 bootstrap.MasterFailover, server/noded.py). The files' owners are set by Ganeti's ensure-dirs afterwards.
 
 What a death at any point leaves:
-1. Before the mark, nothing was touched; the same again begins anew.
+1. Before the mark, no file was touched; the same again begins anew. From the claim on the old master's service takes itself for replaced: where nobody
+   goes on with the failover, ``--reclaim`` on the old master ends that.
 2. From the mark (promotion_mark.py) until the configuration is in its place, the node is no master: Ganeti's own failover runs later. The same again
    writes the rest.
 3. Until the archived jobs are in their place too, the node may be the master, and its service wakes: it adds to the databases and removes nothing,
@@ -27,10 +28,9 @@ import typing as t
 
 from ..._errors import StorageFailed
 from ..drivers.conversion import copy_jobs
-from ..drivers.couchdb.storage import CouchStorage
 from ..drivers.disk import DiskStorage
 from ..drivers.documents import Json
-from ..drivers.epochs import raised
+from ..drivers.epochs import Claim, raised
 from ..drivers.interface import Queue, Storage
 from . import promotion_mark
 
@@ -49,12 +49,17 @@ class Request(t.NamedTuple):
     job: int = 0
 
 
-def promote(storage: CouchStorage, directory: str, request: Request) -> Json:
-    """Write the files; what was written, and what the other nodes have to know. Raises StorageFailed before the first file is touched."""
+def promote(storage: Storage, directory: str, request: Request) -> Json:
+    """Write the files; what was written, and what the other nodes have to know. Raises StorageFailed before the first file is touched.
+
+    The storage is claimed first, and then read: what whoever was the master until now may write from there on is not there, and not lost sight of either.
+    """
     now = storage.configuration()
-    digest = fingerprint(os.path.join(directory, "client.pem"))
-    configuration = promoted(now, request, digest, time.time())
-    key = _public_key(configuration["cluster"])
+    digest, key = fingerprint(os.path.join(directory, "client.pem")), _public_key(now["cluster"])
+    wanted = Claim(raised(max(now["serial_no"], request.seen)), _find(now, request.name)[0])
+    claim = storage.claim(wanted)
+    now = storage.configuration()
+    configuration = promoted(now, request._replace(seen=max(request.seen, claim.serial - 1)), digest, time.time())
     promotion_mark.begin(directory)
     files = DiskStorage(directory, durable=False)
     here = storage.queue()
@@ -73,7 +78,7 @@ def promote(storage: CouchStorage, directory: str, request: Request) -> Json:
 def reserve(directory: str, request: Request) -> None:
     """Where Ganeti's own files are used as they are: begin a new epoch, and have no job id given out again that anybody knows of."""
     files = DiskStorage(directory, inherit=True)
-    if files.queue_serial() < request.job:
+    if files.last_job() < request.job:
         files.write_serial(request.job)
     configuration = files.configuration()
     configuration.update(serial_no=raised(max(configuration["serial_no"], request.seen)), mtime=time.time())

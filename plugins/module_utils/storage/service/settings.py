@@ -12,8 +12,9 @@ import socket
 import typing as t
 
 from ..._errors import InvalidInput
-from ..drivers.couchdb.client import Server, described
 from ..drivers.disk import DIRECTORY
+from ..drivers.factory import open_storage
+from ..drivers.interface import Storage
 
 STATUS = "/run/ganeti-couchdb/status.json"
 
@@ -23,33 +24,40 @@ class Settings(t.NamedTuple):
 
     name: str
     """Of the node that this is, as Ganeti has it."""
-    server: Server
-    """The node's own."""
-    standbys: t.Mapping[str, Server]
-    """The servers of all other nodes; standbys they are where this node is the master."""
+    options: t.Mapping[str, t.Any]
+    """What the driver has to know, as ``servers`` by the names of their nodes and the ``prefix`` of the databases' names."""
     directory: str
     status: str
-    prefix: str
     lag: int
     """How many serial numbers a standby may be behind before the check warns."""
     mode: str = "mirror"
     """"mirror", or "primary" where Ganeti itself keeps no other copies."""
     pool_size: t.Optional[int] = None
     """How many master candidates Ganeti wants when it is "mirror" again."""
+    storage: str = "couchdb"
+    """Which driver it is."""
+
+    def open(self, patience: t.Optional[float] = None) -> Storage:
+        """The storage, as this node uses it; nothing is asked of a server yet."""
+        return open_storage(self.storage, name=self.name, patience=patience, **self.options)
+
+
+_DEFAULTS = {"directory": DIRECTORY, "status": STATUS, "lag": 10, "mode": "mirror", "pool_size": None, "storage": "couchdb"}
 
 
 def read(file: str) -> Settings:
-    """Read the settings; raise InvalidInput where they are not safe or not complete."""
+    """Read the settings; raise InvalidInput where they are not safe or not complete. What is not the service's own is the driver's."""
     try:
         with open(file, encoding="utf-8") as stream:
             state = os.fstat(stream.fileno())
             given = json.load(stream)
         if state.st_mode & 0o077 or state.st_uid != os.geteuid():
             raise InvalidInput(f"{file} holds passwords and can be read by others: give it to root alone, with mode 0600.")
-        servers = described(given["servers"])
-        name = given.get("name") or _own_name(servers, file)
-        options = {"directory": DIRECTORY, "status": STATUS, "prefix": "", "lag": 10, "mode": "mirror", "pool_size": None}
-        return Settings(name, servers.pop(name), servers, **{key: given.get(key, value) for key, value in options.items()})
+        name = given.get("name") or _own_name(given["servers"], file)
+        options = {key: value for key, value in given.items() if key not in _DEFAULTS and key != "name"}
+        chosen = Settings(name, options, **{key: given.get(key, value) for key, value in _DEFAULTS.items()})
+        chosen.open().close()
+        return chosen
     except FileNotFoundError:
         raise InvalidInput(f"{file} is not there: switch CouchDB on with ganeti.cluster.backend_storage first, or run this on the master.") from None
     except json.JSONDecodeError as error:
@@ -60,6 +68,8 @@ def read(file: str) -> Settings:
         raise InvalidInput(f"{file} cannot be read: {error.strerror}.") from error
     except (ValueError, TypeError, AttributeError) as error:
         raise InvalidInput(f"{file} is no configuration of this service: {error}.") from error
+    except InvalidInput as error:
+        raise InvalidInput(f"{file} is no configuration of this service: {error.message}") from error
 
 
 def _own_name(servers: t.Mapping[str, t.Any], file: str) -> str:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import threading
 import typing as t
 
-from ..._errors import GanetiError
-from ..drivers.couchdb.client import Client
-from ..drivers.couchdb.standbys import Standbys
-from ..drivers.couchdb.storage import CouchStorage
+from ..._errors import GanetiError, StorageFenced
+from ..drivers.epochs import Claim
+from ..drivers.interface import Storage
 from . import promote
 from .follow import Follower
-from .mastership import idle
+from .mastership import replaced, resting
 from .settings import Settings
 
 STEP = 5.0
@@ -23,31 +22,45 @@ STEP = 5.0
 
 
 class Tender(threading.Thread):
-    """Looks after the standbys, and whether this is the master still; a thread, as a server that is away must not hold up the follower."""
+    """Does it, for whoever has made this claim; a thread, as a server that is away must not hold up the follower."""
 
-    def __init__(self, chosen: Settings, follower: Follower) -> None:
+    def __init__(self, chosen: Settings, follower: Follower, mine: Claim) -> None:
         super().__init__(daemon=True)
         self._chosen = chosen
         self._follower = follower
+        self._mine = mine
         self._end = threading.Event()
         self.problem: t.Optional[str] = None
         self.replaced = False
 
     def run(self) -> None:
-        with Client(self._chosen.server) as client:
-            standbys = Standbys(self._chosen.name, client, self._chosen.standbys, self._chosen.prefix)
+        with self._chosen.open() as storage:
             pause = 0.1
             while not self._end.wait(pause):
-                status = self._follower.status
-                if status.state == "following":
-                    self.replaced = idle(self._chosen, status.serial) is not None
-                    self.problem = None if self.replaced else "; ".join([*self._finish(client), *filter(None, [standbys.tend()])]) or None
+                if self._follower.status.state == "following":
+                    self.replaced = self._is_replaced(storage)
+                    self.problem = None if self.replaced else "; ".join(self._tend(storage)) or None
                     pause = STEP
 
-    def _finish(self, client: Client) -> t.Iterator[str]:
+    def _is_replaced(self, storage: Storage) -> bool:
+        return resting(self._chosen) is not None or replaced(self._chosen, storage, self._mine) is not None
+
+    def _tend(self, storage: Storage) -> t.Iterator[str]:
+        try:
+            self.replaced = storage.claim(self._mine) != self._mine  # as somebody has claimed anew for this very node
+            yield from self._finish(storage)
+            problem = storage.copies.tend() if storage.copies else None
+            if problem:
+                yield problem
+        except StorageFenced:
+            self.replaced = True
+        except GanetiError as error:
+            yield error.message
+
+    def _finish(self, storage: Storage) -> t.Iterator[str]:
         """Write the archived jobs where the failover has not; what is wrong with that, in words. Whoever else is at it is let be."""
         try:
-            promote.archive(CouchStorage(client, self._chosen.prefix), self._chosen.directory, wait=False)
+            promote.archive(storage, self._chosen.directory, wait=False)
         except (GanetiError, OSError) as error:
             yield f"archived jobs could not be written to this new master's files: {error}"
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import http.client
 import ipaddress
 import json
@@ -49,6 +50,12 @@ class Server:
 
     def __repr__(self) -> str:
         return f"Server({self.url!r}, {self.username!r})"
+
+    def as_user(self, username: str, password: str) -> Server:
+        """The same server for another of its users."""
+        other = copy.copy(self)
+        other.username, other.password = username, password
+        return other
 
     def connection(self, seconds: float) -> http.client.HTTPConnection:
         """A new connection, not opened yet."""

@@ -2,33 +2,203 @@
 # Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Who the servers say is the master."""
+"""One writer at a time, which the servers themselves see to.
+
+CouchDB has no transaction over documents, and a replication of an older time writes with whatever it was given, long after. But each request is
+authorised anew. So each claim has a user of its own on each server, made with it, and nobody else may read or write the databases there. All that the
+service writes, on its own server and on others, and both ends of all replications, go by that user. A claim is made on a server in this order:
+
+   a. the document of the claim, by compare and swap on its revision, greater than the one before, with a new random name of a user;
+   b. that user, who may do nothing yet; then the document is read again, and must be the same;
+   c. the rights of all databases, for that user alone;
+   d. the users of older claims go: those that are there then, if the document is the same still, as else there may be one of a newer claim among them.
+
+What holds, for each server by itself, from when `claim` has returned there:
+
+1. **Claims only grow.** The document is written on top of the revision that was read, and only with a greater claim; it is never replicated.
+2. **No request that begins then is carried out for an older claim.** Rights name one user. To be named again after (c), an older user would have to be
+   written into the rights after that; whoever does has read its own document (b) before (a) of the newer one, and made its user before that: that user
+   is gone with (d), and none is ever made with the same name again. Without a user there is no request.
+3. **So replications of an older master end there,** whenever its server comes back and resumes them: at this server as their target, and as their source.
+4. **And so does the service of an older master,** on its own server too, from the moment on in which the newer master has claimed that one.
+5. **Of two that claim at once one is left:** each server keeps the greater claim, whoever came first, and the order of claims is the same everywhere.
+6. **A reader of the new epoch reads what was claimed for it:** a promotion claims its own server before it reads what it makes files of, and the service
+   claims a standby before it settles what is there (standbys.py) and carries anything to it.
+
+What does not hold:
+
+* Rights count for the next request; that a user is gone may count a moment later (tests/conformance/test_security.py).
+* A request that the server has begun to carry out before (c) may end after it: one batch. Writers that are not the service are looked for every few
+  seconds, and what they have written is taken back (`CouchStorage.intruded`, conflicts.py).
+* A server that cannot be reached is not claimed. An old master that is cut off together with its own server goes on writing there. Nobody of the newer
+  epoch reads that before it is claimed; what it has written is lost then, but for archived jobs that nobody else has.
+* The administrator of a server may do anything. So may replications of releases before this one, which have its password, until they are removed or
+  `intruded` finds what they brought. Whoever has an older disk of a server put back has its older claim too.
+* Ganeti's own failover raises no epoch. Its new master claims with the serial number that it has, which has to be greater than the old one's claim.
+"""
 
 from __future__ import annotations
 
+import concurrent.futures
+import hashlib
+import hmac
+import secrets
 import typing as t
 
-from ...._errors import GanetiError
-from ..documents import CONFIG
-from ..epochs import Claim
+from ...._errors import GanetiError, StorageConflict, StorageFailed, StorageFenced
+from ..documents import CONFIG, DATABASES, Json
+from ..epochs import Claim, kept, newer
 from .client import Client, Server, brief, path
 
+_DATABASE, _DOCUMENT = "claims", "claim"
+"""Where a claim stands, on each server. No replication has anything to do with it."""
+_USERS = "_users"
+_ID = "org.couchdb.user:"
+_TRIES = 5
 
-def read(client: Client, prefix: str) -> t.Optional[Claim]:
-    """What a server says; None where it has no configuration."""
-    head = client.get(path(prefix + CONFIG, CONFIG), missing=True)
-    return Claim(head["serial"], head["info"]["cluster"]["master_node"]) if head else None
+
+class Held(t.NamedTuple):
+    """A claim as it stands on a server, and its user there."""
+
+    claim: Claim
+    user: str
 
 
-def claims(servers: t.Iterable[Server], prefix: str) -> t.List[Claim]:
-    """What all servers say that can be asked."""
-    found = []
-    for server in servers:
-        try:
-            with brief(server) as client:
-                claim = read(client, prefix)
-        except GanetiError:  # one that is away is another's business: nothing is written to it either
-            continue
-        if claim is not None:
-            found.append(claim)
-    return found
+def claim(admin: Client, prefix: str, wanted: Claim) -> Held:
+    """Claim a server, on which the databases are; how it stands then. Raises StorageFenced where a newer claim of another does. *admin* may do all."""
+    for _try in range(_TRIES):
+        document = _document(admin, prefix)
+        found = _held(document)
+        if found is not None and kept(found.claim, wanted) and _has_user(admin, found.user):
+            _give_rights(admin, prefix, found.user)
+            return found
+        if found is not None and newer([found.claim], wanted):
+            raise StorageFenced(f"{admin.server.url} is claimed by {found.claim.master} since serial number {found.claim.serial}, which is newer.")
+        standing = found.claim if found is not None and kept(found.claim, wanted) else wanted
+        made = Held(standing, f"{_prefix_of_users(prefix)}{secrets.token_hex(8)}")
+        if _swap(admin, prefix, document, made) and _make(admin, prefix, made):
+            return made
+    raise StorageConflict(f"{admin.server.url} is being claimed by several at once, again and again: see which nodes take themselves for the master.")
+
+
+def held(admin: Client, prefix: str) -> t.Optional[Held]:
+    """The claim that stands on a server; None where there is none."""
+    return _held(_document(admin, prefix))
+
+
+def standing(admin: Client, prefix: str) -> t.Optional[Claim]:
+    """The newest claim of which a server knows: that which was made there, or what the configuration there says where that is of a later epoch."""
+    found = held(admin, prefix)
+    head = admin.get(path(prefix + CONFIG, CONFIG), missing=True)
+    told = Claim(head["serial"], head["info"]["cluster"].get("master_node", "")) if head else None
+    if found is None or (told is not None and told.epoch > found.claim.epoch):
+        return told
+    return found.claim
+
+
+def claims(servers: t.Collection[Server], prefix: str) -> t.List[Claim]:
+    """What all servers know that can be asked now, each without much patience: one that is away is another's business."""
+    if not servers:
+        return []
+    with concurrent.futures.ThreadPoolExecutor(len(servers)) as executor:
+        return [each for each in executor.map(lambda server: _ask(server, prefix), servers) if each is not None]
+
+
+def _ask(server: Server, prefix: str) -> t.Optional[Claim]:
+    try:
+        with brief(server) as client:
+            return standing(client, prefix)
+    except GanetiError:
+        return None
+
+
+def as_writer(server: Server, found: Held) -> Server:
+    """The server for the user of a claim. The password follows from the administrator's and is kept nowhere else than in documents of replications."""
+    return server.as_user(found.user, _password(server, found.user))
+
+
+def rights(found: t.Optional[Held]) -> Json:
+    """Who may use the databases: the user of the claim that stands, and the administrator always."""
+    return {"admins": {"names": [], "roles": ["_admin"]}, "members": {"names": [found.user] if found else [], "roles": ["_admin"]}}
+
+
+def _document(admin: Client, prefix: str) -> t.Optional[Json]:
+    return t.cast("t.Optional[Json]", admin.get(path(prefix + _DATABASE, _DOCUMENT), missing=True))
+
+
+def _held(document: t.Optional[Json]) -> t.Optional[Held]:
+    return None if document is None else Held(Claim(document["serial"], document["master"]), document["user"])
+
+
+def _swap(admin: Client, prefix: str, before: t.Optional[Json], made: Held) -> bool:
+    """Step a; False where somebody else was faster."""
+    if before is None and admin.get(path(prefix + _DATABASE), missing=True) is None:
+        answer = admin.ask("PUT", path(prefix + _DATABASE))
+        if answer.status not in (201, 202, 412):  # 412: somebody else has made it
+            raise StorageFailed(f"CouchDB at {admin.server.url} did not make the database {prefix + _DATABASE} ({answer.status}): see its log.")
+    rev = {"_rev": before["_rev"]} if before else {}
+    try:
+        admin.put(path(prefix + _DATABASE, _DOCUMENT), {**made.claim._asdict(), "user": made.user, **rev})
+    except StorageConflict:
+        return False
+    return True
+
+
+def _make(admin: Client, prefix: str, made: Held) -> bool:
+    """Steps b to d; False where another claim stands by now."""
+    document = {"name": made.user, "password": _password(admin.server, made.user), "roles": [], "type": "user", "proof": _proof(admin.server, made.user)}
+    admin.put(path(_USERS, _ID + made.user), document)
+    if held(admin, prefix) != made:
+        _remove(admin, [made.user])
+        return False
+    _give_rights(admin, prefix, made.user)
+    others = [name for name in _users(admin, prefix) if name != made.user]
+    if held(admin, prefix) != made:
+        return False
+    _remove(admin, others)
+    return True
+
+
+def _give_rights(admin: Client, prefix: str, user: str) -> None:
+    wanted = rights(Held(Claim(0, ""), user))
+    for name in DATABASES:
+        where = f"{path(prefix + name)}/_security"
+        if admin.get(where) != wanted:
+            admin.put(where, wanted)
+
+
+def _has_user(admin: Client, user: str) -> bool:
+    """Whether the user is there, with the password that follows from the administrator's of now."""
+    found = admin.get(path(_USERS, _ID + user), missing=True)
+    return found is not None and found.get("proof") == _proof(admin.server, user)
+
+
+def _users(admin: Client, prefix: str) -> t.List[str]:
+    """The users of all claims on these databases. Names of others never begin so: what follows the prefix is of one length."""
+    start = _ID + _prefix_of_users(prefix)
+    rows = admin.get(path(_USERS, "_all_docs", startkey=start, endkey=start + "g"))["rows"]
+    return [row["id"][len(_ID) :] for row in rows if len(row["id"]) == len(start) + 16]
+
+
+def _remove(admin: Client, names: t.Iterable[str]) -> None:
+    for name in names:
+        found = admin.get(path(_USERS, _ID + name), missing=True)
+        if found is not None:
+            admin.delete(path(_USERS, _ID + name, rev=found["_rev"]), missing=True)
+
+
+def _prefix_of_users(prefix: str) -> str:
+    return f"ganeti-{prefix}-"
+
+
+def _password(server: Server, user: str) -> str:
+    return _derived(server, f"writer {user}")
+
+
+def _proof(server: Server, user: str) -> str:
+    """Says nothing of the password, and is another one where that is."""
+    return _derived(server, f"proof {user}")[:16]
+
+
+def _derived(server: Server, what: str) -> str:
+    return hmac.new(server.password.encode(), what.encode(), hashlib.sha256).hexdigest()

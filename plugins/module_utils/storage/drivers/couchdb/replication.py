@@ -65,18 +65,34 @@ def wanted(master: t.Tuple[str, Server], standbys: t.Mapping[str, Server], prefi
     return {link.name: document(link, server, there, prefix) for link, there in links}
 
 
-def arrange(client: Client, documents: t.Mapping[str, Json], change: bool = True) -> Arranged:
-    """Make a server have these replications and none of ours beside; without *change* only tell what would be done."""
-    found = client.get(path(_REPLICATOR, "_all_docs", include_docs=True), missing=True) or {"rows": []}
-    present = {row["id"]: row["doc"] for row in found["rows"] if row["id"].startswith(_OURS)}
+def names(master: str, standbys: t.Iterable[str]) -> t.Dict[str, t.List[str]]:
+    """The documents' names of all replications from a master, by standby."""
+    return {standby: [Link(master, standby, database).name for database in DATABASES] for standby in standbys}
+
+
+def arrange(client: Client, documents: t.Mapping[str, Json], change: bool = True, let_be: t.Collection[str] = ()) -> Arranged:
+    """Make a server have these replications and none of ours beside, but for those of the names to *let be*; without *change* only tell what would be done."""
+    present = _present(client)
     written = [name for name, each in documents.items() if name not in present or _differs(present[name], each)]
-    removed = sorted(present.keys() - documents.keys())
+    removed = sorted(present.keys() - documents.keys() - set(let_be))
     if change:
         for name in removed:
             client.delete(path(_REPLICATOR, name, rev=present[name]["_rev"]))
         for name in written:
             client.put(path(_REPLICATOR, name), {**documents[name], **({"_rev": present[name]["_rev"]} if name in present else {})})
     return Arranged(written, removed)
+
+
+def lacking(client: Client, wanted: t.Iterable[str]) -> t.List[str]:
+    """Those of the names of replications that a server has not, whatever is in them."""
+    present = _present(client)
+    return [name for name in wanted if name not in present]
+
+
+def _present(client: Client) -> t.Dict[str, Json]:
+    """Our documents, by id."""
+    found = client.get(path(_REPLICATOR, "_all_docs", include_docs=True), missing=True) or {"rows": []}
+    return {row["id"]: row["doc"] for row in found["rows"] if row["id"].startswith(_OURS)}
 
 
 def _differs(present: Json, document: Json) -> bool:

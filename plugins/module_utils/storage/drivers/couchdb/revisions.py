@@ -9,6 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from ..documents import Json, batches
+from ..interface import History, Revision
 from .client import Client, path
 
 _BATCH = 50
@@ -17,12 +18,19 @@ _ROWS = 2000
 """Documents in one answer."""
 
 
-class Revision(t.NamedTuple):
-    """A revision of a document; the object is None where it was deleted, the serial number that of the configuration then."""
+class CouchHistory(History):
+    """The history in a server's databases."""
 
-    rev: str
-    serial: int
-    info: t.Optional[Json]
+    def __init__(self, client: Client, prefix: str) -> None:
+        self._client = client
+        self._prefix = prefix
+
+    def named(self, database: str, name: str) -> t.List[str]:
+        rows = self._client.get(path(self._prefix + database, "_all_docs", include_docs=True))["rows"]
+        return [str(row["id"]) for row in rows if name == row["id"] or name == row["doc"].get("info", {}).get("name")]
+
+    def revisions(self, database: str, identity: str) -> t.Iterator[Revision]:
+        return revisions(self._client, self._prefix + database, identity)
 
 
 def revisions(client: Client, database: str, name: str) -> t.Iterator[Revision]:
@@ -42,7 +50,7 @@ def revisions(client: Client, database: str, name: str) -> t.Iterator[Revision]:
             if "serial" not in document:
                 removals.append(document["_rev"])
                 continue
-            yield from (Revision(rev, document["serial"], None) for rev in removals)
+            yield from (Revision(rev, _generation(rev), document["serial"], None) for rev in removals)
             removals.clear()
             yield revision(document)
 
@@ -53,18 +61,13 @@ def _bodies(client: Client, database: str, name: str, revs: t.Sequence[str]) -> 
     return {row["ok"]["_rev"]: row["ok"] for result in results for row in result["docs"] if "ok" in row}
 
 
-def missing(newer: Revision, older: t.Optional[Revision]) -> int:
-    """How many revisions there were between two that the database does not have; or before one that is its oldest."""
-    return _generation(newer.rev) - (_generation(older.rev) if older else 0) - 1
-
-
 def _generation(rev: str) -> int:
     return int(rev.partition("-")[0])
 
 
 def revision(document: Json) -> Revision:
     """A revision as its document tells it."""
-    return Revision(document["_rev"], document["serial"], None if document.get("_deleted") else document["info"])
+    return Revision(document["_rev"], _generation(document["_rev"]), document["serial"], None if document.get("_deleted") else document["info"])
 
 
 def newest(client: Client, database: str) -> t.Iterator[Json]:

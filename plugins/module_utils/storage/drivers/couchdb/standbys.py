@@ -2,60 +2,143 @@
 # Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""What the service on the master does for the standbys: replications to them, and nothing else in their databases."""
+"""The standbys of a master: claimed for it, looked through for what another one wrote, and replicated to.
+
+A standby is claimed before anything is carried to it (fence.py); a replication that comes with a user that is not there yet would lock that user out.
+"""
 
 from __future__ import annotations
 
+import concurrent.futures
+import hashlib
+import json
 import typing as t
 
-from ...._errors import GanetiError
-from ..documents import ARCHIVE, DATABASES
-from . import conflicts, replication
-from .client import Client, Server, brief
+from ...._errors import ConnectionFailed, GanetiError, StorageFailed
+from ..documents import ARCHIVE, DATABASES, Json
+from ..interface import Answer, Copies, Strays
+from . import conflicts, fence, replication, whole_configuration
+from .client import Client, Server, brief, path
+from .server_comparison import last_job
 
 
-class Standbys:
-    """The standbys of a master; *name* and *client* are the master's."""
+class Standbys(Copies):
+    """The standbys of the node *own*, whose server *admin* is a client of. *held* is the claim there, where this is the master."""
 
-    def __init__(self, name: str, client: Client, servers: t.Mapping[str, Server], prefix: str) -> None:
-        self._name = name
-        self._client = client
+    def __init__(self, own: str, admin: Client, servers: t.Mapping[str, Server], prefix: str, held: t.Optional[fence.Held] = None) -> None:
+        self._own = own
+        self._admin = admin
         self._servers = servers
         self._prefix = prefix
+        self._held = held
+        self._claimed: t.Dict[str, fence.Held] = {}
+        """Those that are claimed, and their users."""
         self._unsettled = set(servers)
         """Those that may hold what another master wrote: all, until they were looked through, and whoever was away."""
 
     def tend(self) -> t.Optional[str]:
-        """Have everything as it should be, try again what waits after an outage; what is wrong, in words."""
-        problems = [*self._settle(), *self._arrange()]
+        if self._held is None:
+            raise StorageFailed(f"{self._own} has not claimed its own server, so it must not write to others.")
+        problems = [*self._settle(self._held), *self._arrange(self._held)]
         return "; ".join(problems) or None
 
-    def _settle(self) -> t.Iterator[str]:
+    def _settle(self, mine: fence.Held) -> t.Iterator[str]:
         """A standby that was a master keeps its own replications, which would write into our database, and what nobody else has seen."""
         for name in sorted(self._unsettled):
             try:
                 with brief(self._servers[name]) as standby:
                     standby.get("/")  # whether it is there at all
                 with Client(self._servers[name]) as standby:
+                    self._claimed[name] = fence.claim(standby, self._prefix, mine.claim)
                     replication.arrange(standby, {})
-                    conflicts.adopt(self._client, standby, self._prefix + ARCHIVE)
-                    for database in DATABASES:
-                        conflicts.settle(self._client, standby, self._prefix + database)
+                self._look_through(mine, fence.as_writer(self._servers[name], self._claimed[name]))
                 self._unsettled.discard(name)
             except GanetiError as error:
                 yield error.message
 
-    def _arrange(self) -> t.Iterator[str]:
+    def _look_through(self, mine: fence.Held, server: Server) -> None:
+        with Client(fence.as_writer(self._admin.server, mine)) as master, Client(server) as standby:
+            conflicts.adopt(master, standby, self._prefix + ARCHIVE)
+            for database in DATABASES:
+                conflicts.settle(master, standby, self._prefix + database)
+
+    def _arrange(self, mine: fence.Held) -> t.Iterator[str]:
         """Only replications to a standby that answers are made anew: the others would fail again, and each time leave revisions behind."""
         try:
-            wanted = {name: replication.wanted((self._name, self._client.server), {name: server}, self._prefix) for name, server in self._servers.items()}
-            replication.arrange(self._client, {name: each for documents in wanted.values() for name, each in documents.items()})
-            waiting = {each.name for each in replication.states(self._client) if each.state not in replication.WORKING}
-            for standby, documents in wanted.items():
-                stuck = {name: each for name, each in documents.items() if name in waiting}
+            wanted = self._wanted(mine, self._claimed)
+            others = replication.names(self._own, self._servers.keys() - wanted.keys())
+            documents = {name: each for found in wanted.values() for name, each in found.items()}
+            replication.arrange(self._admin, documents, let_be=[name for names in others.values() for name in names])
+            waiting = {each.name for each in replication.states(self._admin) if each.state not in replication.WORKING}
+            for standby, found in wanted.items():
+                stuck = {name: each for name, each in found.items() if name in waiting}
                 if stuck and standby not in self._unsettled:
-                    replication.kick(self._client, stuck)
+                    replication.kick(self._admin, stuck)
                 if stuck:
                     self._unsettled.add(standby)
         except GanetiError as error:
             yield error.message
+
+    def _wanted(self, mine: fence.Held, claimed: t.Mapping[str, fence.Held]) -> t.Dict[str, t.Dict[str, Json]]:
+        """The documents of replications to the standbys that are claimed, by standby."""
+        master = (self._own, fence.as_writer(self._admin.server, mine))
+        users = {name: fence.as_writer(self._servers[name], found) for name, found in claimed.items()}
+        return {name: replication.wanted(master, {name: server}, self._prefix) for name, server in users.items()}
+
+    def rest(self) -> None:
+        replication.arrange(self._admin, {})
+
+    def answers(self) -> t.Dict[str, Answer]:
+        if not self._servers:
+            return {}
+        with concurrent.futures.ThreadPoolExecutor(len(self._servers)) as executor:
+            return dict(zip(self._servers, executor.map(self._ask, self._servers.values())))
+
+    def _ask(self, server: Server) -> Answer:
+        try:
+            with brief(server) as client:
+                found = whole_configuration.newest(client, self._prefix)
+                return Answer(found and found.serial, last_job(client, self._prefix))
+        except GanetiError as error:  # it is away, or holds nothing whole
+            return Answer(error.message, None)
+
+    def contents(self) -> t.Dict[str, str]:
+        return {name: _content(self._admin, self._prefix + name) for name in DATABASES if name != ARCHIVE}
+
+    def strays(self, remove: bool) -> Strays:
+        found, away = {}, {}
+        wrong: t.List[str] = []
+        claimed: t.Dict[str, fence.Held] = {}
+        for node, server in self._servers.items():
+            try:
+                with Client(server) as client:
+                    removed = replication.arrange(client, {}, change=remove).removed
+                    if removed:
+                        found[node] = removed
+                    held = fence.held(client, self._prefix)
+                    if held is not None:
+                        claimed[node] = held
+            except (ConnectionFailed, StorageFailed) as error:
+                away[node] = error.message
+        try:
+            wrong = self._wrong(claimed)
+        except (ConnectionFailed, StorageFailed) as error:
+            away[self._own] = error.message
+        return Strays(found, wrong, away)
+
+    def _wrong(self, claimed: t.Mapping[str, fence.Held]) -> t.List[str]:
+        """The service repairs these, every few seconds. With which user it is done is known of standbys that are claimed."""
+        mine = fence.held(self._admin, self._prefix)
+        documents: t.Dict[str, Json] = {}
+        for found in self._wanted(mine, claimed).values() if mine else ():
+            documents.update(found)
+        expected = replication.names(self._own, self._servers)
+        unknown = [name for standby, names in expected.items() if mine is None or standby not in claimed for name in names]
+        arranged = replication.arrange(self._admin, documents, change=False, let_be=unknown)
+        return [*replication.lacking(self._admin, unknown), *arranged.written, *arranged.removed]
+
+
+def _content(client: Client, database: str) -> str:
+    """A digest of which documents a database has in which revisions. The documents of the design are nobody's business."""
+    rows = [(row["id"], row["value"]["rev"]) for row in client.get(path(database, "_all_docs"))["rows"]]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()

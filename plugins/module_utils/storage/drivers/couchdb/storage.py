@@ -12,19 +12,26 @@ from __future__ import annotations
 
 import typing as t
 
-from ...._errors import AuthenticationFailed, StorageConflict, StorageFailed, StorageRefused
+from ...._errors import StorageConflict, StorageFailed, StorageRefused
 from .. import documents
 from ..documents import ARCHIVE, CONFIG, CONTAINERS, DATABASES, QUEUE, SERIAL, SSCONF, Json
-from ..interface import Queue, Storage
-from . import conflicts, last_writes, pieces, seen, server_comparison, whole_configuration
-from .client import Client, Server, path
+from ..epochs import Claim
+from ..interface import Checked, Copies, Feed, History, Newest, Queue, Storage
+from . import conflicts, description, fence, last_writes, seen, server_comparison, whole_configuration
+from .bulk import send
+from .changes_feed import ChangesFeed
+from .client import Client, Server, described, path
+from .preparation import prepare, probe
+from .revisions import CouchHistory
+from .server_check import ServerCheck
+from .standbys import Standbys
 
-_SYSTEM = ("_users", "_replicator")
-"""What CouchDB itself needs, and makes only where it is configured as a single node."""
 _OWN = (*CONTAINERS, CONFIG, QUEUE)
 """The databases of which it is remembered what was written. Archived jobs never change, and the simple configuration is read before each write."""
 _ROWS = 2000
 """Documents in one answer; a job has some KiB."""
+_CLAIM_SECONDS = 5.0
+"""Seconds that an answer may take while a server is claimed: a silent one must not hold up who looks after all others, nor the end of the service."""
 
 
 class Written(t.NamedTuple):
@@ -34,26 +41,23 @@ class Written(t.NamedTuple):
     fingerprint: int
 
 
-_FOR_GOOD = ("forbidden", "unauthorized", "doc_validation", "document_too_large", "bad_request")
-"""Errors of one document that no other try mends: its content, or a rule of the database's own, is the reason."""
-
-
-class Sent(t.NamedTuple):
-    """What became of documents: the new revisions of those that were written, those that have another revision there, and those that are not taken and why."""
-
-    made: t.Dict[str, str]
-    conflicts: t.Set[str]
-    refused: t.Dict[str, str]
-
-
 class CouchStorage(Storage):
-    """Storage on one server; *prefix* is put before the names of the databases."""
+    """Storage on one server, *client*'s, by whose user anything may be done there; *prefix* is put before the names of the databases.
+
+    *own* is the name of the node whose server it is, *standbys* are those of others. After a claim all is read and written by the claim's user.
+    """
 
     name = "couchdb"
 
-    def __init__(self, client: Client, prefix: str = "") -> None:
+    def __init__(self, client: Client, prefix: str = "", own: str = "", standbys: t.Optional[t.Mapping[str, Server]] = None) -> None:
         self._client = client
+        self._admin = client
         self._prefix = prefix
+        self._own = own
+        self._standbys = standbys or {}
+        self._claimer: t.Optional[Client] = None
+        self._held: t.Optional[fence.Held] = None
+        self._copies: t.Optional[Standbys] = None
         self._known: t.Dict[str, t.Dict[str, Written]] = {}
         self._last: t.Optional[documents.Parts] = None
         self._recent: t.Optional[t.List[last_writes.Write]] = None
@@ -66,20 +70,64 @@ class CouchStorage(Storage):
         """The name of a database on the server."""
         return self._prefix + name
 
+    @property
+    def where(self) -> str:
+        return self._admin.server.url
+
+    @property
+    def machines(self) -> int:
+        return 1 + len(self._standbys)
+
     def prepare(self) -> None:
-        """Make the databases, for this user alone, where they are missing; refuse a server that lets anybody read."""
-        user = self._client.server.username
-        for name in _SYSTEM:
-            if self._client.get(path(name), missing=True) is None:
-                self._client.put(path(name), None)
-        for name in DATABASES:
-            where = path(self.database(name))
-            if self._client.get(where, missing=True) is None:
-                self._client.put(where, None)
-            rights = {"admins": {"names": [], "roles": ["_admin"]}, "members": {"names": [user], "roles": ["_admin"]}}
-            if self._client.get(f"{where}/_security") != rights:
-                self._client.put(f"{where}/_security", rights)
-        self.check_closed()
+        """Make the databases, for nobody but who has claimed them, where they are missing; refuse a server that lets anybody read."""
+        prepare(self._admin, self._prefix)
+        for server in self._standbys.values():
+            with Client(server) as client:
+                prepare(client, self._prefix)
+
+    def probe(self) -> None:
+        for server in (self._admin.server, *self._standbys.values()):
+            with Client(server) as client:
+                probe(client)
+
+    def claim(self, wanted: Claim) -> Claim:
+        """Of this node's own server; standbys are claimed when they are tended (see `copies`). What holds then is said in fence.py."""
+        if self._claimer is None:
+            self._claimer = Client(self._admin.server, _CLAIM_SECONDS)
+        found = fence.claim(self._claimer, self._prefix, wanted)
+        if found != self._held:
+            self._held, self._copies = found, None
+            if self._client is not self._admin:
+                self._client.close()
+            self._client = Client(fence.as_writer(self._admin.server, found))
+            self.forget()
+        return found.claim
+
+    def claims(self) -> t.List[Claim]:
+        return fence.claims([self._admin.server, *self._standbys.values()], self._prefix)
+
+    @property
+    def copies(self) -> t.Optional[Copies]:
+        if self._copies is None:
+            self._copies = Standbys(self._own, self._admin, self._standbys, self._prefix, self._held)
+        return self._copies
+
+    @property
+    def history(self) -> t.Optional[History]:
+        return CouchHistory(self._client, self._prefix)
+
+    def check(self, files: Storage, lag: int) -> Checked:
+        return ServerCheck(self._own, self._admin, self._standbys, self._prefix, files, lag).run()
+
+    def describe(self, serial: int) -> Json:
+        return description.describe(self._own, {self._own: self._admin.server, **self._standbys}, self._prefix, serial)
+
+    def feed(self, numbers: t.Collection[int]) -> Feed:
+        return ChangesFeed(self._client, self.database(QUEUE), numbers)
+
+    def cluster_name(self) -> t.Optional[str]:
+        head = self._head()
+        return str(head["info"]["cluster"]["cluster_name"]) if head else None
 
     def resolve(self) -> None:
         self.forget()
@@ -114,19 +162,6 @@ class CouchStorage(Storage):
             return bool(row["changes"][0]["rev"] != known.rev)
         return conflicts.live(self._client, self.database(database), row["id"]) != ([known.rev] if known else [])
 
-    def check_closed(self) -> None:
-        """Raise AuthenticationFailed where somebody without a password can read: the configuration holds secrets."""
-        server = self._client.server
-        connection = server.connection(20)
-        try:
-            connection.request("GET", path(self.database(CONFIG), CONFIG))
-            status = connection.getresponse().status
-        finally:
-            connection.close()
-        if status not in (401, 403):
-            open_to_all = f"CouchDB at {server.url} lets anybody read the configuration, which holds secrets"
-            raise AuthenticationFailed(f"{open_to_all}: set require_valid_user to true there.")
-
     def forget(self) -> None:
         self._doubt()
         self._looked.clear()  # a database that was made anew does not know its old sequences
@@ -138,13 +173,12 @@ class CouchStorage(Storage):
         self._last = self._recent = None
 
     def configuration(self) -> Json:
-        """The newest that is whole, which after a cut, on a standby above all, may be older than the newest of all: see `newest_whole`."""
-        return self.newest_whole().configuration
+        """The newest that is whole, which after a cut, on a standby above all, may be older than the newest of all: see `newest`."""
+        return self.newest().configuration
 
-    def newest_whole(self) -> whole_configuration.Whole:
-        """The newest configuration that is whole, and how far it is behind; raise StorageIncomplete where there is none."""
+    def newest(self) -> Newest:
         found = whole_configuration.newest(self._client, self._prefix)
-        return whole_configuration.Whole(documents.join({}), 0) if found is None else found
+        return Newest(documents.join({}), 0) if found is None else found
 
     def write_configuration(self, configuration: Json) -> None:
         wanted = documents.split(configuration, self._last)
@@ -189,8 +223,11 @@ class CouchStorage(Storage):
         return left
 
     def queue(self) -> Queue:
-        last = server_comparison.last_job(self._client, self._prefix)  # before the jobs: one that comes meanwhile is seen, and counts by its own id
-        return Queue(self._numbers(QUEUE), self._archived(), last or 0)
+        last = self.last_job()  # before the jobs: one that comes meanwhile is seen, and counts by its own id
+        return Queue(self._numbers(QUEUE), self._archived(), last)
+
+    def last_job(self) -> int:
+        return server_comparison.last_job(self._client, self._prefix) or 0
 
     def jobs(self, numbers: t.Iterable[int], archived: bool = False) -> t.Iterator[t.Tuple[int, Json]]:
         database = ARCHIVE if archived else QUEUE
@@ -236,7 +273,9 @@ class CouchStorage(Storage):
         self._bulk(SSCONF, [*_over(changed, revs), *gone])
 
     def close(self) -> None:
-        self._client.close()
+        for client in (self._client, self._admin, self._claimer):
+            if client is not None:
+                client.close()
 
     # --- Objects, by what is known of them ---------------------------------------------------------------------------
 
@@ -314,10 +353,11 @@ class CouchStorage(Storage):
         """
         known = self._known.setdefault(database, {})
         revs = {name: known[name].rev for name in (each["_id"] for each in wanted) if name in known}
-        sent = self._send(database, _over(wanted, revs))
+        sent = send(self._client, self.database(database), _over(wanted, revs), self._went_on)
         made, refused = dict(sent.made), dict(sent.refused)
         if sent.conflicts:
-            again = self._send(database, _over([each for each in wanted if each["_id"] in sent.conflicts], self._revs(database, sorted(sent.conflicts))))
+            colliding = [each for each in wanted if each["_id"] in sent.conflicts]
+            again = send(self._client, self.database(database), _over(colliding, self._revs(database, sorted(sent.conflicts))), self._went_on)
             if again.conflicts:
                 raise self._conflict(database, again.conflicts)
             made.update(again.made)
@@ -331,52 +371,12 @@ class CouchStorage(Storage):
 
         Raises StorageConflict where somebody else has written one, StorageRefused where the server does not take one, after all others are written.
         """
-        sent = self._send(database, batch)
+        sent = send(self._client, self.database(database), batch, self._went_on)
         if sent.conflicts:
             raise self._conflict(database, sent.conflicts)
         for name, why in sent.refused.items():
             raise StorageRefused(f"{name} in {database} at {self._client.server.url} cannot be stored. {why}")
         return sent.made
-
-    def _send(self, database: str, batch: t.Sequence[Json]) -> Sent:
-        """Write documents, in pieces that cost the server no more than so many requests: what a large one takes grows faster than it does."""
-        whole = Sent({}, set(), {})
-        for piece in pieces.of(batch):
-            part = self._send_piece(database, piece)
-            whole = Sent({**whole.made, **part.made}, whole.conflicts | part.conflicts, {**whole.refused, **part.refused})
-            self._went_on(len(piece))
-        return whole
-
-    def _send_piece(self, database: str, batch: t.Sequence[Json]) -> Sent:
-        """Write documents, in one request where the server takes all of them.
-
-        It refuses a request as a whole for one document that is too large. Halves of it are sent then, and their halves, until the document is alone.
-        """
-        try:
-            answers = self._client.post(path(self.database(database), "_bulk_docs"), {"docs": list(batch)})
-        except StorageRefused as error:
-            if len(batch) == 1:
-                return Sent({}, set(), {batch[0]["_id"]: error.message})
-            half = len(batch) // 2
-            first, second = self._send_piece(database, batch[:half]), self._send_piece(database, batch[half:])
-            return Sent({**first.made, **second.made}, first.conflicts | second.conflicts, {**first.refused, **second.refused})
-        return self._sent(database, answers)
-
-    def _sent(self, database: str, answers: t.Sequence[Json]) -> Sent:
-        """What the server says of each document; raise StorageFailed for what another try may mend."""
-        sent = Sent({}, set(), {})
-        for each in answers:
-            name, error = each["id"], each.get("error")
-            why = f"CouchDB at {self._client.server.url} did not take {name} in {database}: {each.get('reason', error)}."
-            if error is None:
-                sent.made[name] = each["rev"]
-            elif error == "conflict":
-                sent.conflicts.add(name)
-            elif error in _FOR_GOOD:
-                sent.refused[name] = why
-            else:
-                raise StorageFailed(why)
-        return sent
 
     def _conflict(self, database: str, names: t.Collection[str]) -> StorageConflict:
         some = ", ".join(sorted(names)[:5])
@@ -388,6 +388,8 @@ def _over(wanted: t.Iterable[Json], revs: t.Mapping[str, str]) -> t.List[Json]:
     return [{**each, "_rev": revs[each["_id"]]} if each["_id"] in revs else each for each in wanted]
 
 
-def open_server(url: str, username: str, password: str, ca_path: t.Optional[str] = None, prefix: str = "") -> CouchStorage:
-    """The storage on a server."""
-    return CouchStorage(Client(Server(url, username, password, ca_path)), prefix)
+def open_couchdb(name: str, servers: t.Mapping[str, t.Mapping[str, t.Any]], prefix: str = "", patience: t.Optional[float] = None) -> CouchStorage:
+    """The storage on the server of the node *name*, and its standbys on those of others, as *servers* describes them by their nodes' names."""
+    made = described(servers)
+    own = made.pop(name)
+    return CouchStorage(Client(own) if patience is None else Client(own, patience, attempts=1), prefix, name, made)

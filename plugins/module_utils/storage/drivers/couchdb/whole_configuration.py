@@ -18,6 +18,7 @@ import typing as t
 from ...._errors import GanetiError, StorageIncomplete
 from .. import documents
 from ..documents import CONFIG, CONTAINERS, Documents, Json
+from ..interface import Newest, Revision
 from . import last_writes, revisions
 from .client import Client, Server, brief, path
 
@@ -27,19 +28,7 @@ _EVER = float("inf")
 """A serial number than which nothing is newer."""
 
 
-class Whole(t.NamedTuple):
-    """A configuration, and by how many serial numbers it is behind the newest of which the server knows."""
-
-    configuration: Json
-    behind: int
-
-    @property
-    def serial(self) -> int:
-        """The configuration's serial number."""
-        return int(self.configuration["serial_no"])
-
-
-def newest(client: Client, prefix: str) -> t.Optional[Whole]:
+def newest(client: Client, prefix: str) -> t.Optional[Newest]:
     """The newest configuration that is whole; None where there is none at all, StorageIncomplete where there are some and none is whole."""
     held = {container: _Held(client, prefix + container) for container in CONTAINERS}
     problem: t.List[str] = []
@@ -49,7 +38,7 @@ def newest(client: Client, prefix: str) -> t.Optional[Whole]:
         if first is None:
             first, problem = head, wrong
         if not wrong:
-            return Whole(_joined(head, found), abs(first["serial"] - head["serial"]))  # a restore takes them back
+            return Newest(_joined(head, found), abs(first["serial"] - head["serial"]))  # a restore takes them back
     if first is None:
         return None
     what = f"The configuration with serial number {first['serial']} is not complete at {client.server.url}: {', '.join(problem)} do not fit it"
@@ -105,7 +94,7 @@ class _Held:
         self._client = client
         self._database = database
         self._documents: t.Optional[Documents] = None
-        self._revisions: t.Dict[str, t.List[revisions.Revision]] = {}
+        self._revisions: t.Dict[str, t.List[Revision]] = {}
         self._numbers: t.Dict[t.Tuple[str, str], int] = {}
 
     def at(self, serial: float, left: t.Mapping[str, t.Optional[Json]]) -> t.Tuple[Documents, Json]:

@@ -16,3 +16,13 @@ def of_url(url):
     """A server of an URL that holds user and password."""
     parts = urllib.parse.urlsplit(url)
     return Server(f"{parts.scheme}://{parts.hostname}:{parts.port}", parts.username, parts.password, os.environ.get("COUCHDB_CA"))
+
+
+def described(server):
+    """A server as settings have it."""
+    return {"url": server.url, "username": server.username, "password": server.password, "ca_path": os.environ.get("COUCHDB_CA")}
+
+
+def options(prefix, **servers):
+    """What the settings of a service have for CouchDB, where nodes have these servers."""
+    return {"servers": {name: described(server) for name, server in servers.items()}, "prefix": prefix}

@@ -20,7 +20,10 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.cluster imp
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb import replication
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.client import Client, Server, path
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.storage import CouchStorage
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import program, settings
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.factory import open_storage
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import program
+
+from ..servers import options
 
 FILES = {"ssconf_node_list": "a1", "ssconf_networks": "", "hmac.key": "key", "config.data": "{}"}
 
@@ -77,36 +80,38 @@ def test_the_command_tells_of_the_files_and_the_parcel_is_unpacked(tmp_path):
 
 @pytest.fixture
 def chosen(servers, prefix):
-    """The settings of a master a1 with a standby a2."""
+    """The storage of a master a1 with a standby a2."""
     for server in servers:
         with Client(server) as client:
             CouchStorage(client, prefix).prepare()
-    yield settings.Settings(name="a1", server=servers[0], standbys={"a2": servers[1]}, directory="/nowhere", status="/nowhere", prefix=prefix, lag=1)
+    with open_storage("couchdb", name="a1", **options(prefix, a1=servers[0], a2=servers[1])) as storage:
+        yield storage
     for server in servers:
         with Client(server) as client:
             replication.arrange(client, {})
 
 
 def test_replications_of_an_old_master_are_removed_and_no_others(chosen, servers):
-    left = replication.wanted(("a2", servers[1]), {"a1": servers[0]}, chosen.prefix)
+    left = replication.wanted(("a2", servers[1]), {"a1": servers[0]}, chosen.database(""))
     with Client(servers[1]) as client:
         replication.arrange(client, left)
         client.put(path("_replicator", "mine"), {**next(iter(left.values())), "_id": "mine"})
         try:
             wanted = list(replication.wanted(("a1", servers[0]), {"a2": servers[1]}))
-            rehearsed = redistribute.look_at_replications(chosen, change=False)
-            assert rehearsed == ({"a2": sorted(left)}, wanted, {}) == redistribute.look_at_replications(chosen, change=True)
-            assert redistribute.look_at_replications(chosen, change=True) == ({}, wanted, {})
+            rehearsed = chosen.copies.strays(remove=False)
+            assert rehearsed == ({"a2": sorted(left)}, wanted, {}) == chosen.copies.strays(remove=True)
+            assert chosen.copies.strays(remove=True) == ({}, wanted, {})
         finally:
             client.delete(path("_replicator", "mine", rev=client.get(path("_replicator", "mine"))["_rev"]))
     with Client(servers[0]) as client:
-        replication.arrange(client, replication.wanted(("a1", servers[0]), {"a2": servers[1]}, chosen.prefix))
-    assert redistribute.look_at_replications(chosen, change=False) == ({}, [], {})
+        replication.arrange(client, replication.wanted(("a1", servers[0]), {"a2": servers[1]}, chosen.database("")))
+    assert chosen.copies.strays(remove=False) == ({}, [], {})
 
 
-def test_servers_that_are_away_are_named(chosen):
-    away = chosen._replace(standbys={"a3": Server("http://127.0.0.1:9", "u", "p"), **chosen.standbys})
-    found = redistribute.look_at_replications(away, change=True)
+def test_servers_that_are_away_are_named(chosen, servers, prefix):
+    away = Server("http://127.0.0.1:9", "u", "p")
+    with open_storage("couchdb", name="a1", **options(prefix, a1=servers[0], a2=servers[1], a3=away)) as storage:
+        found = storage.copies.strays(remove=True)
     assert list(found.away) == ["a3"] and "does not answer" in found.away["a3"]
 
 
@@ -201,7 +206,7 @@ def test_a_node_that_cannot_be_repaired_fails_the_task(run, monkeypatch):
 
 def test_settings_of_another_master_are_refused(run, tmp_path, servers):
     file = tmp_path / "none"
-    file.write_text('{"name": "a2", "servers": {"a2": {"url": "https://a2", "username": "u", "password": "p"}}, "standbys": []}')
+    file.write_text('{"name": "a2", "servers": {"a2": {"url": "https://a2", "username": "u", "password": "p"}}}')
     file.chmod(0o600)
     with pytest.raises(InvalidInput, match="is of the master a2, and a1 is the master now: run backend_storage here first"):
         run(Nodes(a1=dict(FILES)))

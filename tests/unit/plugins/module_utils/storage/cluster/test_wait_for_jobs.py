@@ -108,7 +108,7 @@ def watcher(servers, couch):
 
     def make(*numbers):
         clients.append(Client(servers[0]))
-        return wait_for_jobs.JobWatcher(clients[-1], numbers, couch.database(""))
+        return wait_for_jobs.JobWatcher(CouchStorage(clients[-1], couch.database("")), numbers)
 
     yield make
     for client in clients:
@@ -193,11 +193,11 @@ def test_a_database_that_was_made_anew_is_read_anew(servers, couch, watcher):
     found = watcher(7)
     with pytest.raises(JobTimeout):
         found.wait("ended", 0.1)
-    found._since = "not-of-this-database"
+    found._feed._since = "not-of-this-database"
     couch.write_jobs({7: job(7, "success")})
     assert found.wait("ended", 30)[7]["status"] == "success"
     with pytest.raises(StorageFailed, match="404"):
-        wait_for_jobs.JobWatcher(found._client, [7], "nowhere_").wait("ended", 5)
+        wait_for_jobs.JobWatcher(CouchStorage(Client(servers[0]), "nowhere_"), [7]).wait("ended", 5)
 
 
 def test_a_document_of_somebody_else_is_no_job(servers, couch, watcher):
@@ -226,11 +226,11 @@ def test_a_server_that_is_away_for_a_while_is_waited_for(tmp_path):
     thread.start()
     try:
         with Client(server) as client:
-            assert wait_for_jobs.JobWatcher(client, [7]).wait("ended", 60)[7]["status"] == "success"
+            assert wait_for_jobs.JobWatcher(CouchStorage(client), [7]).wait("ended", 60)[7]["status"] == "success"
         thread.join()
         stand_in.kill()
         with Client(server) as client, pytest.raises(ConnectionFailed, match="does not answer"):
-            wait_for_jobs.JobWatcher(client, [7]).wait("ended", 1)
+            wait_for_jobs.JobWatcher(CouchStorage(client), [7]).wait("ended", 1)
     finally:
         storage.close()
         stand_in.kill()

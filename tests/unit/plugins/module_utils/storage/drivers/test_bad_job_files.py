@@ -133,7 +133,7 @@ def rows(*found):
 def test_what_the_servers_rules_refuse_is_set_aside_and_what_may_pass_is_not(couch, monkeypatch):
     monkeypatch.setattr(couch._client, "ask", rows(("3", None), ("4", "forbidden")))
     refused = couch.write_jobs({3: job(3), 4: job(4)})
-    assert list(refused) == [4] and refused[4].endswith("did not take 4 in queue: why.")
+    assert list(refused) == [4] and refused[4].endswith(f"did not take 4 in {couch.database('queue')}: why.")
     monkeypatch.setattr(couch._client, "ask", rows(("3", "internal_server_error")))
     with pytest.raises(StorageFailed, match="did not take 3"):
         couch.write_jobs({3: job(3)})

@@ -20,6 +20,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils._errors import Conn
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.conversion import convert
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.disk import DiskStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.epochs import EPOCH
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.factory import open_storage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.interface import Queue
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.failover import admit_candidate, ganeti_failover, hosts, run
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.failover.situation import Situation, problems
@@ -30,6 +31,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.pro
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.storage_comparison import lacking, numbers, runs
 
 from ..samples import cluster, job
+from ..servers import options
 
 
 def held(serial=20, job=7, queue=None, archived=()):
@@ -38,8 +40,8 @@ def held(serial=20, job=7, queue=None, archived=()):
 
 
 SURVEY = {
-    "name": "a2", "cluster_name": "alpha.lab.example", "serial": 20, "behind": 0, "serials": {"a1": "away", "a3": 20}, "pool_size": 1, "version": 3000000,
-    "installed": 3000000, "master": "a1", "master_ip": "10.0.0.10", "files": None, "contents": {}, "unfinished": False,
+    "name": "a2", "storage": "couchdb", "claimed": 0, "cluster_name": "alpha.lab.example", "serial": 20, "behind": 0, "serials": {"a1": "away", "a3": 20},
+    "pool_size": 1, "version": 3000000, "installed": 3000000, "master": "a1", "master_ip": "10.0.0.10", "files": None, "contents": {}, "unfinished": False,
     "database": held(), "job_serials": {"a3": 7},
     "nodes": {each["name"]: {"uuid": each["uuid"], "address": each["primary_ip"], **{key: each[key] for key in
               ("master_candidate", "master_capable", "offline", "drained")}} for each in cluster()["nodes"].values()},
@@ -240,9 +242,9 @@ def test_which_jobs_of_a_node_must_not_run_again():
 def test_files_that_are_used_as_they_are_begin_an_epoch_and_give_out_no_id_again(master, tmp_path):
     before = master.configuration()
     promote.reserve(str(tmp_path / "master"), Request("a2", ["a1"], 1520, 20004))
-    assert master.queue_serial() == 20005
+    assert master.last_job() == 20005
     promote.reserve(str(tmp_path / "master"), Request("a2", ["a1"], EPOCH + 7, 20007))
-    assert master.queue_serial() == 20007
+    assert master.last_job() == 20007
     assert {**master.configuration(), "serial_no": 20, "mtime": before["mtime"]} == before and master.configuration()["serial_no"] == 2 * EPOCH
 
 
@@ -296,7 +298,7 @@ def test_a_standby_gets_the_files_of_a_master(couch, master, certificate, tmp_pa
     assert promote.archive(couch, str(directory)) == 2 and files.queue() == master.queue()
     assert not promotion_mark.unfinished(str(directory)) and promote.archive(couch, str(directory)) is None
     assert promote.promote(couch, str(directory), Request("a2", ["a1"], 20, 20315))["jobs"] == 0, "the same again is no harm"
-    assert files.queue_serial() == 20315, "somebody else knows of that job"
+    assert files.last_job() == 20315, "somebody else knows of that job"
 
 
 def test_nothing_is_touched_where_the_node_cannot_show_who_it_is(couch, master, tmp_path):
@@ -312,21 +314,25 @@ def test_a_survey_tells_what_a_failover_is_decided_by(couch, servers, prefix, tm
     couch.write_configuration(cluster(31))
     (tmp_path / "ssconf_master_node").write_text("a1\n")
     away = type(servers[0])("http://127.0.0.1:9", "ganeti", "secret")
-    found = survey("a2", servers[0], {"a1": away, "a3": servers[0]}, prefix, str(tmp_path))
+
+    def seen(**others):
+        return open_storage("couchdb", name="a2", **options(prefix, a2=servers[0], **others))
+
+    found = survey("a2", seen(a1=away, a3=servers[0]), str(tmp_path))
     assert found["nodes"] == SURVEY["nodes"] and found["master"] == "a1" and found["files"] is None
     assert found["job_serials"] == {} and found["database"] == held(31, 0, {})
     assert found["serial"] == 31 == found["serials"]["a3"] and "does not answer" in found["serials"]["a1"]
     assert set(found) == set(SURVEY)
     DiskStorage(str(tmp_path)).write_configuration(cluster(30))
-    assert survey("a2", servers[0], {}, prefix, str(tmp_path))["files"] == held(30, 0, {})
+    assert survey("a2", seen(), str(tmp_path))["files"] == held(30, 0, {})
     couch.write_jobs({1: job(1)})
     couch.write_jobs({2: job(2)}, archived=True)
     couch.write_serial(4)
-    both = survey("a2", servers[0], {"a3": servers[0]}, prefix, str(tmp_path))
+    both = survey("a2", seen(a3=servers[0]), str(tmp_path))
     assert both["job_serials"] == {"a3": 4} and both["database"] == {"serial": 31, "job": 4, "queue": {}, "archived": []}
-    whole = survey("a2", servers[0], {}, prefix, str(tmp_path), each_job=True)["database"]
+    whole = survey("a2", seen(), str(tmp_path), each_job=True)["database"]
     assert whole == {"serial": 31, "job": 4, "queue": whole["queue"], "archived": [[2, 2]]} and list(whole["queue"]) == ["1"]
-    again = survey("a2", servers[0], {}, prefix, str(tmp_path))["contents"]
+    again = survey("a2", seen(), str(tmp_path))["contents"]
     assert [name for name in again if again[name] != found["contents"][name]] == ["queue"]
 
 

@@ -19,16 +19,16 @@ from ansible_collections.ganeti.cluster.plugins.module_utils._errors import Inva
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers import documents
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb import revisions
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.client import Client, path
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.revisions import Revision
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.interface import Revision
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.history import object_history, rollback
 
 from ..samples import DISK, INSTANCE, configuration
 
 FOUND = [
-    Revision("4-d", 30, None),
-    Revision("3-c", 25, {"name": "one", "tags": ["prod"], "osparams_private": {"key": "moon"}}),
-    Revision("2-b", 22, {"name": "one", "tags": ["prod"]}),
-    Revision("1-a", 20, {"name": "one", "tags": []}),
+    Revision("4-d", 4, 30, None),
+    Revision("3-c", 3, 25, {"name": "one", "tags": ["prod"], "osparams_private": {"key": "moon"}}),
+    Revision("2-b", 2, 22, {"name": "one", "tags": ["prod"]}),
+    Revision("1-a", 1, 20, {"name": "one", "tags": []}),
 ]
 
 
@@ -52,7 +52,7 @@ def test_what_is_no_longer_known_is_told():
         object_history.at(FOUND[:3], 21)
 
 
-GAPS = [Revision("7-d", 30, {"name": "four"}), Revision("4-c", 25, {"name": "three"}), Revision("3-b", 22, {"name": "two"})]
+GAPS = [Revision("7-d", 7, 30, {"name": "four"}), Revision("4-c", 4, 25, {"name": "three"}), Revision("3-b", 3, 22, {"name": "two"})]
 
 
 @pytest.mark.parametrize(("serial", "name"), [(22, "two"), (24, "two"), (25, "three"), (30, "four"), (99, "four")])
@@ -82,7 +82,7 @@ def test_gaps_are_listed():
 def test_whatever_is_missing_history_tells_the_truth_or_nothing(steps, data):
     """Each revision is of a serial number some further, and there or not; the newest one always is."""
     serials = list(itertools.accumulate([10, *(step for step, _there in steps)]))[1:]
-    every = [Revision(f"{number}-x", serial, {"n": number}) for number, serial in enumerate(serials, 1)][::-1]
+    every = [Revision(f"{number}-x", number, serial, {"n": number}) for number, serial in enumerate(serials, 1)][::-1]
     there = [each for each, (_step, kept) in zip(every[1:], steps) if kept]
     serial = data.draw(st.integers(9, serials[-1] + 2))
     truth = next((each.info for each in every if each.serial <= serial), None)
@@ -103,7 +103,7 @@ def settings_file(tmp_path, servers, couch):
     server = servers[0]
     described = {"a1": {"url": server.url, "username": server.username, "password": server.password}}
     file = tmp_path / "couchdb.json"
-    file.write_text(json.dumps({"name": "a1", "servers": described, "standbys": [], "prefix": couch.database("")}))
+    file.write_text(json.dumps({"name": "a1", "servers": described, "prefix": couch.database("")}))
     file.chmod(0o600)
     return str(file)
 

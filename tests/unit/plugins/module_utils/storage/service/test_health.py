@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.cluster import storage_status
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.conversion import convert
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb import last_writes, replication, server_comparison
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb import last_writes, replication, server_check, server_comparison
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.client import Client, path
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.server_comparison import Contents, Gap
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.storage import CouchStorage
@@ -22,6 +22,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.fol
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.settings import Settings
 
 from ..samples import DISK, configuration, job
+from ..servers import options
 
 ALL_WELL = (health.OK, "OK: serial number 20; a1 has 20, a2 has 20")
 
@@ -37,10 +38,10 @@ def watched(servers, prefix, couch, master, files, tmp_path, monkeypatch):
         convert(master, each)
     status = str(tmp_path / "run/status.json")
     signs_of_life.tell(status, Status("following", 20))
-    monkeypatch.setattr(health, "_PATIENCE", 0.05)
+    monkeypatch.setattr(server_check, "PATIENCE", 0.05)
     names = replication.wanted(("a1", servers[0]), {"a2": servers[1]}, prefix)
     monkeypatch.setattr(replication, "states", lambda _client: [replication.State(name, "running", None) for name in names])
-    yield Settings("a1", servers[0], {"a2": servers[1]}, str(tmp_path / "master"), status, prefix, 3), standby
+    yield Settings("a1", options(prefix, a1=servers[0], a2=servers[1]), str(tmp_path / "master"), status, 3), standby
     standby.close()
 
 
@@ -114,7 +115,7 @@ def test_a_standby_that_is_whole_by_what_config_data_tells(watched, couch, files
     with Client(servers[0]) as client, Client(servers[1]) as other:
         head = client.get(path(standby.database("config_data"), "config_data", revs=True))
         other.post(path(standby.database("config_data"), "_bulk_docs"), {"docs": [head], "new_edits": False})
-    assert standby.newest_whole() == (configuration(27, disks={}), 0)
+    assert standby.newest() == (configuration(27, disks={}), 0)
     assert health.check(chosen) == (health.WARNING, "WARNING: serial number 27; a2 has 1 too many in disks")
 
 
@@ -164,7 +165,7 @@ def test_a_master_whose_own_database_lacks_something(watched, couch, spoil, word
 def test_what_arrives_in_a_moment_is_not_lacking(watched, monkeypatch):
     chosen, standby = watched
     standby.remove_jobs([7])
-    monkeypatch.setattr(health.time, "sleep", lambda _seconds: standby.write_jobs({7: job(7)}))
+    monkeypatch.setattr(server_check.time, "sleep", lambda _seconds: standby.write_jobs({7: job(7)}))
     status, line = health.check(chosen)
     assert "lacks 1 of 3 (7)" in line and status == health.WARNING, "a new revision of its own is another one than the master's"
     monkeypatch.undo()
@@ -194,7 +195,7 @@ def incomplete(watched, servers):
 def test_a_standby_says_itself_what_it_has_as_a_whole(watched, files, servers):
     chosen, standby = watched
     files.put("ssconf_master_node", "a1\n")
-    there = chosen._replace(name="a2", server=servers[1], standbys={"a1": servers[0]})
+    there = chosen._replace(name="a2")
     signs_of_life.tell(chosen.status, Status("resting"))
     assert health.check(there) == (health.OK, "OK: a1 is the master; a2 has 20")
     standby.write_configuration(configuration(21))
@@ -202,17 +203,15 @@ def test_a_standby_says_itself_what_it_has_as_a_whole(watched, files, servers):
 
 
 def test_a_standby_says_itself_that_nothing_is_whole(incomplete, servers):
-    there = incomplete._replace(name="a2", server=servers[1], standbys={"a1": servers[0]})
+    there = incomplete._replace(name="a2")
     signs_of_life.tell(incomplete.status, Status("resting"))
     status, line = health.check(there)
     assert status == health.CRITICAL and "The configuration with serial number 20 is not complete" in line
 
 
 def test_what_servers_have_as_a_whole_is_told_of(incomplete, tmp_path, monkeypatch):
-    described = {name: {"url": each.url, "username": each.username, "password": each.password}
-                 for name, each in {"a1": incomplete.server, **incomplete.standbys}.items()}  # fmt: skip
     file = tmp_path / "couchdb.json"
-    file.write_text(json.dumps({"name": "a1", "servers": described, **{key: getattr(incomplete, key) for key in ("directory", "status", "prefix")}}))
+    file.write_text(json.dumps({"name": "a1", **incomplete.options, "directory": incomplete.directory, "status": incomplete.status}))
     file.chmod(0o600)
     monkeypatch.setattr(storage_status.extended, "read", lambda _runner: {"backend_storage": "couchdb"})
     told = storage_status.describe({"cluster_name": None, "settings_file": str(file)})

@@ -204,7 +204,7 @@ def test_a_node_knows_its_server_by_its_own_name(tmp_path, servers):
     values["servers"][socket.gethostname()] = values["servers"].pop("a2")
     made.config.write_text(json.dumps(values))
     chosen = settings.read(str(made.config))
-    assert (chosen.name, chosen.server.url, list(chosen.standbys)) == (socket.gethostname(), servers[1].url, ["a1"])
+    assert (chosen.name, chosen.open().where, list(chosen.options["servers"])) == (socket.gethostname(), servers[1].url, ["a1", socket.gethostname()])
 
 
 def test_replications_are_arranged_and_removed(servers, databases, prefix):
@@ -336,7 +336,7 @@ def test_settings_that_others_can_read_are_refused(tmp_path, servers):
     with pytest.raises(InvalidInput, match="can be read by others"):
         settings.read(str(made.config))
     made.config.chmod(0o600)
-    assert settings.read(str(made.config)).standbys.keys() == {"a2"}
+    assert settings.read(str(made.config)).open().machines == 2
     made.config.write_text('{"name": "a9", "servers": {}}')
     status, line = made.check()
     assert status == 2 and line.startswith("CRITICAL:") and "is no configuration of this service" in line

@@ -28,6 +28,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.set
 
 from ..conftest import everything, ganeti
 from ..samples import CONFIGURATION, cluster, job
+from ..servers import options
 from .test_follow import settle
 
 _NUMBERS = st.frozensets(st.integers(1, 300))
@@ -271,7 +272,7 @@ def test_what_was_cleaned_up_while_nobody_looked_stays(many, empty, files):
 
 def chosen(tmp_path, servers, prefix):
     """The settings of a1, which is the master."""
-    return Settings("a1", servers[0], {}, str(tmp_path / "master"), str(tmp_path / "run/status.json"), prefix, 3)
+    return Settings("a1", options(prefix, a1=servers[0], a2=servers[1]), str(tmp_path / "master"), str(tmp_path / "run/status.json"), 3)
 
 
 def test_who_asks_is_heard(tmp_path, master, couch, servers, prefix):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What two masters have written, and who was replaced."""
+"""What two masters have written."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from couchdb.inside import Copying, Inside
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers import epochs
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.conversion import convert
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb import conflicts, fence
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.client import Client, Server, path
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb import conflicts
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.client import Client, path
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.storage import CouchStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.documents import DATABASES
 
@@ -160,38 +159,3 @@ def replicate(clients, database):
     rows = clients[0].get(path(database, "_all_docs"))["rows"]
     documents = [clients[0].get(path(database, row["id"], revs=True)) for row in rows]
     clients[1].post(path(database, "_bulk_docs"), {"docs": documents, "new_edits": False})
-
-
-NODES = {"u1": {"name": "a1"}, "u2": {"name": "a2"}}
-
-
-@pytest.mark.parametrize(
-    "found, replaced",
-    [
-        ([], False),
-        ([(20, "u1"), (19, "u1")], False),
-        ([(25, "u1")], False),  # our own, of before a restore
-        ([(20, "u2"), (12, "u2")], False),  # what the master before us wrote
-        ([(1020, "u2"), (20, "u1")], True),
-    ],
-)
-def test_a_newer_configuration_of_another_master_replaces_this_one(found, replaced):
-    here = {**configuration(20), "cluster": {"master_node": "u1"}, "nodes": NODES}
-    words = epochs.usurped(here, [epochs.Claim(*each) for each in found])
-    assert (words is not None) == replaced
-    assert not replaced or "serial number 1020 of the master a2, the configuration here has 20" in words
-
-
-def test_a_master_that_was_cut_off_is_replaced_however_long_it_went_on():
-    old, new = ({**configuration(serial), "cluster": {"master_node": uuid}, "nodes": NODES} for serial, uuid in ((1_000_020, "u1"), (epochs.raised(20), "u2")))
-    told = [epochs.Claim(each["serial_no"], each["cluster"]["master_node"]) for each in (old, new)]
-    assert "this node was replaced" in epochs.usurped(old, told) and epochs.usurped(new, told) is None
-    assert epochs.raised(epochs.raised(20)) == 2 * epochs.raised(20) < 2**53
-
-
-def test_servers_that_are_away_claim_nothing(servers, couch, prefix):
-    couch.write_configuration({**configuration(20), "cluster": {"master_node": "u1"}})
-    away = Server("http://127.0.0.1:9", "ganeti", "secret")
-    assert fence.claims([away, servers[0]], prefix) == [epochs.Claim(20, "u1")]
-    with Client(servers[0]) as client:
-        assert fence.read(client, "never_made_") is None

@@ -12,6 +12,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers imp
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb import conflicts, seen
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.client import Client, path
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.storage import CouchStorage
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.epochs import Claim
 
 from ...samples import job
 
@@ -54,6 +55,17 @@ def test_nothing_is_read_that_was_there_before(noted, again):
     assert again.queue().archived == ARCHIVED and again._client.rows == 0
     noted.write_jobs({71: job(71)}, archived=True)
     assert again.queue().archived == ARCHIVED | {71} and again._client.rows == 1
+
+
+def test_who_has_claimed_the_storage_may_take_notes(couch, again, monkeypatch):
+    """Which is no administrator of the server."""
+    monkeypatch.setattr(seen, "_MANY", 1)
+    couch.claim(Claim(20, "u1"))
+    couch.write_jobs({number: job(number) for number in ARCHIVED}, archived=True)
+    couch.resolve()
+    couch.note()
+    again.resolve()
+    assert again.queue().archived == ARCHIVED and again._client.rows == 0
 
 
 def test_what_others_did_meanwhile_is_found(noted, again, servers):

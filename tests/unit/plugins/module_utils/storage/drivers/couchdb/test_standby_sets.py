@@ -111,7 +111,7 @@ def dies(directory, seed):
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_a_standby_has_a_whole_configuration_whenever_the_master_dies(tmp_path, seed, record_property):
     standby, written = dies(tmp_path, seed)
-    found = standby.newest_whole()
+    found = standby.newest()
     assert canonical(found.configuration) == canonical(written[found.serial]), "what is read was there as a whole, at that serial number"
     assert found.behind == standby._head()["serial"] - found.serial
     record_property("behind", found.behind)
@@ -139,7 +139,7 @@ def test_what_arrives_first_is_whole_beside_what_is_late(tmp_path):
     master.write_configuration(named(21, "one", networks={"n": {"name": "lan"}}))
     master.write_configuration(named(22, "two", networks={"n": {"name": "lan"}}, disks={}))
     copies[CONFIG].step()
-    assert standby.newest_whole() == (named(22, "two", networks={"n": {"name": "lan"}}, disks={}), 0)
+    assert standby.newest() == (named(22, "two", networks={"n": {"name": "lan"}}, disks={}), 0)
 
 
 def test_what_is_too_new_is_read_as_it_was(tmp_path):
@@ -151,7 +151,7 @@ def test_what_is_too_new_is_read_as_it_was(tmp_path):
         master.write_configuration(named(serial, f"later{serial}", filters={"f": {"rules": serial}}))
     copies["instances"].step()
     copies["filters"].step()
-    assert standby.newest_whole() == (named(21, "one"), 0)
+    assert standby.newest() == (named(21, "one"), 0)
 
 
 def test_an_older_one_is_taken_where_the_newest_is_not_whole(tmp_path, monkeypatch):
@@ -160,9 +160,9 @@ def test_an_older_one_is_taken_where_the_newest_is_not_whole(tmp_path, monkeypat
     master, standby, copies = pair(tmp_path)
     master.write_configuration(named(24, "one"))
     copies[CONFIG].step()
-    assert standby.newest_whole() == (CONFIGURATION, 4) and standby.configuration() == CONFIGURATION
+    assert standby.newest() == (CONFIGURATION, 4) and standby.configuration() == CONFIGURATION
     copies["instances"].step()
-    assert standby.newest_whole() == (named(24, "one"), 0)
+    assert standby.newest() == (named(24, "one"), 0)
 
 
 def test_where_none_is_whole_that_is_said(tmp_path, monkeypatch):
@@ -177,7 +177,7 @@ def test_where_none_is_whole_that_is_said(tmp_path, monkeypatch):
     copies[CONFIG].step()
     assert standby._client.ask("POST", "/config_data/_compact", {}).status == 202
     with pytest.raises(StorageIncomplete, match="serial number 23 is not complete .*instances do not fit it"):
-        standby.newest_whole()
+        standby.newest()
 
 
 def test_a_write_whose_head_was_lost_is_told_by_the_next(tmp_path):
@@ -190,7 +190,7 @@ def test_a_write_whose_head_was_lost_is_told_by_the_next(tmp_path):
     master.forget()
     master.write_configuration(named(22, "one", filters={"f": {}}))
     copies[CONFIG].step()
-    assert standby.newest_whole() == (named(22, "one", filters={"f": {}}), 0)
+    assert standby.newest() == (named(22, "one", filters={"f": {}}), 0)
 
 
 def cut_off(master, configuration_then):
@@ -218,9 +218,9 @@ def test_what_the_next_head_tells_is_what_there_is(tmp_path, lost):
     cut_off(master, lost)
     last = {**lost, "serial_no": 23, "filters": {"f": {}}}
     master.write_configuration(last)
-    assert master.newest_whole() == (last, 0)
+    assert master.newest() == (last, 0)
     copies[CONFIG].step()
-    assert standby.newest_whole() == (last, 0)
+    assert standby.newest() == (last, 0)
 
 
 STATES = st.fixed_dictionaries({name: st.dictionaries(st.sampled_from("abc"), st.fixed_dictionaries({"n": st.integers(0, 2)})) for name in ("nodes", "disks")})
@@ -242,14 +242,14 @@ def test_whatever_was_lost_what_is_written_as_a_whole_is_read(steps, last, seria
             _write_to_some(master, wanted, count)
             for name in sorted(copied):
                 copies[name].step()
-            assert canonical(standby.newest_whole().configuration) in written
+            assert canonical(standby.newest().configuration) in written
         master.write_configuration(configuration(serial, **last))
-        assert master.newest_whole() == (configuration(serial, **last), 0)
+        assert master.newest() == (configuration(serial, **last), 0)
         copies[CONFIG].step()
-        assert canonical(standby.newest_whole().configuration) in [*written, canonical(configuration(serial, **last))]
+        assert canonical(standby.newest().configuration) in [*written, canonical(configuration(serial, **last))]
         for each in copies.values():
             each.step()
-        assert standby.newest_whole() == (configuration(serial, **last), 0)
+        assert standby.newest() == (configuration(serial, **last), 0)
 
 
 def _write_to_some(master, wanted, count):
@@ -273,7 +273,7 @@ def test_a_head_that_tells_what_is_not_so_keeps_nobody_from_reading(tmp_path):
     wrong = [{"serial": 20, "objects": {"instances": {INSTANCE: {"name": "never"}, "never": {}}, "disks": {DISK: None}}}]
     assert master._client.put("/config_data/config_data", {**head, "recent": wrong})["ok"]
     assert master._client.ask("POST", "/config_data/_compact", {}).status == 202  # and no older one
-    assert master.newest_whole() == (CONFIGURATION, 0)
+    assert master.newest() == (CONFIGURATION, 0)
 
 
 def test_replications_out_of_order_of_a_running_server(tmp_path):
@@ -293,7 +293,7 @@ def test_replications_out_of_order_of_a_running_server(tmp_path):
             while (other.get("/config_data/config_data", missing=True) or {"serial": 0})["serial"] < 29:
                 assert time.monotonic() < deadline, "the head never came"
                 time.sleep(0.02)
-            assert standby.newest_whole() == (named(29, "name29"), 0)
+            assert standby.newest() == (named(29, "name29"), 0)
     finally:
         for each in servers:
             each.stop()

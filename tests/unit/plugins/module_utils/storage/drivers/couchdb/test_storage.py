@@ -22,6 +22,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers imp
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.conversion import convert
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb import last_writes, revisions
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.client import Answer, Client, Server, described, path
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.preparation import check_closed
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.storage import CouchStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.disk import DiskStorage
 
@@ -161,10 +162,10 @@ def test_a_server_that_lets_anybody_read_is_refused(couch, servers):
     refused = _anonymous_status(servers[0], path(couch.database("config_data"), "config_data")) in (401, 403)
     client.close()
     if refused:  # require_valid_user is set there, so nobody is let in whatever the database says
-        couch.check_closed()
+        check_closed(servers[0], couch.database(""))
     else:
         with pytest.raises(AuthenticationFailed, match="lets anybody read the configuration"):
-            couch.check_closed()
+            check_closed(servers[0], couch.database(""))
     couch.prepare()  # puts it right
 
 

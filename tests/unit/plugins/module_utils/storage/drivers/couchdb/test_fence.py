@@ -1,0 +1,261 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One writer at a time: each invariant of fence.py by its number."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pathlib
+import tempfile
+import time
+
+import pytest
+from couchdb.inside import Inside
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import AuthenticationFailed, StorageFailed, StorageFenced
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.conversion import convert
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb import fence, replication
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.client import Client, Server, path
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.disk import DiskStorage
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.documents import DATABASES
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.epochs import EPOCH, Claim
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.factory import open_storage
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import promote
+
+from ...called import Called
+from ...conftest import everything
+from ...samples import cluster, configuration, job
+from ...servers import options
+
+OLD, NEW = Claim(20, "u1"), Claim(EPOCH, "u2")
+
+
+@pytest.fixture
+def node(servers, prefix, couch):
+    """Makes storages as a node has them: its own server's and its standbys', made ready."""
+    made = []
+
+    def make(name, claim=None):
+        storage = open_storage("couchdb", name=name, **options(prefix, a1=servers[0], a2=servers[1]))
+        storage.prepare()
+        made.append(storage)
+        if claim:
+            storage.claim(claim)
+        return storage
+
+    yield make
+    for storage in made:
+        storage.close()
+    for server in servers:
+        with Client(server) as client:
+            replication.arrange(client, {})
+
+
+def test_1_claims_only_grow(node):
+    old, new = node("a1"), node("a1")
+    assert old.claim(OLD) == OLD == old.claim(OLD) and old.claims() == [OLD]
+    assert new.claim(NEW) == NEW
+    for claim in (OLD, OLD._replace(serial=1570), NEW._replace(master="u0")):
+        with pytest.raises(StorageFenced, match=f"is claimed by u2 since serial number {EPOCH}, which is newer"):
+            old.claim(claim)
+    assert new.claims() == [NEW]
+
+
+def test_1_a_claim_is_not_raised_with_each_start(node):
+    assert node("a1").claim(OLD) == OLD == node("a1").claim(OLD._replace(serial=500))
+    assert node("a1").claim(Claim(EPOCH + 7, "u1")) == Claim(EPOCH + 7, "u1")
+    assert node("a1").claim(Claim(25, "u1")) == Claim(EPOCH + 7, "u1"), "who has claimed by name has a greater one than its files say"
+
+
+def test_2_no_request_that_begins_then_is_carried_out_for_an_older_claim(node, master):
+    old = node("a1", OLD)
+    convert(master, old)
+    new = node("a1", NEW)
+    for act in (lambda: old.write_jobs({8: job(8)}), lambda: old.write_configuration(configuration(21)), lambda: old.remove_jobs([7]), old.resolve, old.queue):
+        with pytest.raises(AuthenticationFailed):
+            act()
+    new.write_jobs({9: job(9)})
+    assert new.queue().jobs == {7, 9, 20005} and new.configuration() == configuration()
+
+
+class Interrupted(Called):
+    """A client that lets something else happen before one of its requests."""
+
+    def __init__(self, inside, at, then):
+        super().__init__(inside)
+        self.left, self.then = at, then
+
+    def ask(self, method, where, body=None, seconds=None):
+        self.left -= 1
+        if self.left == 0:
+            self.then()
+        return super().ask(method, where, body, seconds)
+
+
+def authorised(inside):
+    """The users who exist and are named in the rights of any database; and that of the claim."""
+    admin = Called(inside)
+    users = {row["id"].partition(":")[2] for row in admin.get("/_users/_all_docs")["rows"]}
+    named = {name for database in DATABASES for name in admin.get(f"/{database}/_security")["members"].get("names", [])}
+    return users & named
+
+
+def prepared(directory):
+    """A server with the databases, and a claim of the old master."""
+    inside = Inside(pathlib.Path(directory, "server"))
+    for name in DATABASES:
+        Called(inside).put(f"/{name}", None)
+    return inside, fence.claim(Called(inside), "", OLD)
+
+
+def attempt(client, claim):
+    """Claim, or be refused."""
+    try:
+        fence.claim(client, "", claim)
+    except StorageFenced:
+        pass
+
+
+@given(st.integers(1, 45), st.integers(1, 45), st.booleans(), st.sampled_from([NEW, Claim(30, "u2")]))
+@settings(max_examples=30, deadline=None)
+def test_2_whenever_the_newer_claim_comes_the_older_user_is_out(first, second, fresh, newer):
+    """In between any two requests of one that claims for the old master, and of another one that interrupts it; one of them may have lost its user."""
+    with tempfile.TemporaryDirectory() as directory:
+        inside, before = prepared(directory)
+        if fresh:
+            admin = Called(inside)
+            admin.delete(path("_users", f"org.couchdb.user:{before.user}", rev=admin.get(f"/_users/org.couchdb.user:{before.user}")["_rev"]))
+        made = []
+
+        def come():
+            made.append(fence.claim(Called(inside), "", newer))
+
+        another = Interrupted(inside, second, come)
+        attempt(Interrupted(inside, first, lambda: attempt(another, OLD)), OLD)
+        if not made:
+            come()
+        assert fence.held(Called(inside), "") == made[0] and made[0].claim == newer
+        assert authorised(inside) <= {made[0].user}
+        fence.claim(Called(inside), "", newer)
+        assert authorised(inside) == {made[0].user}, "and where it was put out by the old one, the next look has it in again"
+
+
+def eventually(condition):
+    """Wait until it holds."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_3_replications_of_an_older_master_end_there(node, servers, master):
+    """It is cut off from the news, writes on to its own server, and its replications go on whenever they can."""
+    old = node("a1", OLD)
+    convert(master, old)
+    assert old.copies.tend() is None
+    new = node("a2")
+    eventually(lambda: 20005 in new.queue().jobs)
+    new.claim(NEW)
+    new.write_jobs({9: job(9)})
+    old.write_jobs({8: job(8)})
+    with Client(servers[0]) as client:
+        eventually(lambda: {each.state for each in replication.states(client) if each.name.endswith("_queue")} & {"crashing", "failed"})
+    assert new.queue().jobs == {7, 9, 20005}
+
+
+def test_3_and_what_it_carries_on_is_taken_away_with_the_server(node, servers, master):
+    """When the old master's server can be reached it is claimed, its replications go, and what it wrote since."""
+    old = node("a1", OLD)
+    convert(master, old)
+    old.copies.tend()
+    new = node("a2", NEW)
+    convert(master, new)
+    old.write_jobs({8: job(8)})
+    assert new.copies.tend() is None
+    with Client(servers[0]) as client:
+        assert replication.arrange(client, {}, change=False).removed == []
+    eventually(lambda: everything(node("a1")) == everything(new))
+    assert new.claims() == [NEW, NEW] and new.copies.strays(remove=False) == ({}, [], {})
+
+
+def test_4_the_service_of_an_older_master_is_refused_by_its_own_server(node, master):
+    old, new = node("a1", OLD), node("a2", NEW)
+    convert(master, new)
+    new.copies.tend()
+    with pytest.raises(AuthenticationFailed):
+        convert(master, old)
+    with pytest.raises(StorageFenced):
+        old.claim(OLD)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["a1", "a2"])))
+def test_5_of_two_that_claim_at_once_one_is_left(node, order):
+    claims = {"a1": Claim(EPOCH, "u1"), "a2": Claim(EPOCH, "u2")}
+    made = {name: node(name, claims[name]) for name in order}
+    problems = {name: made[name].copies.tend() for name in order}
+    assert "is claimed by u2" in problems["a1"] and problems["a2"] is None
+    assert made["a1"].claims() == [claims["a2"]] * 2
+    with pytest.raises(StorageFenced):
+        made["a1"].claim(claims["a1"])
+    assert made["a2"].claim(claims["a2"]) == claims["a2"]
+
+
+def test_6_a_promotion_reads_what_it_has_claimed(node, certificate, master, tmp_path, monkeypatch):
+    """What the old master writes just before the claim is in the files, and what it would write after it is nowhere."""
+    old, new = node("a2", OLD), node("a2")
+    convert(master, old)
+    old.write_configuration(cluster(21))
+    directory = tmp_path / "standby"
+    (directory / "queue/archive").mkdir(parents=True)
+    os.rename(certificate[0], directory / "client.pem")
+    claim = new.claim
+
+    def claimed(wanted):
+        old.write_configuration({**cluster(22), "networks": {"n": {"uuid": "n", "name": "late"}}})
+        found = claim(wanted)
+        with pytest.raises(AuthenticationFailed):
+            old.write_configuration(cluster(23))
+        return found
+
+    monkeypatch.setattr(new, "claim", claimed)
+    promote.promote(new, str(directory), promote.Request("a2", ["a1"], 21))
+    found = DiskStorage(str(directory)).configuration()
+    assert found["networks"]["n"]["name"] == "late" and found["serial_no"] == EPOCH == new.claims()[-1].serial
+
+
+def test_6_nothing_is_carried_to_a_standby_by_who_has_claimed_nothing(node):
+    with pytest.raises(StorageFailed, match="a1 has not claimed its own server"):
+        node("a1").copies.tend()
+
+
+def test_the_users_of_another_cluster_on_the_same_server_stay(node, servers, prefix):
+    mine = node("a1", OLD)
+    with Client(servers[0]) as admin:
+        for name in DATABASES:
+            admin.put(path(f"{prefix}other_{name}"), None)
+        there = fence.claim(admin, f"{prefix}other_", OLD)
+        mine.claim(NEW)
+        assert fence.claim(admin, f"{prefix}other_", OLD) == there
+        mine.write_jobs({8: job(8)})
+
+
+def test_the_password_of_a_claim_is_not_the_administrators_and_is_not_shown(node, servers, prefix):
+    node("a1", OLD)
+    with Client(servers[0]) as admin:
+        found = fence.held(admin, prefix)
+        writer, changed = fence.as_writer(servers[0], found), fence.as_writer(servers[0].as_user(servers[0].username, "changed"), found)
+        assert len({writer.password, changed.password, servers[0].password}) == 3 and writer.password not in repr(writer)
+        assert writer.password not in repr(admin.get(path("_users", f"org.couchdb.user:{found.user}")))
+
+
+def test_servers_that_are_away_claim_nothing(servers, couch, prefix):
+    couch.write_configuration({**configuration(20), "cluster": {"master_node": "u1"}})
+    away = Server("http://127.0.0.1:9", "ganeti", "secret")
+    assert fence.claims([away, servers[0]], prefix) == [Claim(20, "u1")]
+    with Client(servers[0]) as client:
+        assert fence.standing(client, "never_made_") is None
