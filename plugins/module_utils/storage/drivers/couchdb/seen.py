@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 from ...._errors import StorageRefused
@@ -23,6 +24,8 @@ from .client import Client, path
 _NOTE = ("_local", "ganeti-seen")
 _MANY = 500
 """Changes that are worth a note: less is read in a moment."""
+_MOST = 10_000_000
+"""More jobs than anybody has: a note that names more is none of ours."""
 
 
 class Seen(t.NamedTuple):
@@ -56,16 +59,26 @@ def note(client: Client, database: str, seen: Seen) -> Seen:
     if seen.more < _MANY:
         return seen
     numbers = sorted(seen.jobs)
-    client.put(path(database, *_NOTE), {"since": seen.since, "jobs": _ranges(numbers), "others": sorted(seen.held - {str(number) for number in numbers})})
+    content = {"since": seen.since, "jobs": _ranges(numbers), "others": sorted(seen.held - {str(number) for number in numbers})}
+    # Of very many jobs with gaps it may be too large for this server. The next start looks at everything then, as it would without.
+    with contextlib.suppress(StorageRefused):
+        client.put(path(database, *_NOTE), content)
     return seen._replace(more=0)
 
 
 def _noted(client: Client, database: str) -> Seen:
+    """What is noted; nothing is where somebody else has written something else there."""
     found = client.get(path(database, *_NOTE), missing=True)
     if found is None:
         return Seen()
-    jobs = (str(number) for first, last in found["jobs"] for number in range(first, last + 1))
-    return Seen(found["since"], frozenset([*jobs, *found["others"]]))
+    try:
+        rows = [(int(first), int(last)) for first, last in found["jobs"]]
+        if sum(last - first + 1 for first, last in rows) > _MOST:
+            return Seen()
+        jobs = (str(number) for first, last in rows for number in range(first, last + 1))
+        return Seen(str(found["since"]), frozenset([*jobs, *map(str, found["others"])]))
+    except (KeyError, TypeError, ValueError):
+        return Seen()
 
 
 def _advanced(client: Client, database: str, seen: Seen) -> t.Tuple[Seen, t.Dict[str, t.List[str]]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import StorageRefused
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers import documents
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb import conflicts, seen
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.client import Client, path
@@ -99,12 +100,28 @@ def test_a_database_that_was_made_anew_is_read_as_a_whole(noted, again, servers)
     assert again.queue().archived == {2}
 
 
-@pytest.mark.parametrize("change", [{"since": "9999999-nonsense"}, {"jobs": [[1, 3]]}, {"others": ["strange"]}])
+@pytest.mark.parametrize("change", [
+    {"since": "9999999-nonsense"}, {"jobs": [[1, 3]]}, {"others": ["strange"]}, {"jobs": [[1, 10**15]]}, {"jobs": 7}, {"others": None}, {"jobs": [["a", "b"]]},
+])  # fmt: skip
 def test_a_note_that_does_not_fit_is_not_believed(noted, again, servers, change):
     """As of a database of which a part was lost."""
     where = path(noted.database("archive"), "_local", "ganeti-seen")
     with Client(servers[0]) as client:
         client.put(where, {**client.get(where), **change})
+    again.resolve()
+    assert again.queue().archived == ARCHIVED
+
+
+def test_a_note_that_is_too_large_for_the_server_is_done_without(couch, again, monkeypatch):
+    def refused(*_arguments):
+        raise StorageRefused("It is too large.")
+
+    monkeypatch.setattr(seen, "_MANY", 1)
+    couch.write_jobs({number: job(number) for number in ARCHIVED}, archived=True)
+    couch.resolve()
+    with monkeypatch.context() as small:
+        small.setattr(couch._client, "put", refused)
+        couch.note()
     again.resolve()
     assert again.queue().archived == ARCHIVED
 
