@@ -102,7 +102,7 @@ def instance(number: int) -> Json:
 
 def record(server: Server, megabytes: float, directory: Path) -> t.Iterator[Recorded]:
     """One instance changes: Ganeti's way, the whole file to stable storage, and ours, from reading the file to CouchDB's answer."""
-    files = DiskStorage(str(directory))
+    files = DiskStorage(str(directory), remember=True)  # as the service does
     client = Counting(server)
     couch = CouchStorage(client, PREFIX)
     current = configuration(megabytes)

@@ -14,10 +14,14 @@ from ..._errors import GanetiError
 from ..._files import replace
 from ...api import acknowledge, extended
 from ...api.master import Runner, succeed
+from ..drivers.disk import DIRECTORY
 
 UNIT = "ganeti-couchdb.service"
 PROGRAM, SETTINGS = acknowledge.PROGRAM, acknowledge.SETTINGS
 UNIT_FILE = f"/etc/systemd/system/{UNIT}"
+# Root, as Ganeti gives its queue and configuration to users of their own, and a new master's archived jobs have to be given to those; so it has of root's
+# rights what files need, and of the system Ganeti's directory alone to write to. AF_NETLINK is how glibc looks which addresses there are. The watchdog's
+# time is longer than a silent server can hold up a request with its repetitions (client.py), which is a reason to wait and none to start anew.
 UNIT_TEXT = f"""\
 # Written by ganeti.cluster.backend_storage, which overwrites changes.
 [Unit]
@@ -26,12 +30,35 @@ After=network-online.target
 Wants=network-online.target
 
 [Service]
+Type=notify
 ExecStart=/usr/bin/python3 -I {PROGRAM} --config {SETTINGS}
 Restart=always
 RestartSec=2
+WatchdogSec=5min
+TimeoutStopSec=15
 RuntimeDirectory=ganeti-couchdb
-NoNewPrivileges=yes
 UMask=0077
+CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_CHOWN CAP_FOWNER
+NoNewPrivileges=yes
+ProtectSystem=strict
+ReadWritePaths=-{DIRECTORY}
+ProtectHome=yes
+PrivateTmp=yes
+DevicePolicy=closed
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectControlGroups=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
 
 [Install]
 WantedBy=multi-user.target

@@ -16,6 +16,7 @@ from ..._files import replace
 from .bad_job_files import BadJobFiles, Identity, identity
 from .documents import JOBS_PER_DIRECTORY, Json
 from .interface import Queue, Storage
+from .reread import Reader
 
 DIRECTORY = "/var/lib/ganeti"
 _JOB = re.compile(r"job-([1-9][0-9]*)\Z")
@@ -27,14 +28,17 @@ class DiskStorage(Storage):
 
     Where they are not *durable* one by one, whoever writes them has to sync them all. Files are this process's, or with *inherit* those of whoever had
     the file whose place they take, else of their directory's owner, as is right where Ganeti's daemons may run.
+
+    Where it shall *remember* the last configuration, to read only what differs, nobody may change a configuration that it gave.
     """
 
     name = "disk"
 
-    def __init__(self, directory: str = DIRECTORY, durable: bool = True, inherit: bool = False) -> None:
+    def __init__(self, directory: str = DIRECTORY, durable: bool = True, inherit: bool = False, remember: bool = False) -> None:
         self._directory = directory
         self._durable = durable
         self._inherit = inherit
+        self._reader = Reader() if remember else None
         self._queue = os.path.join(directory, "queue")
         self.bad_files = BadJobFiles()
         """Files of jobs that could not be read, or not be stored elsewhere; they are left out until they change, and the others are not held up."""
@@ -48,7 +52,7 @@ class DiskStorage(Storage):
     def configuration(self) -> Json:
         path = os.path.join(self._directory, "config.data")
         try:
-            return t.cast(Json, _read_json(path))
+            return t.cast(Json, _of_json(path, self._reader.read if self._reader else json.loads))
         except FileNotFoundError:
             raise StorageFailed(f"{path} is not there: this host is neither the master nor a master candidate.") from None
 
@@ -62,6 +66,11 @@ class DiskStorage(Storage):
         for name in _list(os.path.join(self._queue, "archive")):
             archived |= _numbers(os.path.join(self._queue, "archive", name))
         return Queue(frozenset(jobs), frozenset(archived), self.last_job())
+
+    @staticmethod
+    def archived_in(directories: t.Iterable[str]) -> t.FrozenSet[int]:
+        """The jobs in some directories of the archive."""
+        return frozenset().union(*map(_numbers, directories))
 
     def has_queue(self) -> bool:
         """Whether Ganeti's queue is here: an empty directory, as one that is not mounted, has no file with the last job id."""
@@ -160,7 +169,8 @@ class DiskStorage(Storage):
             return None
 
     def forget(self) -> None:
-        """Nothing is remembered."""
+        """Read the configuration as a whole the next time."""
+        self._reader = Reader() if self._reader else None
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -222,15 +232,15 @@ def _read(path: str) -> str:
         raise StorageFailed(f"Cannot read {path}: {error}.") from error
 
 
-def _read_json(path: str) -> t.Any:
+def _of_json(path: str, loads: t.Callable[[str], t.Any] = json.loads) -> t.Any:
     try:
-        return json.loads(_read(path))
+        return loads(_read(path))
     except (ValueError, RecursionError) as error:
         raise StorageIncomplete(f"{path} does not hold complete JSON ({error}): a write was cut off, or it is damaged.") from error
 
 
 def _read_job(path: str, number: int) -> Json:
-    job = _read_json(path)
+    job = _of_json(path)
     if not isinstance(job, dict) or str(job.get("id")) != str(number):
         raise StorageFailed(f"{path} does not hold job {number}: it is damaged, or somebody else than Ganeti wrote it.")
     return job

@@ -65,6 +65,12 @@ class Storage(abc.ABC):
     def where(self) -> str:
         """What people find it by: an address, a directory."""
 
+    _went_on: t.Callable[[int], None] = staticmethod(lambda _count: None)
+
+    def report(self, went_on: t.Callable[[int], None]) -> None:
+        """Call this whenever a piece of work is done, with the number of documents in it: whoever waits sees that it goes on. A driver may never do so."""
+        self._went_on = went_on
+
     # --- Configuration and jobs --------------------------------------------------------------------------------------
 
     @abc.abstractmethod
@@ -156,6 +162,10 @@ class Storage(abc.ABC):
     @abc.abstractmethod
     def resolve(self) -> None:
         """Remove what another writer left beside what is stored; all is to be compared afterwards."""
+
+    def note(self) -> None:
+        """Note, where that is worth it, what was seen since `resolve`, so that the next one has less to look at; a driver may need no notes."""
+        return None
 
     def intruded(self) -> bool:
         """Whether somebody else has written since this was asked last; the first time it only begins to look. False where a driver lets nobody else write."""

@@ -21,6 +21,7 @@ from .candidate_survey import of_files, survey
 from .follow import Status
 from .health import said
 from .mastership import begin, resting
+from .one_writer import alone
 from .settings import Settings
 
 
@@ -67,9 +68,10 @@ def copy(chosen: Settings, asked: argparse.Namespace) -> str:
     with chosen.open() as storage:
         if asked.snapshot:
             return snapshot.take(storage, asked.snapshot, asked.keep, time.time())
-        if said(chosen) is not None:
-            raise InvalidInput("The service runs and would undo a restore at once: stop it first.")
-        copied = snapshot.restore(asked.restore, storage, DiskStorage(chosen.directory), asked.another_cluster)
+        with alone(chosen.directory) as mine:
+            if not mine or said(chosen) is not None:
+                raise InvalidInput("The service runs and would undo a restore at once: stop it first.")
+            copied = snapshot.restore(asked.restore, storage, DiskStorage(chosen.directory), asked.another_cluster)
         return f"The database holds serial number {copied.serial}; {copied.jobs} jobs were written or removed"
 
 

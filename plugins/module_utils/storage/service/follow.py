@@ -23,7 +23,7 @@ from ..drivers.conversion import copy, remove
 from ..drivers.disk import DiskStorage
 from ..drivers.interface import Queue, Storage
 from . import promotion_mark, removal
-from .inotify import Event, Watcher
+from .inotify import Event, Seen, Watcher
 
 _JOB = re.compile(r"job-([1-9][0-9]*)\Z")
 _GATHER = 0.005
@@ -36,6 +36,8 @@ _AGAIN = 60.0
 """Seconds until another look at what was not removed as somebody has to decide."""
 _LOOK = 5.0
 """Seconds between two looks at whether somebody else has written."""
+_SIGN = 1.0
+"""Seconds from one sign of life to the next while one piece of work follows the other."""
 _RETRY = (1.0, 30.0)
 """Seconds until another try after an error: at first, and at most."""
 LOCKED = 300.0
@@ -90,6 +92,8 @@ class Status(t.NamedTuple):
     serial: t.Optional[int] = None
     written: t.Optional[float] = None
     problem: t.Optional[str] = None
+    done: t.Optional[int] = None
+    """While it catches up, how many documents it has read or written."""
 
 
 class Follower:
@@ -97,7 +101,7 @@ class Follower:
 
     def __init__(self, directory: str, target: Storage, tell: t.Callable[[Status], None]) -> None:
         self._directory = directory
-        self._source = DiskStorage(directory)
+        self._source = DiskStorage(directory, remember=True)
         self._target = target
         self._tell = tell
         self._watcher = Watcher()
@@ -115,7 +119,9 @@ class Follower:
         """When to decide of jobs that the files do not have."""
         self._look = math.inf
         """When to look whether somebody else has written."""
+        self._said = 0.0
         self.status = Status("starting")
+        target.report(self._went_on)
 
     def step(self, seconds: float) -> None:
         """Wait for changes for some seconds at most, and write them."""
@@ -125,13 +131,15 @@ class Follower:
             return
         try:
             changed = self._wait(seconds)
-            if changed.everything or changed.directories:
+            if changed.everything:
                 self._forget_vanished()
-            if self._behind or changed.everything or changed.directories:
+            if self._behind or changed.everything:
                 self._watch()
                 self._catch_up()
             elif changed:
                 self._write(changed)
+                if changed.directories:  # each 10,000 archived jobs
+                    self._target.note()
                 self._wrote = time.monotonic()
             if time.monotonic() >= self._due:
                 self._remove()
@@ -144,16 +152,30 @@ class Follower:
     def _wait(self, seconds: float) -> Changed:
         """What has changed; at once where a directory is another one than it was, or a promotion has ended, as then everything is to be compared."""
         unfinished = promotion_mark.unfinished(self._directory)
-        if self._watch():
-            self._forget_vanished()
-            self._behind = True
+        jobs = self._look_at_directories()
         self._behind = self._behind or (self._unfinished and not unfinished)
         self._unfinished = unfinished
-        events = self._watcher.events(0.0 if self._behind else max(0.0, min(seconds, self._due - time.monotonic())))
+        events = self._watcher.events(0.0 if self._behind or jobs else max(0.0, min(seconds, self._due - time.monotonic())))
         if events and not self._behind:
             time.sleep(max(_GATHER, self._wrote + _APART - time.monotonic()))
             events += self._watcher.events(0)
-        return sort(events, self._directory)
+        changed = sort(events, self._directory)
+        if changed.directories:
+            jobs |= self._look_at_directories()
+        return changed._replace(jobs=changed.jobs | jobs)
+
+    def _look_at_directories(self) -> t.FrozenSet[int]:
+        """The jobs in directories of the archive that are new, of which Ganeti makes one for each 10,000 jobs: they may have come before anybody watched.
+
+        Any other change of what the paths lead to makes it necessary to compare everything.
+        """
+        seen = self._watch()
+        archive = os.path.join(self._directory, "queue", "archive")
+        new = [path for path in seen.new if os.path.dirname(path) == archive]
+        if seen.stale or len(new) < len(seen.new):
+            self._forget_vanished()
+            self._behind = True
+        return frozenset() if self._behind else self._source.archived_in(new)
 
     def _forget_vanished(self) -> None:
         """A directory went or came: files that vanished may have gone with it, and may be back in another of its name. So they prove nothing."""
@@ -164,20 +186,22 @@ class Follower:
         self._watcher.close()
         self._target.close()
 
-    def _watch(self) -> bool:
-        """Watch all directories that there are; before anything in them is read, so that no change falls in between. Whether they are others than before."""
+    def _watch(self) -> Seen:
+        """Watch all directories that there are; before anything in them is read, so that no change falls in between. Which are others than before."""
         queue = os.path.join(self._directory, "queue")
         archive = os.path.join(queue, "archive")
         deeper = [os.path.join(archive, name) for name in os.listdir(archive)] if os.path.isdir(archive) else []
         return self._watcher.watch((self._directory, queue, archive, *deeper))
 
     def _catch_up(self) -> None:
-        self._say(self.status._replace(state="catching up"))
+        self._say(self.status._replace(state="catching up", done=0))
+        self._source.forget()
         self._target.resolve()
         self._target.intruded()  # from here on
         self._source.bad_files.prune()
         here, there = self._source.queue(), self._target.queue()
         copied = copy(self._source, self._target, here, there)
+        self._target.note()
         self._behind, self._delay, self._serial = False, _RETRY[0], max(here.serial, there.serial)
         self._look = time.monotonic() + _LOOK
         self._held = removal.forbidden(here if self._source.has_queue() else None, self._unfinished)
@@ -243,8 +267,15 @@ class Follower:
         self._delay = min(2 * self._delay, _RETRY[1])
         self._target.forget()
         state = "waiting for a whole file" if isinstance(error, StorageIncomplete) else "waiting"
-        self._say(self.status._replace(state=state, problem=str(error)))
+        self._say(self.status._replace(state=state, problem=str(error), done=None))
+
+    def _went_on(self, count: int) -> None:
+        """A piece of work is done. A catch-up may take minutes, and whoever looks has to see that it goes on."""
+        if self.status.done is not None:
+            self.status = self.status._replace(done=self.status.done + count, problem=None)
+        if time.monotonic() - self._said >= _SIGN:
+            self._say(self.status)
 
     def _say(self, status: Status) -> None:
-        self.status = status
+        self.status, self._said = status, time.monotonic()
         self._tell(status)

@@ -7,16 +7,13 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 import typing as t
 
 from ..._errors import GanetiError
-from ..._files import replace
 from ..drivers.disk import DiskStorage
 from ..drivers.documents import Json
 from . import shared_epoch
-from .follow import Status
 from .settings import Settings
 
 _LATE = 60.0
@@ -26,12 +23,6 @@ _BRIEF = 5.0
 Problem = t.Tuple[int, str]
 OK, WARNING, CRITICAL = 0, 1, 2
 """Exit statuses, as monitoring systems have them."""
-
-
-def tell(path: str, status: Status) -> None:
-    """Write the status where --check and monitoring find it."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    replace(path, json.dumps({**status._asdict(), "alive": time.time()}).encode(), 0o644, durable=False)
 
 
 def check(chosen: Settings) -> t.Tuple[int, str]:
@@ -72,6 +63,8 @@ def _of_service(chosen: Settings, state: str = "following") -> t.Iterator[Proble
     found = said(chosen)
     if found is None:
         yield CRITICAL, "the service gives no sign of life: see whether it runs"
+    elif found["state"] == "catching up" and not found["problem"]:
+        yield WARNING, f"the service is catching up, {found.get('done') or 0} documents so far"
     elif found["state"] != state or found["problem"]:
         yield CRITICAL, f"the service is {found['state']}: {found['problem']}"
 

@@ -29,6 +29,13 @@ class Event(t.NamedTuple):
     lost: bool = False
 
 
+class Seen(t.NamedTuple):
+    """Paths that lead to another directory than they did, or to none; and those that lead to one that was not watched. A path may be in both."""
+
+    stale: t.List[str]
+    new: t.List[str]
+
+
 class Watcher:
     """Watches directories, not what is below them."""
 
@@ -39,8 +46,8 @@ class Watcher:
         self._watched: t.Dict[str, t.Tuple[int, t.Tuple[int, int]]] = {}
         """By their paths, the kernel's numbers of what is watched, and which directories those are: device and inode."""
 
-    def watch(self, directories: t.Iterable[str]) -> bool:
-        """Watch what these paths lead to now, where it is a directory, and nothing else; whether that is other than it was.
+    def watch(self, directories: t.Iterable[str]) -> Seen:
+        """Watch what these paths lead to now, where it is a directory, and nothing else; which of that is other than it was.
 
         The kernel watches directories, whatever they are called: one that was put in the place of another, or mounted over it, is not seen by itself.
         """
@@ -53,7 +60,7 @@ class Watcher:
             number = self._checked(self._library.inotify_add_watch(self._descriptor, os.fsencode(path), _CHANGES | _ONLY_DIRECTORIES), path)
             self._directories[number] = path
             self._watched[path] = (number, wanted[path])
-        return bool(stale or new)
+        return Seen(stale, new)
 
     def _unwatch(self, path: str) -> None:
         """What the kernel says of it later is nobody's concern."""

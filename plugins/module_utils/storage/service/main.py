@@ -18,7 +18,6 @@ speaks JSON with them.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 import typing as t
@@ -28,32 +27,40 @@ from ..drivers.disk import DiskStorage
 from ..drivers.epochs import Claim
 from ..drivers.interface import Storage
 from . import commands, settings
+from .ending import end_soon
 from .follow import LOCKED, Follower, Status
-from .health import CRITICAL, OK, check, tell
+from .health import CRITICAL, OK, check
 from .mastership import begin
+from .one_writer import alone
 from .settings import Settings
+from .signs_of_life import Signs
 from .tend import STEP, Tender
+
+_OTHER = "another process of this node writes to the storage, as one that restores a snapshot does: this one goes on when that has ended"
 
 
 def run(chosen: Settings) -> None:
     """Follow where this node is the master, and rest where it is not, until SIGTERM or SIGINT."""
-    ended: t.List[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda received, _frame: ended.append(received))
+    ended, signs = end_soon(), Signs(chosen.status)
+    signs.ready()
     with chosen.open() as storage:
         while not ended:
             found = begin(chosen, storage)
-            if isinstance(found, Claim):
-                _follow(storage, chosen, found, ended)
-            else:
-                _rest(storage, chosen, found, ended)
+            if not isinstance(found, Claim):
+                _rest(storage, chosen, found, signs, ended)
+                continue
+            with alone(chosen.directory) as free:
+                if free:
+                    _follow(storage, chosen, found, signs, ended)
+                else:
+                    _wait(chosen, Status("waiting", problem=_OTHER), signs, 0.0, ended)
 
 
-def _follow(storage: Storage, chosen: Settings, mine: Claim, ended: t.Sequence[int]) -> None:
+def _follow(storage: Storage, chosen: Settings, mine: Claim, signs: Signs, ended: t.Sequence[int]) -> None:
     """Follow until this node is the master no more, or until the end."""
 
     def say(status: Status) -> None:
-        tell(chosen.status, status._replace(problem=status.problem or tender.problem))
+        signs.give(status._replace(problem=status.problem or tender.problem))
 
     files = DiskStorage(chosen.directory)
     follower = Follower(chosen.directory, storage, say)
@@ -68,18 +75,25 @@ def _follow(storage: Storage, chosen: Settings, mine: Claim, ended: t.Sequence[i
         follower.close()
 
 
-def _rest(storage: Storage, chosen: Settings, status: Status, ended: t.Sequence[int]) -> None:
+def _rest(storage: Storage, chosen: Settings, status: Status, signs: Signs, ended: t.Sequence[int]) -> None:
     """Write nothing, as another node's files are the truth, and take our replications away, which would fight with its own."""
     if storage.copies and status.state in ("resting", "replaced"):
         try:
             storage.copies.rest()
         except GanetiError as error:
             status = status._replace(problem="; ".join([*filter(None, [status.problem]), f"replications from here could not be removed: {error.message}"]))
-    tell(chosen.status, status)
+    _wait(chosen, status, signs, LOCKED if status.state == "refused" else STEP, ended)
+
+
+def _wait(chosen: Settings, status: Status, signs: Signs, seconds: float, ended: t.Sequence[int]) -> None:
+    """Do nothing for a while, be it for less as another node becomes the master."""
     files = DiskStorage(chosen.directory)
-    master, until = files.master(), time.monotonic() + (LOCKED if status.state == "refused" else STEP)
-    while not ended and time.monotonic() < until and files.master() == master:
+    master, until = files.master(), time.monotonic() + seconds
+    while not ended:
+        signs.give(status)
         time.sleep(0.5)
+        if time.monotonic() > until or files.master() != master:
+            return
 
 
 def main() -> int:

@@ -16,7 +16,7 @@ import zipfile
 
 # Written out, as Ansible packs with a module only what it sees imported by name.
 from ... import _errors, _files
-from ..drivers import bad_job_files, conversion, disk, documents, epochs, factory, interface, job_status
+from ..drivers import bad_job_files, conversion, disk, documents, epochs, factory, interface, job_status, reread
 from ..drivers.couchdb import (
     bulk,
     changes_feed,
@@ -25,9 +25,11 @@ from ..drivers.couchdb import (
     description,
     fence,
     last_writes,
+    pieces,
     preparation,
     replication,
     revisions,
+    seen,
     server_check,
     server_comparison,
     standbys,
@@ -44,16 +46,19 @@ from . import (
     candidate_files,
     candidate_survey,
     commands,
+    ending,
     follow,
     health,
     inotify,
     main,
     mastership,
+    one_writer,
     promote,
     promotion_mark,
     removal,
     settings,
     shared_epoch,
+    signs_of_life,
     snapshot,
     storage_comparison,
     tend,
@@ -63,12 +68,12 @@ from . import (
 _PACKAGE = "ganeti_couchdb"
 _MODULES: t.Tuple[types.ModuleType, ...] = (
     _errors, _files,
-    bad_job_files, conversion, disk, documents, epochs, factory, interface, job_status,
-    bulk, changes_feed, client, conflicts, description, fence, last_writes, preparation, replication, revisions, server_check, server_comparison,
-    standbys, storage, whole_configuration,
+    bad_job_files, conversion, disk, documents, epochs, factory, interface, job_status, reread,
+    bulk, changes_feed, client, conflicts, description, fence, last_writes, pieces, preparation, replication, revisions, seen, server_check,
+    server_comparison, standbys, storage, whole_configuration,
     changes, endpoints, etcd_client, etcd_fence, etcd_revisions, etcd_storage, layout, members, wire,
-    acknowledged, candidate_files, candidate_survey, commands, follow, health, inotify, main, mastership, promote, promotion_mark, removal, settings,
-    shared_epoch, snapshot, storage_comparison, tend, unused_epoch,
+    acknowledged, candidate_files, candidate_survey, commands, ending, follow, health, inotify, main, mastership, one_writer, promote, promotion_mark,
+    removal, settings, shared_epoch, signs_of_life, snapshot, storage_comparison, tend, unused_epoch,
 )  # fmt: skip
 _PACKAGES = ("", "storage/", "storage/drivers/", "storage/drivers/couchdb/", "storage/drivers/etcd/", "storage/service/")
 _ROOT = __name__.rsplit(".", 3)[0]

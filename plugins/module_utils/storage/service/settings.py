@@ -66,7 +66,13 @@ def read(file: str) -> Settings:
         return chosen
     except FileNotFoundError:
         raise InvalidInput(f"{file} is not there: switch CouchDB on with ganeti.cluster.backend_storage first, or run this on the master.") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except json.JSONDecodeError as error:
+        raise InvalidInput(f"{file} is no configuration of this service: it is no JSON at line {error.lineno}, column {error.colno}.") from None
+    except KeyError as error:
+        raise InvalidInput(f"{file} is no configuration of this service: it lacks {error}.") from None
+    except OSError as error:
+        raise InvalidInput(f"{file} cannot be read: {error.strerror}.") from error
+    except (ValueError, TypeError, AttributeError) as error:
         raise InvalidInput(f"{file} is no configuration of this service: {error}.") from error
     except InvalidInput as error:
         raise InvalidInput(f"{file} is no configuration of this service: {error.message}") from error

@@ -2,7 +2,7 @@
 # Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Many documents in one request, and what became of each."""
+"""Many documents in few requests, and what became of each."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typing as t
 
 from ...._errors import StorageFailed, StorageRefused
 from ..documents import Json
+from . import pieces
 from .client import Client, path
 
 _FOR_GOOD = ("forbidden", "unauthorized", "doc_validation", "document_too_large", "bad_request")
@@ -24,22 +25,33 @@ class Sent(t.NamedTuple):
     refused: t.Dict[str, str]
 
 
-def send(client: Client, database: str, batch: t.Sequence[Json]) -> Sent:
+def send(client: Client, database: str, batch: t.Sequence[Json], went_on: t.Optional[t.Callable[[int], None]] = None) -> Sent:
+    """Write documents, in pieces, as what a request costs the server grows faster than it does; *went_on* is called after each."""
+    whole = Sent({}, set(), {})
+    for piece in pieces.of(batch):
+        whole = _together(whole, _send(client, database, piece))
+        if went_on:
+            went_on(len(piece))
+    return whole
+
+
+def _send(client: Client, database: str, batch: t.Sequence[Json]) -> Sent:
     """Write documents, in one request where the server takes all of them.
 
     It refuses a request as a whole for one document that is too large. Halves of it are sent then, and their halves, until the document is alone.
     """
-    if not batch:
-        return Sent({}, set(), {})
     try:
         answers = client.post(path(database, "_bulk_docs"), {"docs": list(batch)})
     except StorageRefused as error:
         if len(batch) == 1:
             return Sent({}, set(), {batch[0]["_id"]: error.message})
         half = len(batch) // 2
-        first, second = send(client, database, batch[:half]), send(client, database, batch[half:])
-        return Sent({**first.made, **second.made}, first.conflicts | second.conflicts, {**first.refused, **second.refused})
+        return _together(_send(client, database, batch[:half]), _send(client, database, batch[half:]))
     return _sent(client, database, answers)
+
+
+def _together(one: Sent, other: Sent) -> Sent:
+    return Sent({**one.made, **other.made}, one.conflicts | other.conflicts, {**one.refused, **other.refused})
 
 
 def _sent(client: Client, database: str, answers: t.Sequence[Json]) -> Sent:

@@ -11,6 +11,7 @@ import copy
 import http.client
 import ipaddress
 import json
+import re
 import ssl
 import time
 import typing as t
@@ -22,6 +23,8 @@ _SECONDS = 60.0
 _BRIEF_SECONDS = 5.0
 _ATTEMPTS = 3
 _KEYS = ("key", "startkey", "endkey")
+_HOST = re.compile(r"(?:https?:/*|[a-z]+://)?([-A-Za-z0-9.]+)")
+"""The host in whatever was given for an address. What follows a colon is not taken, as it may be a password."""
 _HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
 
 
@@ -36,17 +39,14 @@ class Server:
     """How to reach a server; the password is never shown. Encryption is insisted on where others could listen."""
 
     def __init__(self, url: str, username: str, password: str, ca_path: t.Optional[str] = None) -> None:
-        parts = urllib.parse.urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.path.strip("/") or parts.query:
-            raise InvalidInput(f"{parts.hostname or url!r} is not the address of a CouchDB server: give it as https://name:6984, without user and path.")
-        if parts.scheme == "http" and not _loopback(parts.hostname):
-            raise InvalidInput(f"{parts.hostname} is to be reached without encryption, and the configuration holds secrets: use https.")
-        self.host = parts.hostname
-        self.port = parts.port or (6984 if parts.scheme == "https" else 5984)
-        self.url = f"{parts.scheme}://{'[' + self.host + ']' if ':' in self.host else self.host}:{self.port}"
+        scheme, self.host, port = _address(url)
+        if scheme == "http" and not _loopback(self.host):
+            raise InvalidInput(f"url: {self.host} is to be reached without encryption, and the configuration holds secrets: use https.")
+        self.port = port or (6984 if scheme == "https" else 5984)
+        self.url = f"{scheme}://{'[' + self.host + ']' if ':' in self.host else self.host}:{self.port}"
         self.username = username
         self.password = password
-        self.context = ssl.create_default_context(cafile=ca_path) if parts.scheme == "https" else None
+        self.context = _context(self.url, ca_path) if scheme == "https" else None
 
     def __repr__(self) -> str:
         return f"Server({self.url!r}, {self.username!r})"
@@ -62,6 +62,48 @@ class Server:
         if self.context is not None:
             return http.client.HTTPSConnection(self.host, self.port, timeout=seconds, context=self.context)
         return http.client.HTTPConnection(self.host, self.port, timeout=seconds)
+
+
+def described(servers: t.Mapping[str, t.Mapping[str, t.Any]]) -> t.Dict[str, Server]:
+    """Servers as options or settings describe them, by the names of their nodes; raise InvalidInput, which names the node and the option."""
+    found = {}
+    for node, options in servers.items():
+        try:
+            found[node] = Server(**options)
+        except InvalidInput as error:
+            raise InvalidInput(f"servers, {node}, {error.message}") from None
+        except TypeError:
+            raise InvalidInput(f"servers, {node}: a server has url, username, password and may have ca_path, and nothing else.") from None
+    return found
+
+
+def _address(url: str) -> t.Tuple[str, str, t.Optional[int]]:
+    """Scheme, host and port of an address; raise InvalidInput. Whatever was mistyped, a password in it is in no message."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        port = parts.port
+    except (ValueError, TypeError, AttributeError):  # whose words quote what was given
+        raise _no_address(url) from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in url or parts.path.strip("/") or parts.query or parts.fragment or port == 0:
+        raise _no_address(url)
+    return parts.scheme, parts.hostname, port
+
+
+def _no_address(url: t.Any) -> InvalidInput:
+    match = _HOST.match(url.rpartition("@")[2]) if isinstance(url, str) else None
+    what = match[1] if match else "that"
+    return InvalidInput(
+        f"url: {what} is not the address of a CouchDB server: give it as https://name:6984, without user and path, and with a port up to 65535."
+    )
+
+
+def _context(url: str, ca_path: t.Optional[str]) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_path)
+    except (OSError, ValueError, TypeError) as error:  # that of a file without certificates is an OSError
+        why = (error.strerror if not isinstance(error, ssl.SSLError) else None) if isinstance(error, OSError) else None
+        words = f"ca_path: {ca_path}, for {url}, cannot be used ({why or 'it holds no certificate'})"
+        raise InvalidInput(f"{words}: give a file on this host with the certificate of the authority, as PEM.") from error
 
 
 def _loopback(host: str) -> bool:

@@ -22,14 +22,19 @@ _BATCH = 1000
 
 def find(client: Client, database: str) -> t.Dict[str, t.List[str]]:
     """The losing revisions, by the ids of their documents."""
-    found = {name: live(client, database, name)[1:] for name, revs in _leaves(client, database).items() if len(revs) > 1}
+    return losing(client, database, _leaves(client, database))
+
+
+def losing(client: Client, database: str, leaves: t.Mapping[str, t.Sequence[str]]) -> t.Dict[str, t.List[str]]:
+    """Of documents with these newest revisions, those that have losing ones, and which these are."""
+    found = {name: live(client, database, name)[1:] for name, revs in leaves.items() if len(revs) > 1}
     return {name: revs for name, revs in found.items() if revs}
 
 
 def resolve(client: Client, database: str) -> t.List[str]:
     """Remove the losing revisions; the ids of their documents."""
     found = find(client, database)
-    _remove(client, database, found)
+    remove(client, database, found)
     return sorted(found)
 
 
@@ -43,7 +48,7 @@ def settle(master: Client, standby: Client, database: str) -> t.List[str]:
     strange = _strange(master, standby, database)
     living = {name: [rev for rev in live(standby, database, name) if rev in revs] for name, revs in strange.items()}
     removed = {name: revs for name, revs in living.items() if revs}
-    _remove(standby, database, removed)
+    remove(standby, database, removed)
     return sorted({*removed, *_bring_back(master, standby, database, sorted(strange))})
 
 
@@ -100,8 +105,8 @@ def live(client: Client, database: str, name: str) -> t.List[str]:
     return [] if document is None else [document["_rev"], *document.get("_conflicts", [])]
 
 
-def _remove(client: Client, database: str, found: t.Mapping[str, t.Sequence[str]]) -> None:
-    """One revision of each document in a request, as of two edits of the same the second may be refused."""
+def remove(client: Client, database: str, found: t.Mapping[str, t.Sequence[str]]) -> None:
+    """Remove these revisions; one of each document in a request, as of two edits of the same the second may be refused."""
     for turn in range(max(map(len, found.values()), default=0)):
         batch = [{"_id": name, "_rev": revs[turn], "_deleted": True} for name, revs in found.items() if turn < len(revs)]
         _write(client, database, batch, "remove a revision of")

@@ -18,10 +18,10 @@ from .. import documents
 from ..documents import ARCHIVE, CONFIG, CONTAINERS, DATABASES, QUEUE, SERIAL, SSCONF, Json
 from ..epochs import Claim
 from ..interface import Checked, Copies, Feed, History, Newest, Queue, Storage
-from . import conflicts, description, fence, last_writes, server_comparison, whole_configuration
+from . import conflicts, description, fence, last_writes, seen, server_comparison, whole_configuration
 from .bulk import send
 from .changes_feed import ChangesFeed
-from .client import Client, Server, brief, path
+from .client import Client, Server, brief, described, path
 from .preparation import prepare, probe
 from .revisions import CouchHistory
 from .server_check import ServerCheck
@@ -64,6 +64,8 @@ class CouchStorage(Storage):
         self._recent: t.Optional[t.List[last_writes.Write]] = None
         self._looked: t.Dict[str, str] = {}
         """How far each database's feed of changes was read by `intruded`."""
+        self._seen: t.Dict[str, seen.Seen] = {}
+        """What was seen of each database when conflicts were resolved."""
 
     def database(self, name: str) -> str:
         """The name of a database on the server."""
@@ -143,9 +145,15 @@ class CouchStorage(Storage):
         return str(head["info"]["cluster"]["cluster_name"]) if head else None
 
     def resolve(self) -> None:
-        for name in DATABASES:
-            conflicts.resolve(self._client, self.database(name))
         self.forget()
+        for name in DATABASES:
+            self._seen[name] = seen.resolve(self._client, self.database(name))
+            self._went_on(self._seen[name].more)
+
+    def note(self) -> None:
+        for name, known in self._seen.items():
+            now = seen.resolve(self._client, self.database(name), known)
+            self._seen[name] = seen.note(self._client, self.database(name), now)
 
     def intruded(self) -> bool:
         """By the feeds of changes. A master that was replaced replicates what it has as soon as its server is up; where its branch of a document is the longer
@@ -172,6 +180,7 @@ class CouchStorage(Storage):
     def forget(self) -> None:
         self._doubt()
         self._looked.clear()  # a database that was made anew does not know its old sequences
+        self._seen.clear()
 
     def _doubt(self) -> None:
         """Remember nothing of what was written, but how far the feeds were read: what somebody else has written elsewhere is still to be seen."""
@@ -230,7 +239,7 @@ class CouchStorage(Storage):
 
     def queue(self) -> Queue:
         last = self.last_job()  # before the jobs: one that comes meanwhile is seen, and counts by its own id
-        return Queue(self._numbers(QUEUE), self._numbers(ARCHIVE), last)
+        return Queue(self._numbers(QUEUE), self._archived(), last)
 
     def last_job(self) -> int:
         return server_comparison.last_job(self._client, self._prefix) or 0
@@ -288,7 +297,11 @@ class CouchStorage(Storage):
     def _update(self, database: str, wanted: documents.Parts) -> t.Dict[str, t.Optional[Json]]:
         """Make a database hold these objects and no others; those that were written, and None for each that was removed."""
         known, numbers = self._state(database), wanted.fingerprints[database]
-        written, gone = documents.changes({name: each.fingerprint for name, each in known.items()}, numbers)
+        before = {name: each.fingerprint for name, each in known.items()}
+        if wanted.touched is not None and database != CONFIG:
+            names = wanted.touched.get(database, frozenset())
+            before, numbers = ({name: these[name] for name in names if name in these} for these in (before, numbers))
+        written, gone = documents.changes(before, numbers)
         serial = wanted.configuration["serial_no"]
         revs = {name: known[name].rev for name in written if name in known}
         batch = _over([{**wanted.documents[database][name], "serial": serial} for name in written], revs)
@@ -322,9 +335,15 @@ class CouchStorage(Storage):
         while True:
             rows = self._client.get(path(self.database(database), "_all_docs", include_docs=True, limit=_ROWS, **start))["rows"]
             found += [row["doc"] for row in rows if not row["id"].startswith("_design/")]
+            self._went_on(len(rows))
             if len(rows) < _ROWS:
                 return found
             start = {"startkey": rows[-1]["id"], "skip": 1}
+
+    def _archived(self) -> t.FrozenSet[int]:
+        if ARCHIVE in self._seen:
+            return seen.current(self._client, self.database(ARCHIVE), self._seen[ARCHIVE]).jobs
+        return self._numbers(ARCHIVE)
 
     def _numbers(self, database: str) -> t.FrozenSet[int]:
         rows = self._client.get(path(self.database(database), "_all_docs"))["rows"]
@@ -333,7 +352,9 @@ class CouchStorage(Storage):
     def _rows(self, database: str, names: t.Sequence[str], **query: t.Any) -> t.Iterator[Json]:
         where = path(self.database(database), "_all_docs", **query)
         for some in documents.batches(names, _ROWS):
-            yield from self._client.post(where, {"keys": some})["rows"]
+            rows = self._client.post(where, {"keys": some})["rows"]
+            self._went_on(len(rows))
+            yield from rows
 
     def _revs(self, database: str, names: t.Sequence[str]) -> t.Dict[str, str]:
         """The revisions of those documents that are there."""
@@ -347,11 +368,11 @@ class CouchStorage(Storage):
         """
         known = self._known.setdefault(database, {})
         revs = {name: known[name].rev for name in (each["_id"] for each in wanted) if name in known}
-        sent = send(self._client, self.database(database), _over(wanted, revs))
+        sent = send(self._client, self.database(database), _over(wanted, revs), self._went_on)
         made, refused = dict(sent.made), dict(sent.refused)
         if sent.conflicts:
             colliding = [each for each in wanted if each["_id"] in sent.conflicts]
-            again = send(self._client, self.database(database), _over(colliding, self._revs(database, sorted(sent.conflicts))))
+            again = send(self._client, self.database(database), _over(colliding, self._revs(database, sorted(sent.conflicts))), self._went_on)
             if again.conflicts:
                 raise self._conflict(database, again.conflicts)
             made.update(again.made)
@@ -365,7 +386,7 @@ class CouchStorage(Storage):
 
         Raises StorageConflict where somebody else has written one, StorageRefused where the server does not take one, after all others are written.
         """
-        sent = send(self._client, self.database(database), batch)
+        sent = send(self._client, self.database(database), batch, self._went_on)
         if sent.conflicts:
             raise self._conflict(database, sent.conflicts)
         for name, why in sent.refused.items():
@@ -384,6 +405,6 @@ def _over(wanted: t.Iterable[Json], revs: t.Mapping[str, str]) -> t.List[Json]:
 
 def open_couchdb(name: str, servers: t.Mapping[str, t.Mapping[str, t.Any]], prefix: str = "", patience: t.Optional[float] = None) -> CouchStorage:
     """The storage on the server of the node *name*, and its standbys on those of others, as *servers* describes them by their nodes' names."""
-    made = {node: Server(**described) for node, described in servers.items()}
+    made = described(servers)
     own = made.pop(name)
     return CouchStorage(Client(own) if patience is None else Client(own, patience, attempts=1), prefix, name, made)

@@ -12,6 +12,9 @@ import pytest
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._difference import Difference
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.cluster import candidate_pool, placement
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb import client
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.disk import DIRECTORY
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import ending, settings
 
 WANTED = placement.files(b"settings", b"program")
 
@@ -74,3 +77,17 @@ def test_the_size_to_come_back_to():
     assert candidate_pool.size_to_keep(candidate_pool.Pool(7, [], []), None) == 7
     assert candidate_pool.size_to_keep(candidate_pool.Pool(1, [], []), 7) == 7
     assert candidate_pool.size_to_keep(candidate_pool.Pool(1, [], []), None) == 10
+
+
+def test_systemd_knows_a_service_that_hangs_from_one_that_waits_for_a_silent_server():
+    unit = dict(line.split("=", 1) for line in placement.UNIT_TEXT.splitlines() if "=" in line)
+    assert unit["Type"] == "notify" and unit["Restart"] == "always"
+    assert 60 * int(unit["WatchdogSec"].removesuffix("min")) >= 1.5 * client._ATTEMPTS * client._SECONDS
+    assert int(unit["TimeoutStopSec"]) > ending.GRACE
+
+
+def test_the_service_may_write_to_nothing_but_ganetis_files_and_its_status():
+    unit = dict(line.split("=", 1) for line in placement.UNIT_TEXT.splitlines() if "=" in line)
+    assert (unit["ProtectSystem"], unit["ReadWritePaths"], unit["NoNewPrivileges"]) == ("strict", f"-{DIRECTORY}", "yes")
+    assert f"/run/{unit['RuntimeDirectory']}/status.json" == settings.STATUS
+    assert "CAP_SYS_ADMIN" not in unit["CapabilityBoundingSet"] and unit["MemoryDenyWriteExecute"] == "yes"

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 
 import pytest
@@ -19,7 +20,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.con
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.disk import DiskStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.epochs import EPOCH, Claim, claim_of
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.history import object_history
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import commands, health, main, settings
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import commands, health, main, settings, signs_of_life
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.candidate_survey import survey
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.follow import Status
 
@@ -68,7 +69,7 @@ def shelf(tmp_path, monkeypatch, files):
 def test_the_service_follows_into_it_and_is_checked(shelf, files, master, monkeypatch):
     """Until another master claims: then it rests, and says why."""
     ended = []
-    monkeypatch.setattr(main.signal, "signal", lambda number, act: ended.append((number, act)))
+    monkeypatch.setattr(main, "end_soon", lambda: ended)  # signals are for the main thread
     running = threading.Thread(target=main.run, args=(shelf,))
     running.start()
     try:
@@ -83,8 +84,7 @@ def test_the_service_follows_into_it_and_is_checked(shelf, files, master, monkey
         assert commands.reclaim(shelf) == f"a1 has claimed the storage with serial number {2 * EPOCH}; its service goes on within seconds"
         wait(lambda: (health.said(shelf) or {}).get("state") == "following")
     finally:
-        for number, act in ended[:1]:
-            act(number, None)
+        ended.append(signal.SIGTERM)
         running.join(30)
     assert not running.is_alive()
 
@@ -100,14 +100,14 @@ def wait(condition):
 
 
 def test_what_it_lacks_is_seen(shelf, master, files):
-    health.tell(shelf.status, Status("following", 20))
+    signs_of_life.tell(shelf.status, Status("following", 20))
     with shelf.open() as storage:
         convert(master, storage)
         storage.remove_jobs([7])
         files.put("config.data", json.dumps(configuration(40)))
         status, line = health.check(shelf)
         assert status == health.WARNING and line.endswith(f"{storage.where} is 20 serial numbers behind; {storage.where} lacks 1 jobs of the queue")
-    health.tell(shelf.status, Status("resting"))
+    signs_of_life.tell(shelf.status, Status("resting"))
     assert health.check(shelf._replace(name="a2")) == (health.OK, "OK: a1 is the master; a2 has 20")
 
 

@@ -103,6 +103,37 @@ def test_an_archive_directory_that_is_new_is_followed_too(following, files, empt
     assert 30001 not in empty.queue().archived
 
 
+def test_ten_thousand_more_archived_jobs_are_no_reason_to_compare_everything(following, files, empty, monkeypatch):
+    """Each 10,000 have a directory of their own. It is new; what was in it before anybody watched is written, and nothing else is looked at."""
+    compared = []
+    monkeypatch.setattr(empty, "queue", lambda: compared.append(1))
+    files.job(30001)
+    files.archive(30001)
+    (files.directory / "queue/archive/4.new").mkdir()
+    (files.directory / "queue/archive/4.new/job-40001").write_text(json.dumps(job(40001)))
+    os.rename(files.directory / "queue/archive/4.new", files.directory / "queue/archive/4")
+    settle(following, lambda: dict(empty.jobs([30001, 40001], archived=True)) == {30001: job(30001), 40001: job(40001)})
+    files.job(40002)
+    files.archive(40002)
+    settle(following, lambda: dict(empty.jobs([40002], archived=True)) == {40002: job(40002)})
+    assert compared == []
+
+
+def test_it_shows_that_a_catch_up_goes_on(files, couch, monkeypatch):
+    monkeypatch.setattr(follow, "_SIGN", 0.0)
+    for number in range(20010, 20030):
+        files.job(number)
+    told = []
+    follower = Follower(str(files.directory), couch, told.append)
+    try:
+        follower.step(0)
+        during = [status.done for status in told if status.state == "catching up"]
+        assert during == sorted(during) and during[0] == 0 and during[-1] >= 20
+        assert told[-1].state == "following" and told[-1].done is None
+    finally:
+        follower.close()
+
+
 def test_what_happened_while_it_was_not_running_is_found(following, files, empty):
     following.close()
     files.job(20006)

@@ -17,7 +17,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.cou
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.server_comparison import Contents, Gap
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.storage import CouchStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.interface import Queue
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import health
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import health, signs_of_life
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.follow import Status
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.settings import Settings
 
@@ -37,7 +37,7 @@ def watched(servers, prefix, couch, master, files, tmp_path, monkeypatch):
     for each in (couch, standby):
         convert(master, each)
     status = str(tmp_path / "run/status.json")
-    health.tell(status, Status("following", 20))
+    signs_of_life.tell(status, Status("following", 20))
     monkeypatch.setattr(server_check, "PATIENCE", 0.05)
     names = replication.wanted(("a1", servers[0]), {"a2": servers[1]}, prefix)
     monkeypatch.setattr(replication, "states", lambda _client: [replication.State(name, "running", None) for name in names])
@@ -196,7 +196,7 @@ def test_a_standby_says_itself_what_it_has_as_a_whole(watched, files, servers):
     chosen, standby = watched
     files.put("ssconf_master_node", "a1\n")
     there = chosen._replace(name="a2")
-    health.tell(chosen.status, Status("resting"))
+    signs_of_life.tell(chosen.status, Status("resting"))
     assert health.check(there) == (health.OK, "OK: a1 is the master; a2 has 20")
     standby.write_configuration(configuration(21))
     assert health.check(there) == (health.OK, "OK: a1 is the master; a2 has 21")
@@ -204,7 +204,7 @@ def test_a_standby_says_itself_what_it_has_as_a_whole(watched, files, servers):
 
 def test_a_standby_says_itself_that_nothing_is_whole(incomplete, servers):
     there = incomplete._replace(name="a2")
-    health.tell(incomplete.status, Status("resting"))
+    signs_of_life.tell(incomplete.status, Status("resting"))
     status, line = health.check(there)
     assert status == health.CRITICAL and "The configuration with serial number 20 is not complete" in line
 

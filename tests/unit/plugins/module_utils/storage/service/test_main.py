@@ -25,7 +25,9 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.cou
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.disk import DiskStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.documents import DATABASES
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.epochs import EPOCH
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import health, promotion_mark, settings
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import promotion_mark, settings, signs_of_life
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.follow import Status
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.one_writer import alone
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.program import program
 
 from ..conftest import Master, everything, ganeti
@@ -58,10 +60,14 @@ class Service:
         self.process.stderr.close()
         return self.process.wait(60), said
 
+    def command(self, *options):
+        """What the program does that it is asked for instead."""
+        command = [sys.executable, "-I", str(self.program), "--config", str(self.config), *options]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
     def check(self):
         """What monitoring would see."""
-        command = [sys.executable, "-I", str(self.program), "--config", str(self.config), "--check"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        done = self.command("--check")
         assert done.stderr == ""
         return done.returncode, done.stdout.strip()
 
@@ -226,7 +232,7 @@ def test_the_check_warns_of_a_standby_that_lags(tmp_path, master, servers, prefi
     assert made.check()[0] == 2 and "the service gives no sign of life" in made.check()[1]
     convert(master, databases[0])
     convert(master, databases[1])
-    health.tell(str(tmp_path / "run/status.json"), health.Status("following", 20))
+    signs_of_life.tell(str(tmp_path / "run/status.json"), Status("following", 20))
     files.put("config.data", json.dumps(configuration(25)))
     databases[0].write_configuration(configuration(25))
     status, line = made.check()
@@ -265,6 +271,68 @@ def test_a_database_that_is_away_is_caught_up_with(tmp_path, files, master):
         stand_in.kill()
 
 
+@pytest.fixture
+def silent():
+    """A server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+def test_a_silent_server_does_not_keep_it_alive(tmp_path, master, silent):
+    """In the middle of a request, which would wait for three minutes."""
+    made = Service(tmp_path, [], "")
+    server = {"url": f"http://127.0.0.1:{silent.getsockname()[1]}", "username": "admin", "password": "secret"}
+    made.config.write_text(json.dumps({**json.loads(made.config.read_text()), "servers": {"a1": server}}))
+    made.start()
+    try:
+        silent.settimeout(30)
+        connection, _address = silent.accept()
+        with connection:
+            assert connection.recv(10), "it has asked for something"
+            made.process.send_signal(signal.SIGTERM)
+            assert made.process.wait(20) == 0
+    finally:
+        made.stop(signal.SIGKILL)
+
+
+def test_a_status_that_cannot_be_written_is_said_and_no_more(tmp_path, files, master, servers, prefix, databases):
+    """The service goes on; a restore is still refused, which does not go by the status alone."""
+    (tmp_path / "run").write_text("no directory")
+    made = Service(tmp_path, servers, prefix)
+    made.start()
+    try:
+        eventually(lambda: everything(databases[0]) == everything(master))
+        files.put("config.data", json.dumps(configuration(21)))
+        eventually(lambda: databases[0].configuration()["serial_no"] == 21)
+        restored = made.command("--restore", "/nothing")
+        assert restored.returncode == 2 and "stop it first" in restored.stdout
+        code, said = made.stop()
+        assert code == 0 and said.count("cannot be told how the service is (") == 1 and str(tmp_path / "run/status.json") in said
+    finally:
+        if made.process.poll() is None:
+            made.stop(signal.SIGKILL)
+
+
+def test_it_does_not_write_beside_a_restore(tmp_path, master, servers, prefix, databases):
+    made = Service(tmp_path, servers, prefix)
+    with alone(str(tmp_path / "master")) as mine:
+        assert mine
+        made.start()
+        eventually(lambda: "another process of this node writes" in made.check()[1])
+        assert databases[0].queue().jobs == set()
+    try:
+        eventually(lambda: everything(databases[0]) == everything(master))
+    finally:
+        made.stop(signal.SIGKILL)
+
+
+def test_the_check_tells_a_service_that_catches_up_from_a_dead_one(tmp_path, master, servers, prefix, databases):
+    made = Service(tmp_path, servers, prefix)
+    convert(master, databases[0])
+    signs_of_life.tell(str(tmp_path / "run/status.json"), Status("catching up", 20, done=12000))
+    assert "the service is catching up, 12000 documents so far" in made.check()[1]
+
+
 def test_settings_that_others_can_read_are_refused(tmp_path, servers):
     made = Service(tmp_path, servers, "")
     made.config.chmod(0o644)
@@ -287,7 +355,7 @@ def test_snapshots_by_the_program(tmp_path, master, servers, prefix, databases):
     archive = taken.stdout.strip()
     assert os.listdir(tmp_path / "backups") == [os.path.basename(archive)]
     databases[0].remove_jobs([7])
-    health.tell(str(tmp_path / "run/status.json"), health.Status("following", 20))
+    signs_of_life.tell(str(tmp_path / "run/status.json"), Status("following", 20))
     refused = subprocess.run([*command, "--restore", archive], capture_output=True, text=True, check=False, timeout=60)
     assert refused.returncode == 2 and "stop it first" in refused.stdout and 7 not in databases[0].queue().jobs
     os.unlink(tmp_path / "run/status.json")

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 import pytest
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import (
@@ -19,9 +21,10 @@ from ansible_collections.ganeti.cluster.plugins.module_utils._errors import (
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers import documents
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.conversion import convert
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb import last_writes, revisions
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.client import Answer, Client, Server, path
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.client import Answer, Client, Server, described, path
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.preparation import check_closed
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.storage import CouchStorage
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.disk import DiskStorage
 
 from ...samples import CONFIGURATION, DISK, INSTANCE, configuration, job
 
@@ -209,5 +212,65 @@ def test_addresses_that_are_refused(url, words):
         Server(url, "a", "b")
 
 
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https:/user:s3cret@db.example.com", "db.example.com"),
+        ("https//user:s3cret@db.example.com:6984", "db.example.com"),
+        ("user:s3cret@db.example.com:6984", "db.example.com"),
+        ("https://user:s3cret@db.example.com:6984", "db.example.com"),
+        ("https://user:s3cret/5@db.example.com:6984", "db.example.com"),
+        ("https://user:12#s3cret@db.example.com:6984", "db.example.com"),
+        ("https://user:s3cret", "user"),
+        ("user:s3cret", "user"),
+        ("https://[s3cret", "https"),
+        ("https://db.example.com:70000", "db.example.com"),
+        ("https://db.example.com:-1", "db.example.com"),
+        ("https://db.example.com:0", "db.example.com"),
+        (None, "that is"),
+        (5984, "that is"),
+    ],
+)
+def test_no_password_is_told_of_an_address_that_was_mistyped(url, host):
+    with pytest.raises(InvalidInput, match="is not the address") as caught:
+        Server(url, "a", "b")
+    shown = "".join(traceback.format_exception(None, caught.value, None))
+    assert caught.value.message.startswith(f"url: {host}") and "s3cret" not in shown and "http://user" not in shown
+
+
+def test_an_authority_that_cannot_be_read_is_named_with_its_server(tmp_path):
+    (tmp_path / "empty.pem").write_text("nothing")
+    for name, why in (("missing.pem", "No such file"), ("empty.pem", "it holds no certificate"), ("", "Is a directory|it holds no certificate|No such file")):
+        with pytest.raises(InvalidInput, match=f"^ca_path: .*, for https://db.example.com:6984, cannot be used \\(({why})"):
+            Server("https://db.example.com", "a", "s3cret", str(tmp_path / name))
+
+
+def test_settings_of_servers_name_node_and_option():
+    wrong = {"a1": {"url": "https:/a:s3cret@db", "username": "a", "password": "b"}, "a2": {"url": "https://db", "user": "s3cret"}}
+    for node, words in (("a1", "servers, a1, url: db is not the address"), ("a2", "servers, a2: a server has url, username, password")):
+        with pytest.raises(InvalidInput, match=words) as caught:
+            described({node: wrong[node]})
+        assert "s3cret" not in caught.value.message
+
+
 def test_paths_are_quoted():
     assert path("db", "a/b?c+d", rev="1-a", limit=2, startkey="a", descending=True) == "/db/a%2Fb%3Fc%2Bd?rev=1-a&limit=2&startkey=%22a%22&descending=true"
+
+
+def test_what_files_are_known_to_have_changed_is_written_and_no_more(master, tmp_path, couch, other):
+    """From reading to the database, also after somebody else has written meanwhile, and after a write that failed."""
+    files = DiskStorage(str(tmp_path / "master"), remember=True)
+    many = {f"i{number:03d}": {"name": f"inst{number}"} for number in range(100)}
+    other.write_configuration(files.configuration())
+    for serial, change in ((21, {"i050": {"name": "new"}}), (22, {"i050a": {}}), (23, {"i099": {"name": "last"}}), (24, {"i000": {"name": "first"}})):
+        many.update(change)
+        many.pop(f"i0{serial}")
+        master.write_configuration(configuration(serial, instances=dict(sorted(many.items()))))
+        del other._client.written[:]
+        other.write_configuration(files.configuration())
+        written = [name for database, name in other._client.written if database.endswith("instances")]
+        assert couch.configuration() == master.configuration() and (serial == 21 or sorted(written) == sorted([*change, f"i0{serial}"]))
+    couch.write_configuration(configuration(24, instances={"i001": {"name": "theirs"}}))
+    master.write_configuration(configuration(25, instances={**many, "i001": {"name": "ours"}}))
+    other.write_configuration(files.configuration())
+    assert couch.configuration() == master.configuration()
