@@ -234,5 +234,5 @@ def test_a_configuration_that_ganeti_does_not_start_with_is_taken_back(site):
     finally:
         site.master("rm", "-rf", PLACE)
     assert "The configuration would be wrong: cluster has invalid beparams" in said, said
-    assert "Ganeti did not start with the new configuration" in said and "the old one was put back, and Ganeti runs with it" in said, said
+    assert "Ganeti did not start with the new configuration" in said and "The old one was put back, and Ganeti runs with it" in said, said
     assert site.master("sha256sum", CONFIGURATION) == before

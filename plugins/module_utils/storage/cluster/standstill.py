@@ -109,7 +109,7 @@ class Standstill:
             except GanetiError as another:
                 if not isinstance(error, GanetiError):
                     raise
-                error.message += f" Then, {another.message}: run it when Ganeti runs again."
+                error.message += f" Then: {another.message} Run it when Ganeti runs again."
             raise
         succeed(self._runner, ["gnt-cluster", *end], f"gnt-cluster {' '.join(end)}")
 
@@ -147,10 +147,10 @@ class Standstill:
         except GanetiError as another:
             self._broken = True
             raise GanetiError(
-                f"Ganeti did not start with the new configuration ({error.message}), and not with the old one either ({another.message}). "
+                f"Ganeti did not start with the new configuration, and not with the old one either. {error.message} {another.message} "
                 f"The old one is in {self._kept} and, if it could be written, in {self._path}: see Ganeti's logs, then start {' and '.join(_DAEMONS)}."
             ) from error
-        raise GanetiError(f"Ganeti did not start with the new configuration ({error.message}): the old one was put back, and Ganeti runs with it.") from error
+        raise GanetiError(f"Ganeti did not start with the new configuration. The old one was put back, and Ganeti runs with it. {error.message}") from error
 
     def _stop(self) -> None:
         for name in reversed(_DAEMONS):

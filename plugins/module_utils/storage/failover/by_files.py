@@ -182,7 +182,7 @@ class FilesFailover(Failover):
             try:
                 succeed(old, [DAEMONS, "start-master"], f"Starting the master's daemons on {name} again")
             except GanetiError as another:
-                raise GanetiError(f"{error.message} Then, {another.message}: start them by hand, or run this again.") from error
+                raise GanetiError(f"{error.message} Then: {another.message} Start them by hand, or run this again.") from error
             raise
 
     def _take_files(self, situation: Situation, found: Found, plan: Plan) -> Json:
