@@ -9,17 +9,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: master_failover
-short_description: Make another node the master of a Ganeti cluster, out of its own CouchDB
+short_description: Make another node the master of a Ganeti cluster, out of its database
 version_added: 0.2.0
 author:
   - the ganeti.cluster authors (!UNKNOWN)
 description:
-  - Makes a node the master that has a CouchDB server of the cluster's backend storage. It need not be a master candidate.
+  - Makes a node the master that has the service of the cluster's backend storage. It need not be a master candidate.
   - The old master, if it can be reached, is stopped first, and all that it has written is waited for; so nothing is lost. If it is dead, the node
-    becomes the master with what CouchDB had carried to it.
-  - Then the node's own database becomes configuration and job queue, all nodes that can be reached learn of the new master candidate, and Ganeti's
-    own failover is run. The service on the new master turns the replications round, and removes from the others' databases what the new master
-    never had.
+    becomes the master with what is in etcd, or what CouchDB had carried to it.
+  - Then what is in the database becomes configuration and job queue, all nodes that can be reached learn of the new master candidate, and Ganeti's
+    own failover is run. With CouchDB the service on the new master turns the replications round, and removes from the others' databases what the
+    new master never had.
   - Where Ganeti has kept the node's files up to date itself, as those of a master candidate, they are taken instead.
   - Runs on the controller, which reaches the nodes by SSH. If it is interrupted at whatever point, the same task again goes on.
 extends_documentation_fragment:
@@ -102,7 +102,7 @@ serial:
   type: int
   sample: 1042
 source:
-  description: What the new master's files were made of. V(couchdb), or V(files) where they were Ganeti's own copies.
+  description: What the new master's files were made of. V(couchdb), V(etcd), or V(files) where they were Ganeti's own copies.
   returned: changed, not in check mode
   type: str
   sample: couchdb

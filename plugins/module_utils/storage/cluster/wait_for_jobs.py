@@ -18,7 +18,7 @@ from ...api import opcodes
 from ...api.answers import fault
 from ...api.cluster import FINAL_STATUS
 from ..drivers.documents import Json
-from ..drivers.factory import open_server
+from ..drivers.factory import open_members, open_server
 from ..drivers.interface import Storage
 from ..service import settings
 
@@ -232,9 +232,11 @@ def tell(params: t.Mapping[str, t.Any]) -> Json:
 
 
 def _open(params: t.Mapping[str, t.Any]) -> Storage:
-    """The server that is given, from wherever this runs; else the storage of the node that this is."""
+    """The server or etcd that is given, from wherever this runs; else the storage of the node that this is."""
     if params["server"] is not None:
         return open_server(params["server"], _PATIENCE)
+    if params["etcd"] is not None:
+        return open_members(params["etcd"], _PATIENCE)
     return settings.read(params["settings_file"]).open(_PATIENCE)
 
 
