@@ -61,6 +61,10 @@ class Site:
         """Do what a job would; who is a candidate is not kept."""
         self.pool = ops[0].get("candidate_pool_size", self.pool)
 
+    def parameters(self, _runner, names, wanted):
+        """How the nodes have the cluster's parameter."""
+        return [extended.Node(name, self.storage == wanted["backend_storage"], "has other values") for name in names]
+
     # --- Its commands, and systemd
 
     def run(self, argv, _input=None):
@@ -135,8 +139,7 @@ def site(cluster, tmp_path, monkeypatch):
     monkeypatch.setattr(switch, "connect", lambda _options: made)
     monkeypatch.setattr(candidate_pool.jobs, "run", made.resize)
     monkeypatch.setattr(extended, "read", lambda _runner: {"allow_cipher_bypassing": False, "backend_storage": made.storage})
-    state = lambda wanted: made.storage == wanted["backend_storage"]  # noqa: E731
-    monkeypatch.setattr(extended, "nodes", lambda _runner, names, wanted: [extended.Node(name, state(wanted), "has other values") for name in names])
+    monkeypatch.setattr(extended, "nodes", made.parameters)
     monkeypatch.setattr(extended, "spread", lambda _runner, _names, wanted: setattr(made, "storage", wanted["backend_storage"]))
     monkeypatch.setattr(main.signal, "signal", lambda _number, act: made.ended.append(act))
     yield made
