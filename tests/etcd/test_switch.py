@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -205,12 +206,18 @@ def test_what_there_is_to_tell_then(site, asked, monkeypatch):
         assert [each["status"] for each in found["jobs"]] == ["success"] and site.uuid in found["server"]
 
 
-def test_where_etcd_has_the_only_copies_ganeti_has_one_candidate(site, asked, monkeypatch):
+def test_where_etcd_has_the_only_copies_ganeti_has_one_candidate(site, asked, monkeypatch, tmp_path):
     monkeypatch.setattr(EtcdStorage, "machines", 3)
     assert switch.switch({**asked, "couchdb_mode": "primary"}, False)["diff"]["after"]["candidate_pool_size"] == 1
     assert site.pool == 1 and settings.read(placement.SETTINGS).pool_size == 10
     assert not switch.switch({**asked, "couchdb_mode": "primary"}, False)["changed"]
-    assert switch.switch({**asked, "storage": "disk"}, False)["changed"] and site.pool == 10
+    authority = tmp_path / "gone.pem"
+    authority.write_text(Path(asked["etcd"]["ca_path"]).read_text(encoding="utf-8"), encoding="utf-8")
+    moved = {**asked, "couchdb_mode": "primary", "etcd": {**asked["etcd"], "ca_path": str(authority)}}
+    assert switch.switch(moved, False)["changed"] and settings.read(placement.SETTINGS).pool_size == 10
+    authority.unlink()
+    (warning,) = switch.switch({**asked, "storage": "disk"}, False)["warnings"]
+    assert "gone.pem cannot be read" in warning and site.pool == 10, "what there was is known though the certificates are gone"
 
 
 def test_another_lag_is_a_change_of_the_settings_alone(site, asked):

@@ -126,9 +126,9 @@ def _to_disk(params: t.Mapping[str, t.Any], cluster: Cluster, runner: Runner, ch
 
 
 def _present() -> t.Optional[settings.Settings]:
-    """The settings that there are; None where there are none yet, or none that can be used and so are to be written anew."""
+    """The settings that there are, be what they name gone; None where there are none yet, or none that can be read and so are to be written anew."""
     try:
-        return settings.read(placement.SETTINGS)
+        return settings.read(placement.SETTINGS, usable=False)
     except InvalidInput:
         return None
 
@@ -140,7 +140,7 @@ def _stop_replications(chosen: settings.Settings) -> t.List[str]:
             if storage.copies:
                 storage.copies.rest()
     except GanetiError as error:
-        return [f"The replications could not be removed, and go on when the server is back: {error.message}"]
+        return [f"Replications, if there are any, could not be removed, and go on when the server is back: {error.message}"]
     return []
 
 

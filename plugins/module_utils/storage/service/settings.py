@@ -47,8 +47,9 @@ _NAMES = ("name", "nodes")
 """Which node this is; or the nodes that have this file, where the options do not name them as ``servers`` do."""
 
 
-def read(file: str) -> Settings:
-    """Read the settings; raise InvalidInput where they are not safe or not complete. What is not the service's own is the driver's."""
+def read(file: str, usable: bool = True) -> Settings:
+    """Read the settings; raise InvalidInput where they are not safe or not complete. What is not the service's own is the driver's; with *usable* that has
+    to be what the driver can open, as certificates that are there."""
     try:
         with open(file, encoding="utf-8") as stream:
             state = os.fstat(stream.fileno())
@@ -58,7 +59,8 @@ def read(file: str) -> Settings:
         name = given.get("name") or _own_name(given.get("nodes") or given["servers"], file)
         options = {key: value for key, value in given.items() if key not in _DEFAULTS and key not in _NAMES}
         chosen = Settings(name, options, **{key: given.get(key, value) for key, value in _DEFAULTS.items()})
-        chosen.open().close()
+        if usable:
+            chosen.open().close()
         return chosen
     except FileNotFoundError:
         raise InvalidInput(f"{file} is not there: choose a database with ganeti.cluster.backend_storage first, or run this on the master.") from None

@@ -51,3 +51,13 @@ def test_what_cannot_be_used_is_refused_without_the_password(read, changes, word
     with pytest.raises(InvalidInput, match=words) as caught:
         read(**ETCD, **changes)
     assert "secret" not in caught.value.message
+
+
+def test_what_the_service_had_is_known_though_its_certificates_are_gone(tmp_path, read):
+    read(**ETCD, name="a1", pool_size=7)
+    file = tmp_path / "settings.json"
+    values = {**json.loads(file.read_text()), "endpoints": ["https://127.0.0.1:2379"], "ca_path": "/nowhere/ca.pem"}
+    file.write_text(json.dumps(values))
+    with pytest.raises(InvalidInput, match="ca_path: /nowhere/ca.pem cannot be read"):
+        settings.read(str(file))
+    assert settings.read(str(file), usable=False).pool_size == 7
