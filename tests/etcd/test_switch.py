@@ -197,9 +197,9 @@ def test_what_there_is_to_tell_then(site, asked, monkeypatch):
     switch.switch(asked, False)
     monkeypatch.setattr(storage_status, "check_cluster", lambda _name: None)
     told = storage_status.describe({"cluster_name": None, "settings_file": placement.SETTINGS})
-    (member,) = told["servers"].values()
+    members = list(told["servers"].values())
     assert (told["storage"], told["healthy"], told["master"], told["serial"], told["replications"]) == ("etcd", True, MASTER, 20, [])
-    assert (member["serial"], member["lag"], member["problem"]) == (20, 0, None)
+    assert [(each["serial"], each["lag"], each["problem"]) for each in members] == [(20, 0, None)]
     waiting = {"jobs": [7], "wait": True, "until": "ended", "timeout": 5, "fail": None, "server": None, "cluster_name": "alpha.lab.example"}
     for place in ({"etcd": None, "settings_file": placement.SETTINGS}, {"etcd": {**asked["etcd"], "cluster": site.uuid}, "settings_file": "/nowhere"}):
         found = wait_for_jobs.tell({**waiting, **place})
