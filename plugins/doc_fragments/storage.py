@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Documentation of how modules find the databases of a cluster's storage."""
+"""Documentation of how modules find the database of a cluster's storage."""
 
 from __future__ import annotations
 
@@ -38,13 +38,50 @@ _NODE = r"""
     required: true
 """
 
+_MEMBERS = r"""
+  endpoints:
+    description:
+      - The addresses of all members, as V(https://node1.example.com:2379). Without encryption only on the loopback interface.
+    type: list
+    elements: str
+    required: true
+  username:
+    description:
+      - A user of etcd, where its authentication is enabled.
+    type: str
+  password:
+    description:
+      - The user's password.
+    type: str
+  ca_path:
+    description:
+      - A file with the certificates that the members' are verified with. The system's store if it is not set.
+    type: path
+  cert_path:
+    description:
+      - A file with the certificate that is shown to the members.
+    type: path
+  key_path:
+    description:
+      - A file with its key, without a passphrase. Not needed where O(etcd.cert_path) holds it.
+    type: path
+"""
+
+_CLUSTER = r"""
+  cluster:
+    description:
+      - The UUID of the Ganeti cluster, as C(gnt-cluster info) shows it; an etcd may hold several.
+    type: str
+    required: true
+"""
+
 
 def _suboptions(*parts: str) -> str:
     return textwrap.indent("suboptions:\n" + "".join(part.lstrip("\n") for part in parts), " " * 4)
 
 
 class ModuleDocFragment:
-    """The options of ``_argspec.storage_settings``, ``server`` and ``servers``. Annotated are those that are put together, for ansible-test."""
+    """The options of ``_argspec.storage_settings``, ``server``, ``servers`` and ``etcd``. Annotated are those that are put together, for ansible-test."""
 
     DOCUMENTATION = r"""
 options:
@@ -68,7 +105,7 @@ options:
 options:
   servers:
     description:
-      - The CouchDB servers, that of the master and those of the standbys. Needed for V(couchdb).
+      - The CouchDB servers, that of the master and those of the standbys. Needed with O(storage=couchdb).
       - The replications use their addresses too, from the server of whichever node is the master. The user has to be an administrator, and the
         file with certificates to be on every node.
       - Passwords are kept in C(/etc/ganeti/couchdb.json), for root only, and in the replications.
@@ -76,3 +113,22 @@ options:
     elements: dict
     default: []
 """ + _suboptions(_NODE, _SERVER)
+
+    ETCD: str = r"""
+options:
+  etcd:
+    description:
+      - The etcd. Needed with O(storage=etcd).
+      - The members may be nodes of the cluster or other hosts. Every node that may become the master has to reach them by these addresses, and to
+        have the files with certificates and key in the same places.
+      - The password is kept in C(/etc/ganeti/couchdb.json), for root only.
+    type: dict
+""" + _suboptions(_MEMBERS)
+
+    ETCD_OF_CLUSTER: str = r"""
+options:
+  etcd:
+    description:
+      - The etcd to ask, instead of that of O(settings_file). For hosts without that file.
+    type: dict
+""" + _suboptions(_MEMBERS, _CLUSTER)

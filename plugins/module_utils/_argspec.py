@@ -164,7 +164,7 @@ def timeouts() -> ArgumentSpec:
 
 
 def storage_settings() -> ArgumentSpec:
-    """How a module on the master finds the databases of its cluster's storage."""
+    """How a module on a node finds the database of its cluster's storage."""
     return ArgumentSpec(dict(settings_file=dict(type="path", default="/etc/ganeti/couchdb.json")))
 
 
@@ -186,3 +186,26 @@ def servers() -> ArgumentSpec:
     """The CouchDB servers of nodes."""
     options = dict(node=dict(type="str", required=True), **_server())
     return ArgumentSpec(dict(servers=dict(type="list", elements="dict", default=[], options=options)))
+
+
+def _etcd(**more: t.Any) -> ArgumentSpec:
+    options: Spec = dict(
+        endpoints=dict(type="list", elements="str", required=True),
+        username=dict(type="str"),
+        password=dict(type="str", no_log=True),
+        ca_path=dict(type="path"),
+        cert_path=dict(type="path"),
+        key_path=dict(type="path"),
+        **more,
+    )
+    return ArgumentSpec(dict(etcd=dict(type="dict", options=options)))
+
+
+def etcd() -> ArgumentSpec:
+    """The members of an etcd."""
+    return _etcd()
+
+
+def etcd_of_cluster() -> ArgumentSpec:
+    """The same, and of which cluster they are asked, for a host that does not know."""
+    return _etcd(cluster=dict(type="str", required=True))

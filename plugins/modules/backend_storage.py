@@ -14,17 +14,20 @@ version_added: 0.2.0
 author:
   - the ganeti.cluster authors (!UNKNOWN)
 description:
-  - With V(couchdb), a service on the master follows Ganeti's configuration and job queue and writes what changes into CouchDB, object by object.
-    CouchDB replicates it to the servers of other nodes and keeps the revisions of every object.
-  - Ganeti's own files stay as they are. When CouchDB cannot be reached, Ganeti goes on and the service catches up later. So switching in either
+  - With V(couchdb) or V(etcd), a service on the master follows Ganeti's configuration and job queue and writes what changes into the database, object
+    by object. CouchDB replicates it to the servers of other nodes; etcd has it on a majority of its members before a write is acknowledged. Both keep
+    revisions of every object.
+  - Ganeti's own files stay as they are. When the database cannot be reached, Ganeti goes on and the service catches up later. So switching in either
     direction stops nothing and loses nothing.
-  - The service is put on every node that has a server. Where the node is not the master it rests; so after a failover it goes on at the new one.
-  - Runs on the master, as root. The CouchDB servers have to be there already.
+  - With V(couchdb) the service is put on every node that has a server, with V(etcd) on every node that is online and master capable. Where the node
+    is not the master it rests; so after a failover it goes on at the new one. Run this again when there are more nodes.
+  - Runs on the master, as root. The database has to be there already.
   - The task ends when everything is in the database and every standby has it.
 extends_documentation_fragment:
   - ganeti.cluster.attributes
   - ganeti.cluster.connection.local
   - ganeti.cluster.storage.servers
+  - ganeti.cluster.storage.etcd
   - ganeti.cluster.timeouts
 attributes:
   check_mode:
@@ -40,16 +43,17 @@ options:
     description:
       - Where to store. It is the cluster parameter C(backend_storage), which this module sets.
       - V(disk) ends the service and the replications. The databases stay as they are.
+      - From one database to another the way leads through V(disk).
     type: str
-    choices: [disk, couchdb]
+    choices: [disk, couchdb, etcd]
     required: true
   couchdb_mode:
     description:
-      - Who keeps copies of configuration and jobs beside the master.
-      - With V(mirror), Ganeti's master candidates as always, and CouchDB in addition.
-      - With V(primary), CouchDB alone. The size of Ganeti's candidate pool is made 1 and the other candidates become regular nodes, so that jobs
-        are accepted without waiting for copies. Should the master die, M(ganeti.cluster.master_failover) makes another node the master out of its
-        own CouchDB. What CouchDB had not carried there by then is lost, as a rule the last fraction of a second.
+      - Who keeps copies of configuration and jobs beside the master. With V(etcd) as well, in spite of its name.
+      - With V(mirror), Ganeti's master candidates as always, and the database in addition.
+      - With V(primary), the database alone. The size of Ganeti's candidate pool is made 1 and the other candidates become regular nodes, so that jobs
+        are accepted without waiting for copies. Should the master die, M(ganeti.cluster.master_failover) makes another node the master out of the
+        database. What the service had not written, or CouchDB not carried there, by then is lost, as a rule the last fraction of a second.
       - When it is V(primary) no more, the pool gets the size that it had.
     type: str
     choices: [mirror, primary]
@@ -104,6 +108,18 @@ EXAMPLES = r"""
         username: ganeti
         password: "{{ vault_couchdb_password }}"
 
+- name: Follow them into an etcd of three members, from a node that has a certificate for it
+  ganeti.cluster.backend_storage:
+    storage: etcd
+    etcd:
+      endpoints:
+        - https://node1.example.com:2379
+        - https://node2.example.com:2379
+        - https://node3.example.com:2379
+      ca_path: /etc/etcd/ca.pem
+      cert_path: /etc/etcd/tls/server.pem
+      key_path: /etc/etcd/tls/server.key
+
 - name: Back to files alone
   ganeti.cluster.backend_storage:
     storage: disk
@@ -117,7 +133,7 @@ storage:
   sample: couchdb
 check:
   description: What the service's check says.
-  returned: with O(storage=couchdb), not in check mode
+  returned: with O(storage=couchdb) and O(storage=etcd), not in check mode
   type: str
   sample: "OK: serial number 20; node1.example.com has 20, node2.example.com has 20"
 """
@@ -132,7 +148,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.cluster.swi
 def argument_spec() -> _argspec.ArgumentSpec:
     """The options."""
     options = dict(
-        storage=dict(type="str", choices=["disk", "couchdb"], required=True),
+        storage=dict(type="str", choices=["disk", "couchdb", "etcd"], required=True),
         couchdb_mode=dict(type="str", choices=["mirror", "primary"], default="mirror"),
         lag=dict(type="int", default=10),
         acknowledge=dict(type="int", default=0),
@@ -140,7 +156,8 @@ def argument_spec() -> _argspec.ArgumentSpec:
         degrade_after=dict(type="int", default=30),
         timeout=dict(type="int", default=120),
     )
-    return _argspec.ArgumentSpec(options).merge(_argspec.servers(), _argspec.local(), _argspec.timeouts())
+    spec = _argspec.ArgumentSpec(options, required_if=[["storage", "etcd", ["etcd"]]])
+    return spec.merge(_argspec.servers(), _argspec.etcd(), _argspec.local(), _argspec.timeouts())
 
 
 def main() -> t.NoReturn:

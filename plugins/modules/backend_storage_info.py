@@ -14,8 +14,8 @@ version_added: 0.2.0
 author:
   - the ganeti.cluster authors (!UNKNOWN)
 description:
-  - Tells for every CouchDB server which serial number of the configuration it has, how far it is behind, how large its databases are, and
-    whether there are conflicts; and how the service and the replications are.
+  - Tells for every CouchDB server, or member of etcd, which serial number of the configuration it has, how far it is behind, how large its databases
+    are, and whether there are conflicts; and how the service and the replications are.
   - Runs on the master, as root.
 extends_documentation_fragment:
   - ganeti.cluster.attributes
@@ -40,7 +40,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 storage:
-  description: Where configuration and jobs are stored, V(disk) or V(couchdb).
+  description: Where configuration and jobs are stored, V(disk), V(couchdb) or V(etcd).
   returned: success
   type: str
   sample: couchdb
@@ -55,18 +55,18 @@ check:
   type: str
   sample: "OK: serial number 20; node1.example.com has 20, node2.example.com has 20"
 master:
-  description: The node whose server the service writes to.
-  returned: with V(couchdb)
+  description: The node on which the service writes.
+  returned: where there is a service
   type: str
   sample: node1.example.com
 serial:
   description: The serial number of Ganeti's configuration.
-  returned: with V(couchdb)
+  returned: where there is a service
   type: int
   sample: 20
 servers:
   description:
-    - What every server has, by the name of its node.
+    - What every server has, by the name of its node; of etcd's members by their addresses, with C(version), and C(leads) of the one that leads.
     - C(serial) is that of the newest configuration of which there is anything, C(whole) that of the newest that is complete there, which a failover
       would take.
   returned: success
@@ -81,7 +81,7 @@ servers:
       conflicts: {}
       problem: null
 replications:
-  description: The replications from the master's server, as CouchDB tells of them.
+  description: The replications from the master's server, as CouchDB tells of them; none with etcd.
   returned: success
   type: list
   elements: dict

@@ -14,12 +14,12 @@ version_added: 0.2.0
 author:
   - the ganeti.cluster authors (!UNKNOWN)
 description:
-  - Lists the revisions of an instance, node or other object that CouchDB has, says what changed with each, shows the object as it was, and
+  - Lists the revisions of an instance, node or other object that the database has, says what changed with each, shows the object as it was, and
     compares two states.
   - A revision belongs to the serial number that the whole configuration had when the object changed.
   - What a server was never brought, or has no more, is not made up. A serial number between two revisions that lack others in between is refused.
   - Private OS parameters and other secrets, as that of a DRBD disk in its C(logical_id), are not shown.
-  - Runs on the master, as root, where M(ganeti.cluster.backend_storage) has set V(couchdb).
+  - Runs on the master, as root, where M(ganeti.cluster.backend_storage) has chosen a database.
 extends_documentation_fragment:
   - ganeti.cluster.attributes
   - ganeti.cluster.attributes.info_module
@@ -77,7 +77,7 @@ revisions:
   elements: dict
   contains:
     rev:
-      description: CouchDB's name of the revision.
+      description: The database's name of the revision.
       type: str
     serial:
       description: The serial number of the configuration.

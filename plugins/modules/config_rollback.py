@@ -23,7 +23,7 @@ description:
     brought back with O(direct).
   - What says where real things are, as an instance's node and disks, is never written back. Where such a part differs too, the task is refused
     and names it, unless O(parts) says what to bring back.
-  - Runs on the master, as root, where M(ganeti.cluster.backend_storage) has set V(couchdb).
+  - Runs on the master, as root, where M(ganeti.cluster.backend_storage) has chosen a database.
 extends_documentation_fragment:
   - ganeti.cluster.attributes
   - ganeti.cluster.connection.local

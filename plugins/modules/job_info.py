@@ -9,13 +9,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: job_info
-short_description: Tell of jobs of a Ganeti cluster, or wait for them, with its CouchDB database alone
+short_description: Tell of jobs of a Ganeti cluster, or wait for them, with its database alone
 version_added: 0.2.0
 author:
   - the ganeti.cluster authors (!UNKNOWN)
 description:
   - Tells how jobs are. With O(wait=true), waits until they have ended, or have got as far as is asked for.
-  - Reads the database of the node that it runs on, be it the master's or a standby's. So waiting, also for many jobs in many tasks,
+  - Reads the database as the node does that it runs on, be it the master or a standby. So waiting, also for many jobs in many tasks,
     loads neither the master's daemons nor its sockets, and works from another site.
   - A server that is away for a while is waited for. A job that is archived meanwhile is found in the archive.
   - Inputs and results of jobs are not returned, as they may hold secrets.
@@ -25,6 +25,7 @@ extends_documentation_fragment:
   - ganeti.cluster.connection.local
   - ganeti.cluster.storage
   - ganeti.cluster.storage.server
+  - ganeti.cluster.storage.etcd_of_cluster
   - ganeti.cluster.timeouts.unused
 attributes:
   platform:
@@ -77,6 +78,17 @@ EXAMPLES = r"""
       username: ganeti
       password: "{{ vault_couchdb_password }}"
   delegate_to: node2.example.com
+
+- name: The same with etcd, on a host that is no node of the cluster
+  ganeti.cluster.job_info:
+    jobs: [4711, 4712]
+    wait: true
+    etcd:
+      endpoints: ["https://node1.example.com:2379", "https://node2.example.com:2379", "https://node3.example.com:2379"]
+      ca_path: /etc/etcd/ca.pem
+      cert_path: /etc/etcd/tls/server.pem
+      key_path: /etc/etcd/tls/server.key
+      cluster: b5d3a8ae-5b1c-4f4e-9d3c-7a1f5a6f0c11
 """
 
 RETURN = r"""
@@ -145,7 +157,8 @@ def argument_spec() -> _argspec.ArgumentSpec:
         timeout=dict(type="int", default=3600),
         fail=dict(type="bool"),
     )
-    return _argspec.ArgumentSpec(options).merge(_argspec.server(), _argspec.storage_settings(), _argspec.local(), _argspec.timeouts())
+    spec = _argspec.ArgumentSpec(options, mutually_exclusive=[["server", "etcd"]])
+    return spec.merge(_argspec.server(), _argspec.etcd_of_cluster(), _argspec.storage_settings(), _argspec.local(), _argspec.timeouts())
 
 
 def main() -> t.NoReturn:

@@ -18,10 +18,10 @@ description:
   - Where the cluster's backend storage is V(disk), the files of all nodes are compared, and what the node lacks of the newest ones is brought to it. Otherwise
     it is made out of the node's own server of that storage.
   - The old master, if it can be reached, is stopped first, and all that it has written is waited for; so nothing is lost. If it is dead, the node
-    becomes the master with what CouchDB had carried to it.
-  - Then the node's own database becomes configuration and job queue, all nodes that can be reached learn of the new master candidate, and Ganeti's
-    own failover is run. The service on the new master turns the replications round, and removes from the others' databases what the new master
-    never had.
+    becomes the master with what is in etcd, or what CouchDB had carried to it.
+  - Then what is in the database becomes configuration and job queue, all nodes that can be reached learn of the new master candidate, and Ganeti's
+    own failover is run. With CouchDB the service on the new master turns the replications round, and removes from the others' databases what the
+    new master never had.
   - Where Ganeti has kept the node's files up to date itself, as those of a master candidate, they are taken instead.
   - Runs on the controller, which reaches the nodes by SSH. If it is interrupted at whatever point, the same task again goes on.
 extends_documentation_fragment:
@@ -106,7 +106,7 @@ serial:
   type: int
   sample: 1042
 source:
-  description: What the new master's files were made of. V(couchdb), or V(files) where they were Ganeti's own copies.
+  description: What the new master's files were made of. V(couchdb), V(etcd), or V(files) where they were Ganeti's own copies.
   returned: without a database, or changed and not in check mode
   type: str
   sample: couchdb

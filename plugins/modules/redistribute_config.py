@@ -21,7 +21,7 @@ description:
     the master's. Where something differs, Ganeti's own job redistributes them. That does not repair C(ssconf_*), so what is still different
     afterwards is copied with Ganeti's own tools.
   - Copies the extended parameters to nodes that have others.
-  - With files alone as backend storage there are no replications, and the rest is done.
+  - With files or etcd as backend storage there are no replications, and the rest is done.
   - Runs on the master, as root.
 extends_documentation_fragment:
   - ganeti.cluster.attributes

@@ -28,8 +28,9 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.etc
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.etcd.endpoints import Access  # noqa: E402
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.etcd.storage import EtcdStorage  # noqa: E402
 
+from .authority import Authority  # noqa: E402
 from .launch import Etcd  # noqa: E402
-from .samples import mine  # noqa: E402
+from .samples import PASSWORD, mine  # noqa: E402
 
 hypothesis.settings.register_profile("unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("unhurried")
@@ -46,6 +47,31 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def etcd(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Etcd]:
     """An etcd of one member, which no test may kill."""
     started = Etcd(tmp_path_factory.mktemp("etcd"), 1)
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Who signs servers and clients."""
+    return Authority(tmp_path_factory.mktemp("tls"), "authority")
+
+
+@pytest.fixture(scope="session")
+def closed(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Etcd]:
+    """An etcd with users: root, ganeti who may do what is below ganeti/, and guest who may do nothing."""
+    certificate, key = authority.signed("other")
+    started = Etcd(tmp_path_factory.mktemp("closed"), 1, [f"--cert-file={certificate}", f"--key-file={key}"])
+    with Client(Access(started.urls, ca_path=authority.path)) as client:
+        client.ask("/v3/auth/role/add", {"name": "root"})
+        client.ask("/v3/auth/role/add", {"name": "ganeti"})
+        everything = {"permType": "READWRITE", "key": "Z2FuZXRpLw==", "range_end": "Z2FuZXRpMA=="}  # ganeti/ up to ganeti0
+        client.ask("/v3/auth/role/grant", {"name": "ganeti", "perm": everything})
+        for name in ("root", "ganeti", "guest"):
+            client.ask("/v3/auth/user/add", {"name": name, "password": PASSWORD})
+        for name in ("root", "ganeti"):
+            client.ask("/v3/auth/user/grant", {"user": name, "role": name})
+        client.ask("/v3/auth/enable", {})
     yield started
     started.stop()
 

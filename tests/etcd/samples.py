@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.epochs import EPOCH, Claim
 
 Json = t.Dict[str, t.Any]
+PASSWORD = "of%the+lab/2"
+"""Of the users of an etcd with authentication."""
 CONTAINERS = ("nodes", "nodegroups", "instances", "networks", "disks", "filters")
 
 

@@ -15,15 +15,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.etc
 
 from .authority import Authority
 from .launch import Etcd
-from .samples import configuration, job, mine
-
-PASSWORD = "of%the+lab/2"
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    """Who signs servers and clients."""
-    return Authority(tmp_path_factory.mktemp("tls"), "authority")
+from .samples import PASSWORD, configuration, job, mine
 
 
 @pytest.fixture(scope="module")
@@ -32,25 +24,6 @@ def certified(authority, tmp_path_factory):
     certificate, key = authority.signed("server")
     tls = [f"--cert-file={certificate}", f"--key-file={key}", f"--trusted-ca-file={authority.path}", "--client-cert-auth"]
     started = Etcd(tmp_path_factory.mktemp("certified"), 1, tls)
-    yield started
-    started.stop()
-
-
-@pytest.fixture(scope="module")
-def closed(authority, tmp_path_factory):
-    """An etcd with users: root, ganeti who may do what is below ganeti/, and guest who may do nothing."""
-    certificate, key = authority.signed("other")
-    started = Etcd(tmp_path_factory.mktemp("closed"), 1, [f"--cert-file={certificate}", f"--key-file={key}"])
-    with Client(Access(started.urls, ca_path=authority.path)) as client:
-        client.ask("/v3/auth/role/add", {"name": "root"})
-        client.ask("/v3/auth/role/add", {"name": "ganeti"})
-        everything = {"permType": "READWRITE", "key": "Z2FuZXRpLw==", "range_end": "Z2FuZXRpMA=="}  # ganeti/ up to ganeti0
-        client.ask("/v3/auth/role/grant", {"name": "ganeti", "perm": everything})
-        for name in ("root", "ganeti", "guest"):
-            client.ask("/v3/auth/user/add", {"name": name, "password": PASSWORD})
-        for name in ("root", "ganeti"):
-            client.ask("/v3/auth/user/grant", {"user": name, "role": name})
-        client.ask("/v3/auth/enable", {})
     yield started
     started.stop()
 

@@ -6,15 +6,17 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
 import sys
 import threading
+import uuid
 
 import pytest
 
-from ansible_collections.ganeti.cluster.plugins.module_utils._errors import StorageFenced
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import InvalidInput, StorageFenced
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers import factory
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.conversion import convert
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.disk import DiskStorage
@@ -93,6 +95,40 @@ def test_the_service_follows_until_another_master_claims_and_goes_on_when_it_is_
         assert "this node was replaced as the master" in health.check(running)[1]
         assert "its service goes on within seconds" in commands.reclaim(running)
         wait(lambda: storage.newest().serial == 22)
+
+
+def test_a_service_whose_own_write_is_refused_first_knows_that_it_was_replaced(running):
+    files = DiskStorage(running.directory, durable=False)
+    with running.open() as storage:
+        storage.claim(Claim(EPOCH, "u2"))
+        files.write_configuration(configuration(21))
+        wait(lambda: state(running) == "replaced")
+        assert storage.newest().serial == 20
+
+
+def test_a_service_goes_on_whose_write_is_refused_as_its_own_node_has_claimed_anew(running):
+    files = DiskStorage(running.directory, durable=False)
+    with running.open() as storage:
+        storage.claim(Claim(EPOCH, name(1)))
+        files.write_configuration(configuration(21))
+        wait(lambda: storage.newest().serial == 21 and state(running) == "following")
+
+
+def test_a_snapshot_is_restored_into_an_empty_etcd_and_not_past_another_master(chosen, tmp_path):
+    with chosen.open() as storage:
+        storage.claim(claim_of(configuration(20)))
+        convert(DiskStorage(chosen.directory), storage)
+        asked = argparse.Namespace(snapshot=str(tmp_path / "backups"), keep=1, restore=None, another_cluster=False)
+        asked = argparse.Namespace(snapshot=None, restore=commands.copy(chosen, asked), another_cluster=False)
+        storage.remove_jobs([7])
+        assert commands.copy(chosen, asked) == "The database holds serial number 20; 1 jobs were written or removed"
+        new = chosen._replace(options={**chosen.options, "cluster": str(uuid.uuid4())}, directory=str(tmp_path / "lost"))
+        assert commands.copy(new, asked) == "The database holds serial number 20; 2 jobs were written or removed", "on a node without any files"
+        with new.open() as restored:
+            assert restored.configuration() == configuration(20) and restored.claims() == [Claim(20, name(1))]
+        storage.claim(Claim(EPOCH, "u2"))
+        with pytest.raises(InvalidInput, match="is not restored: .*this node was replaced as the master"):
+            commands.copy(chosen, asked)
 
 
 def test_the_program_runs_on_a_bare_python(running, tmp_path):

@@ -56,8 +56,7 @@ class Databases:
 
     def remove(self) -> None:
         """Take away all that is left of them and of the service."""
-        for node in self._site.nodes:
-            self._site.lab.run(node, "sh", "-c", f"systemctl disable --now ganeti-couchdb; rm -f {' '.join(FILES + PARAMETERS)}; systemctl daemon-reload")
+        remove_service(self._site)
         self.stop(*PORTS)
         self._site.master("rm", "-rf", PLACE)
 
@@ -103,6 +102,12 @@ def unpack(site: Site, place: str, directory: str, name: str) -> None:
     with tarfile.open(fileobj=archive, mode="w") as tar:
         tar.add(ROOT / directory, name, filter=lambda member: None if "__pycache__" in member.name else member)
     site.master("sh", "-c", f"base64 -d | tar --extract --directory={place} --no-same-owner", given=base64.b64encode(archive.getvalue()).decode())
+
+
+def remove_service(site: Site) -> None:
+    """Take away all that the module leaves on nodes."""
+    for node in site.nodes:
+        site.lab.run(node, "sh", "-c", f"systemctl disable --now ganeti-couchdb; rm -f {' '.join(FILES + PARAMETERS)}; systemctl daemon-reload")
 
 
 def switch(site: Site, *options: str, **arguments: t.Any) -> Result:

@@ -38,7 +38,7 @@ def test_what_is_refused_leaves_nothing(site, databases):
     assert present(site) == [] and (told["storage"], told["servers"], told["healthy"]) == ("disk", {}, None)
     assert not switch(site, storage="disk")["changed"]
     without = site.module("config_history_info", {"kind": "cluster"})
-    assert without["failed"] and "is not there: switch CouchDB on" in without["msg"], without
+    assert without["failed"] and "is not there: choose a database" in without["msg"], without
 
 
 def test_switching_is_shown_before_and_done_once(site, databases):

@@ -21,7 +21,7 @@ from .cluster import Cluster
 from .master import Runner, succeed
 
 FILE = "/etc/ganeti/extended-parameters.json"
-STORAGES = ("disk", "couchdb")
+STORAGES = ("disk", "couchdb", "etcd")
 SILENT = "did not answer"
 """The state of a node of which nothing is known."""
 DEFAULTS: t.Mapping[str, t.Any] = {"allow_cipher_bypassing": False, "backend_storage": "disk"}

@@ -48,7 +48,7 @@ def note(pool: Pool, primary: bool, kept: t.Optional[int], change: Difference) -
 
 
 def shrink(cluster: Cluster, pool: Pool, params: Limits) -> None:
-    """Leave the master alone in the pool: copies then are CouchDB's business."""
+    """Leave the master alone in the pool: copies then are the database's business."""
     if pool.size != 1:
         _resize(cluster, 1, params)
     for name in pool.others:

@@ -25,7 +25,7 @@ UNIT_FILE = f"/etc/systemd/system/{UNIT}"
 UNIT_TEXT = f"""\
 # Written by ganeti.cluster.backend_storage, which overwrites changes.
 [Unit]
-Description=Ganeti's configuration and jobs, followed into CouchDB
+Description=Ganeti's configuration and jobs, followed into a database
 After=network-online.target
 Wants=network-online.target
 

@@ -22,14 +22,10 @@ from ..drivers.epochs import Claim
 from ..drivers.factory import open_storage
 from ..service import health, settings
 from ..service.program import program
-from . import begin_epoch, candidate_pool, placement
+from . import begin_epoch, candidate_pool, placement, places
 
 Result = t.Dict[str, t.Any]
-Described = t.Mapping[str, t.Any]
-"""A server, as its driver takes it."""
 _ACKNOWLEDGE = ("acknowledge", "degrade", "degrade_after")
-_SERVER = ("url", "username", "password", "ca_path")
-"""What a server is told by, beside its node."""
 
 
 def switch(params: t.Mapping[str, t.Any], check_mode: bool) -> Result:
@@ -37,7 +33,7 @@ def switch(params: t.Mapping[str, t.Any], check_mode: bool) -> Result:
     runner = LocalRunner()
     with connect({"cluster_name": params["cluster_name"]}, acknowledged=False) as cluster:
         change = Difference()
-        _parameter(cluster, runner, params["storage"], change, True)
+        _refuse_second(_parameter(cluster, runner, params["storage"], change, True), params["storage"])
         act = _to_disk if params["storage"] == DiskStorage.name else _to_database
         result = act(params, cluster, runner, change, check_mode)
         if not check_mode:
@@ -45,8 +41,8 @@ def switch(params: t.Mapping[str, t.Any], check_mode: bool) -> Result:
     return {"changed": change.changed, "diff": change.diff(), "storage": params["storage"], **result}
 
 
-def _parameter(cluster: Cluster, runner: Runner, storage: str, change: Difference, only_look: bool) -> None:
-    """The cluster's parameter, on all nodes that are online."""
+def _parameter(cluster: Cluster, runner: Runner, storage: str, change: Difference, only_look: bool) -> str:
+    """The cluster's parameter, on all nodes that are online; what it was."""
     before = extended.read(runner)
     wanted = {**before, "backend_storage": storage}
     names = extended.online(cluster)
@@ -55,30 +51,40 @@ def _parameter(cluster: Cluster, runner: Runner, storage: str, change: Differenc
     change.add("nodes with the parameter", f"not {', '.join(stale)}" if stale else None, "all that are online" if stale else None)
     if stale and not only_look:
         extended.spread(runner, names, wanted)
+    return str(before["backend_storage"])
+
+
+def _refuse_second(before: str, wanted: str) -> None:
+    """Raise InvalidInput where another database is in use: by the parameter, or by a service that an interrupted run has left."""
+    present = _present()
+    for other in (before, present.storage if present else before):
+        if DiskStorage.name not in (other, wanted) and other != wanted:
+            todo = f"go back to files first, with storage {DiskStorage.name}, and switch to {wanted} then. Ganeti's files have all that is in {other}"
+            raise InvalidInput(f"This cluster stores in {other}, and its service follows into one database: {todo}.")
 
 
 def _to_database(params: t.Mapping[str, t.Any], cluster: Cluster, runner: Runner, change: Difference, check_mode: bool) -> Result:
-    master = str(cluster.info()["master"])
-    online = extended.online(cluster)
-    servers, warnings = _reachable(_servers(params, master, [row["name"] for row in cluster.query("node", ["name"])]), online)
+    facts = _facts(cluster)
+    master, place = facts.master, places.place(params, facts)
     primary = params["couchdb_mode"] == "primary"
-    storage = open_storage(params["storage"], name=master, servers=servers)
+    storage = open_storage(params["storage"], name=master, **place.options)
     storage.probe()
-    if not 0 <= params["acknowledge"] <= len(servers):
-        raise InvalidInput(f"acknowledge is {params['acknowledge']}, and {len(servers)} servers are online: that many can have a job at most.")
+    most = len(place.nodes) if storage.copies else 1  # a store that replicates by itself answers as one
+    if not 0 <= params["acknowledge"] <= most:
+        raise InvalidInput(f"acknowledge is {params['acknowledge']}, and of {params['storage']} {most} can be told apart: that many can have a job at most.")
     if primary and storage.machines < 2:
-        raise InvalidInput("couchdb_mode primary needs the server of a second node that is online: without it nothing but the master would have a copy.")
+        raise InvalidInput(f"couchdb_mode primary needs {place.lone}: without it nothing but the master would have a copy.")
     before, present = candidate_pool.read(cluster, master), _present()
     kept = present.pool_size if present else None
-    wanted = placement.files(_settings(params, servers, candidate_pool.size_to_keep(before, kept) if primary else None), program())
-    todo = placement.plan(placement.states(runner, online, wanted), servers)
+    wanted = placement.files(_settings(params, place, candidate_pool.size_to_keep(before, kept) if primary else None), program())
+    todo = placement.plan(placement.states(runner, sorted(facts.online), wanted), place.nodes)
     _note(todo, change)
     for name, found in (storage.copies.strays(remove=False).stray if storage.copies else {}).items():  # those of an earlier master; the service removes them
         change.add(f"replications from {name}, which is not the master", found, [])
     resize = candidate_pool.note(before, primary, kept, change)
     shared = begin_epoch.note(change)
     if check_mode:
-        return {"warnings": warnings}
+        return {"warnings": place.warnings}
     if resize and not primary:  # first the old copies, then the new ones go
         candidate_pool.grow(cluster, before, candidate_pool.size_to_keep(before, kept), params)
     with storage:
@@ -90,34 +96,20 @@ def _to_database(params: t.Mapping[str, t.Any], cluster: Cluster, runner: Runner
     if resize and primary:
         candidate_pool.shrink(cluster, before, params)
         check = _wait(params["timeout"])
-    return {"check": check, "warnings": warnings}
+    return {"check": check, "warnings": place.warnings}
 
 
-def _servers(params: t.Mapping[str, t.Any], master: str, nodes: t.Collection[str]) -> t.Dict[str, Described]:
-    """The servers by the names of their nodes, the master's among them."""
-    servers: t.Dict[str, Described] = {each["node"]: {key: each[key] for key in _SERVER} for each in params["servers"]}
-    if len(servers) != len(params["servers"]):
-        raise InvalidInput("servers names the same node twice.")
-    if master not in servers:
-        raise InvalidInput(f"servers does not name the one of the master, {master}: the service on the master writes to it.")
-    strange = sorted(servers.keys() - set(nodes))
-    if strange:
-        raise InvalidInput(f"servers names {', '.join(strange)}, which is no node of this cluster: its nodes are {', '.join(sorted(nodes))}.")
-    return servers
+def _facts(cluster: Cluster) -> places.Facts:
+    info, rows = cluster.info(), cluster.query("node", ["name", "offline", "master_capable"])
+    online = frozenset(str(row["name"]) for row in rows if not row["offline"])
+    capable = frozenset(str(row["name"]) for row in rows if row["master_capable"])
+    return places.Facts(str(info["uuid"]), str(info["master"]), frozenset(str(row["name"]) for row in rows), online, capable)
 
 
-def _reachable(servers: t.Mapping[str, Described], online: t.Collection[str]) -> t.Tuple[t.Dict[str, Described], t.List[str]]:
-    """The servers of nodes that are online, each of which has to answer; and a word about the others."""
-    away = [f"{name} is offline, so nothing was done there: run this again when it is back." for name in sorted(servers) if name not in online]
-    return {name: server for name, server in servers.items() if name in online}, away
-
-
-def _settings(params: t.Mapping[str, t.Any], servers: t.Mapping[str, Described], pool_size: t.Optional[int]) -> bytes:
-    content = {
-        "storage": params["storage"], "servers": servers, "status": settings.STATUS, "lag": params["lag"], "mode": params["couchdb_mode"],
-        "pool_size": pool_size, **{key: params[key] for key in _ACKNOWLEDGE},
-    }  # fmt: skip
-    return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
+def _settings(params: t.Mapping[str, t.Any], place: places.Place, pool_size: t.Optional[int]) -> bytes:
+    own = {"storage": params["storage"], "status": settings.STATUS, "lag": params["lag"], "mode": params["couchdb_mode"], "pool_size": pool_size}
+    asked = {key: params[key] for key in _ACKNOWLEDGE}
+    return (json.dumps({**place.settings, **own, **asked}, indent=2, sort_keys=True) + "\n").encode()
 
 
 def _note(todo: placement.Placement, change: Difference) -> None:
@@ -148,9 +140,9 @@ def _claims() -> t.List[Claim]:
 
 
 def _present() -> t.Optional[settings.Settings]:
-    """The settings that there are; None where there are none yet, or none that can be used and so are to be written anew."""
+    """The settings that there are, be what they name gone; None where there are none yet, or none that can be read and so are to be written anew."""
     try:
-        return settings.read(placement.SETTINGS)
+        return settings.read(placement.SETTINGS, usable=False)
     except InvalidInput:
         return None
 
@@ -162,7 +154,7 @@ def _stop_replications(chosen: settings.Settings) -> t.List[str]:
             if storage.copies:
                 storage.copies.rest()
     except GanetiError as error:
-        return [f"The replications could not be removed, and go on when the server is back: {error.message}"]
+        return [f"Replications, if there are any, could not be removed, and go on when the server is back: {error.message}"]
     return []
 
 

@@ -18,7 +18,7 @@ from ..._errors import AuthenticationFailed, ConnectionFailed, InvalidInput, Job
 from ...api import acknowledge, opcodes
 from ...api.answers import fault
 from ..drivers.documents import Json
-from ..drivers.factory import open_server
+from ..drivers.factory import open_members, open_server
 from ..drivers.interface import Storage
 from ..drivers.job_status import CANCELING, RANK, RUNNING, WAITING, status
 from ..service import acknowledged, settings
@@ -229,9 +229,11 @@ def _ask(chosen: settings.Settings, request: Json) -> acknowledge.Seen:
 
 
 def _open(params: t.Mapping[str, t.Any]) -> Storage:
-    """The server that is given, from wherever this runs; else the storage of the node that this is."""
+    """The server or etcd that is given, from wherever this runs; else the storage of the node that this is."""
     if params["server"] is not None:
         return open_server(params["server"], _PATIENCE)
+    if params["etcd"] is not None:
+        return open_members(params["etcd"], _PATIENCE)
     return settings.read(params["settings_file"]).open(_PATIENCE)
 
 

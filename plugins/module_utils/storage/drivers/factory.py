@@ -35,3 +35,8 @@ def open_storage(kind: str, **options: t.Any) -> Storage:
 def open_server(described: t.Mapping[str, t.Any], patience: float) -> Storage:
     """What is stored on a server of CouchDB's, to be read from wherever it can be reached."""
     return open_couchdb("it", {"it": described}, patience=patience)
+
+
+def open_members(described: t.Mapping[str, t.Any], patience: float) -> Storage:
+    """The same of what is stored in an etcd."""
+    return open_storage(EtcdStorage.name, patience=patience, **described)

@@ -14,8 +14,9 @@ import typing as t
 
 from ..._errors import InvalidInput
 from ..drivers import epochs
-from ..drivers.conversion import remove
+from ..drivers.conversion import Copied, remove
 from ..drivers.disk import DiskStorage
+from ..drivers.interface import Storage
 from . import acknowledged, promote, promotion_mark, removal, snapshot
 from .candidate_survey import of_files, survey
 from .follow import Status
@@ -68,11 +69,22 @@ def copy(chosen: Settings, asked: argparse.Namespace) -> str:
     with chosen.open() as storage:
         if asked.snapshot:
             return snapshot.take(storage, asked.snapshot, asked.keep, time.time())
-        with alone(chosen.directory) as mine:
-            if not mine or said(chosen) is not None:
-                raise InvalidInput("The service runs and would undo a restore at once: stop it first.")
-            copied = snapshot.restore(asked.restore, storage, DiskStorage(chosen.directory), asked.another_cluster)
+        copied = _restore(chosen, storage, asked)
         return f"The database holds serial number {copied.serial}; {copied.jobs} jobs were written or removed"
+
+
+def _restore(chosen: Settings, storage: Storage, asked: argparse.Namespace) -> Copied:
+    """Restore as the master that this node is; where it is none, or has no files any more, as the one whose configuration the snapshot holds.
+
+    Either way the storage is claimed, so that nothing is written where another has become the master since.
+    """
+    with alone(chosen.directory) as mine:
+        if not mine or said(chosen) is not None:
+            raise InvalidInput("The service runs and would undo a restore at once: stop it first.")
+        found = begin(chosen, storage)
+        if isinstance(found, Status) and found.state in ("replaced", "refused"):
+            raise InvalidInput(f"{asked.restore} is not restored: {found.problem}.")
+        return snapshot.restore(asked.restore, storage, DiskStorage(chosen.directory), asked.another_cluster, claim=isinstance(found, Status))
 
 
 def prune(chosen: Settings) -> str:

@@ -2,7 +2,7 @@
 # Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""What the service on a node has to know: a file that is the same on every node with a server, and for root only."""
+"""What the service on a node has to know: a file that is the same on every node that has the service, and for root only."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ STATUS = "/run/ganeti-couchdb/status.json"
 
 
 class Settings(t.NamedTuple):
-    """What the service has to know. The file is the same on every node that has a server; it is for root only, as it holds passwords."""
+    """What the service has to know. The file is the same on every node that has the service; it is for root only, as it holds passwords."""
 
     name: str
     """Of the node that this is, as Ganeti has it."""
     options: t.Mapping[str, t.Any]
-    """What the driver has to know, as ``servers`` by the names of their nodes and the ``prefix`` of the databases' names."""
+    """What the driver has to know, as ``servers`` by the names of their nodes, or the ``endpoints`` of etcd's members."""
     directory: str
     status: str
     lag: int
@@ -49,23 +49,27 @@ class Settings(t.NamedTuple):
 
 _DEFAULTS = {"directory": DIRECTORY, "status": STATUS, "lag": 10, "mode": "mirror", "pool_size": None, "storage": "couchdb",
              "acknowledge": 0, "degrade": "after", "degrade_after": 30.0}  # fmt: skip
+_NAMES = ("name", "nodes")
+"""Which node this is; or the nodes that have this file, where the options do not name them as ``servers`` do."""
 
 
-def read(file: str) -> Settings:
-    """Read the settings; raise InvalidInput where they are not safe or not complete. What is not the service's own is the driver's."""
+def read(file: str, usable: bool = True) -> Settings:
+    """Read the settings; raise InvalidInput where they are not safe or not complete. What is not the service's own is the driver's; with *usable* that has
+    to be what the driver can open, as certificates that are there."""
     try:
         with open(file, encoding="utf-8") as stream:
             state = os.fstat(stream.fileno())
             given = json.load(stream)
         if state.st_mode & 0o077 or state.st_uid != os.geteuid():
             raise InvalidInput(f"{file} holds passwords and can be read by others: give it to root alone, with mode 0600.")
-        name = given.get("name") or _own_name(given["servers"], file)
-        options = {key: value for key, value in given.items() if key not in _DEFAULTS and key != "name"}
+        name = given.get("name") or _own_name(given.get("nodes") or given["servers"], file)
+        options = {key: value for key, value in given.items() if key not in _DEFAULTS and key not in _NAMES}
         chosen = Settings(name, options, **{key: given.get(key, value) for key, value in _DEFAULTS.items()})
-        chosen.open().close()
+        if usable:
+            chosen.open().close()
         return chosen
     except FileNotFoundError:
-        raise InvalidInput(f"{file} is not there: switch CouchDB on with ganeti.cluster.backend_storage first, or run this on the master.") from None
+        raise InvalidInput(f"{file} is not there: choose a database with ganeti.cluster.backend_storage first, or run this on the master.") from None
     except json.JSONDecodeError as error:
         raise InvalidInput(f"{file} is no configuration of this service: it is no JSON at line {error.lineno}, column {error.colno}.") from None
     except KeyError as error:
@@ -78,10 +82,10 @@ def read(file: str) -> Settings:
         raise InvalidInput(f"{file} is no configuration of this service: {error.message}") from error
 
 
-def _own_name(servers: t.Mapping[str, t.Any], file: str) -> str:
+def _own_name(nodes: t.Collection[str], file: str) -> str:
     """The name of this node: its host name, which Ganeti takes for it too (netutils.Hostname.GetSysName)."""
     names = {socket.gethostname(), socket.getfqdn()}
-    found = sorted(names & servers.keys())
+    found = sorted(names.intersection(nodes))
     if len(found) != 1:
-        raise InvalidInput(f"{file} names no server of this node, which calls itself {' or '.join(sorted(names))}: it names {', '.join(sorted(servers))}.")
+        raise InvalidInput(f"{file} does not name this node, which calls itself {' or '.join(sorted(names))}: it names {', '.join(sorted(nodes))}.")
     return found[0]

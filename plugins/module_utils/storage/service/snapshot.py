@@ -19,6 +19,7 @@ from ..._errors import InvalidInput, StorageFailed
 from ..._files import sync_directory
 from ..drivers.conversion import Copied, convert
 from ..drivers.disk import DiskStorage
+from ..drivers.epochs import claim_of
 from ..drivers.interface import Storage
 
 _NAME = re.compile(r"ganeti-\d{8}T\d{6}Z(?:-(\d+))?\.tar\.gz\Z")
@@ -103,11 +104,11 @@ def strange(its: t.Optional[Owner], mine: t.Optional[Owner], empty: bool) -> t.O
     return None
 
 
-def restore(archive: str, storage: Storage, files: t.Optional[Storage] = None, another: bool = False) -> Copied:
-    """Make a storage hold what a snapshot does, and nothing else.
+def restore(archive: str, storage: Storage, files: t.Optional[Storage] = None, another: bool = False, claim: bool = False) -> Copied:
+    """Make a storage hold what a snapshot does, and nothing else; with *claim*, as the master whose configuration that is, else as who has claimed it.
 
     Raises StorageFailed, before anything is written, where it is none; and InvalidInput where it is one of another cluster than the storage or, if that
-    is empty, than *files* are, unless *another* says that it may be.
+    is empty, than *files* are, unless *another* says that it may be; and StorageFenced where a newer master has claimed the storage.
     """
     with tempfile.TemporaryDirectory(prefix="ganeti-restore-") as work:
         try:
@@ -118,9 +119,11 @@ def restore(archive: str, storage: Storage, files: t.Optional[Storage] = None, a
         except (OSError, EOFError, tarfile.TarError) as error:
             raise StorageFailed(f"{archive} is no snapshot, or was cut off: {error}.") from error
         taken = DiskStorage(os.path.join(work, "ganeti"))
-        taken.configuration()  # whole, or nothing is written
+        configuration = taken.configuration()  # whole, or nothing is written
         if not another:
             _refuse_strange(archive, owner(taken), storage, files)
+        if claim:
+            storage.claim(claim_of(configuration))
         return convert(taken, storage, exact=True)
 
 

@@ -19,6 +19,8 @@ from .settings import Settings
 
 STEP = 5.0
 """Seconds between two looks at the standbys."""
+_UNDER_WAY = ("starting", "catching up")
+"""States of the follower in which there is nothing to be looked after yet; it leaves them by itself."""
 
 
 class Tender(threading.Thread):
@@ -37,17 +39,23 @@ class Tender(threading.Thread):
         with self._chosen.open() as storage:
             pause = 0.1
             while not self._end.wait(pause):
-                if self._follower.status.state == "following":
-                    self.replaced = self._is_replaced(storage)
-                    self.problem = None if self.replaced else "; ".join(self._tend(storage)) or None
-                    pause = STEP
+                state = self._follower.status.state
+                if state in _UNDER_WAY:
+                    continue
+                # Also where the follower waits: whoever was replaced mostly learns it by a write that is refused, and waits for good then.
+                self.replaced = self._is_replaced(storage)
+                self.problem = None if self.replaced else "; ".join(self._tend(storage, state == "following")) or None
+                pause = STEP
 
     def _is_replaced(self, storage: Storage) -> bool:
         return resting(self._chosen) is not None or replaced(self._chosen, storage, self._mine) is not None
 
-    def _tend(self, storage: Storage) -> t.Iterator[str]:
+    def _tend(self, storage: Storage, follows: bool) -> t.Iterator[str]:
+        """Hold the claim, and where the follower *follows* look after what others hold; what is wrong, in words."""
         try:
             self.replaced = storage.claim(self._mine) != self._mine  # as somebody has claimed anew for this very node
+            if self.replaced or not follows:
+                return
             yield from self._finish(storage)
             problem = storage.copies.tend() if storage.copies else None
             if problem:

@@ -158,6 +158,21 @@ def test_examples_are_what_the_module_takes(name):
         assert complaints(name, arguments) == [], task
 
 
+def test_a_database_has_options_of_its_own():
+    assert complaints("backend_storage", {"storage": "etcd"}) == ["storage is etcd but all of the following are missing: etcd"]
+    assert complaints("backend_storage", {"storage": "etcd", "etcd": {"username": "ganeti"}})
+    assert complaints("backend_storage", {"storage": "disk"}) == []
+    members = {"endpoints": ["https://a1.example.com:2379"], "cluster": "c0ffee"}
+    server = {key: value for key, value in NODE.items() if key != "node"}
+    assert complaints("job_info", {"jobs": [1], "etcd": members}) == []
+    assert complaints("job_info", {"jobs": [1], "etcd": members, "server": server}) == ["parameters are mutually exclusive: server|etcd"]
+
+
+def test_the_password_of_etcd_is_masked():
+    members = {"endpoints": ["https://a1.example.com:2379"], "username": "ganeti", "password": "opensesame"}
+    assert "opensesame" in made("backend_storage", {"storage": "etcd", "etcd": members}).no_log_values
+
+
 def test_an_example_that_does_not_fit_is_seen():
     assert complaints("job_info", {"jobs": ["x"], "state": "ended"})
     assert complaints("job_info", {"jobs": "{{ x }}"}) == []

@@ -242,7 +242,7 @@ def options(servers, **changes):
     """The module's parameters."""
     server = {"url": servers[0].url, "username": servers[0].username, "password": servers[0].password, "ca_path": None}
     asked = {"jobs": [7], "wait": True, "until": "ended", "timeout": 5, "fail": None}
-    return {**asked, "server": server, "settings_file": "/nowhere", "cluster_name": None, **changes}
+    return {**asked, "server": server, "etcd": None, "settings_file": "/nowhere", "cluster_name": None, **changes}
 
 
 def test_a_failed_job_fails_the_task_unless_told_otherwise(servers):

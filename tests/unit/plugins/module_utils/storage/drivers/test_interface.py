@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import signal
 import threading
+import types
 
 import pytest
 
@@ -20,9 +22,18 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.con
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.disk import DiskStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.epochs import EPOCH, Claim, claim_of
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.history import object_history
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import commands, health, main, settings, signs_of_life
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import (
+    commands,
+    health,
+    main,
+    promote,
+    settings,
+    signs_of_life,
+    snapshot,
+)
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.candidate_survey import survey
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.follow import Status
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.tend import Tender
 
 from ..conftest import everything
 from ..samples import NODE, cluster, configuration, job
@@ -97,6 +108,70 @@ def wait(condition):
             return
         event.wait(0.05)
     raise AssertionError(condition)
+
+
+@pytest.fixture
+def tended(shelf):
+    """Tends a storage while the follower waits, as its writes are refused; who tends."""
+    mine = shelf.open().claim(Claim(20, NODE))
+    tender = Tender(shelf, types.SimpleNamespace(status=Status("waiting", problem="a write was refused")), mine)
+    tender.start()
+    yield tender
+    tender.end()
+    assert not tender.is_alive()
+
+
+@pytest.mark.parametrize("newer", [Claim(EPOCH, "u2"), Claim(EPOCH, NODE)], ids=["by another master", "anew for this node"])
+def test_whose_writes_are_refused_learns_that_the_storage_was_claimed(tended, shelf, newer):
+    """It does not come to follow again by itself, be that the store's refusal or a password that is gone."""
+    shelf.open().claim(newer)
+    wait(lambda: tended.replaced)
+
+
+def test_who_waits_holds_the_claim_and_tends_nothing_else(shelf, monkeypatch):
+    claimed = threading.Event()
+    monkeypatch.setattr(Shelf, "claim", lambda _self, wanted: claimed.set() or wanted)
+    monkeypatch.setattr(promote, "archive", lambda *_args, **_options: pytest.fail("the jobs of a storage that does not answer"))
+    tender = Tender(shelf, types.SimpleNamespace(status=Status("waiting")), Claim(20, NODE))
+    assert list(tender._tend(shelf.open(), follows=False)) == [] and claimed.is_set() and not tender.replaced
+
+
+def snapshot_of(shelf, tmp_path):
+    """Arguments of the program that restore what the storage holds now."""
+    with shelf.open() as storage:
+        taken = snapshot.take(storage, str(tmp_path / "backups"), 1, 1795250042.7)
+    return argparse.Namespace(snapshot=None, restore=taken, another_cluster=False)
+
+
+def test_a_restore_claims_as_the_master_that_this_node_is(shelf, master, tmp_path):
+    with shelf.open() as storage:
+        convert(master, storage)
+        asked = snapshot_of(shelf, tmp_path)
+        storage.remove_jobs([7])
+        assert commands.copy(shelf, asked) == "The database holds serial number 20; 1 jobs were written or removed"
+        assert everything(storage) == everything(master) and storage.claims() == [Claim(20, NODE)]
+        storage.claim(Claim(EPOCH, "u2"))
+        storage.remove_jobs([7])
+        with pytest.raises(InvalidInput, match="is not restored: the databases hold serial number 10000000000 of the master u2.*this node was replaced"):
+            commands.copy(shelf, asked)
+        assert 7 not in storage.queue().jobs and storage.claims() == [Claim(EPOCH, "u2")]
+
+
+@pytest.mark.parametrize("lost", ["config.data", "ssconf_master_node"])
+def test_a_restore_where_the_files_are_lost_claims_as_the_master_that_the_snapshot_is_of(shelf, master, files, tmp_path, lost):
+    with shelf.open() as storage:
+        convert(master, storage)
+        asked = snapshot_of(shelf, tmp_path)
+        whole = everything(storage)
+        (files.directory / lost).unlink()
+        storage.remove_jobs([7])
+        commands.copy(shelf, asked)
+        assert everything(storage) == whole and storage.claims() == [Claim(20, NODE)]
+        storage.claim(Claim(EPOCH, "u2"))
+        storage.remove_jobs([7])
+        with pytest.raises(StorageFenced, match="is claimed by u2"):
+            commands.copy(shelf, asked)
+        assert 7 not in storage.queue().jobs
 
 
 def test_what_it_lacks_is_seen(shelf, master, files):

@@ -203,7 +203,7 @@ def test_a_node_knows_its_server_by_its_own_name(tmp_path, servers):
     values = json.loads(made.config.read_text())
     del values["name"]
     made.config.write_text(json.dumps(values))
-    assert "names no server of this node" in made.check()[1]
+    assert "does not name this node, which calls itself" in made.check()[1]
     values["servers"][socket.gethostname()] = values["servers"].pop("a2")
     made.config.write_text(json.dumps(values))
     chosen = settings.read(str(made.config))
