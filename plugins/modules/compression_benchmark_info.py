@@ -77,7 +77,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Find the best tool for moves of web1 to the other cluster, over a line of 1 Gbit/s
+- name: Find the best tool for moves of web1 to the other cluster, over a network of 1 Gbit/s
   ganeti.cluster.compression_benchmark_info:
     transport: ssh
     address: alpha.example.com

@@ -311,7 +311,7 @@ EXAMPLES = r"""
       address: beta.example.com
   delegate_to: localhost
 
-- name: Move over a slow line with lzop, on other network interfaces, and remove the source
+- name: Move over a slow network with lzop, on other network interfaces, and remove the source
   ganeti.cluster.instance_move:
     name: web1.example.com
     source:
@@ -447,7 +447,7 @@ copy_seconds:
   type: float
   sample: 2.5
 downtime_seconds:
-  description: How long the instance did not run.
+  description: How long the instance was away, from when it was told to shut down until it was started.
   returned: when it was started at the destination
   type: float
   sample: 12.1

@@ -71,7 +71,7 @@ def installed() -> t.Optional[int]:
 
 
 def of_files(directory: str) -> t.Optional[Json]:
-    """What Ganeti's own files hold (holdings.py); None on a node that has none, as it is no master candidate."""
+    """What Ganeti's own files hold (storage_comparison.py); None on a node that has none, as it is no master candidate."""
     storage = DiskStorage(directory)
     try:
         return holdings(storage, unused_epoch.made_of(directory, storage.configuration())["serial_no"])

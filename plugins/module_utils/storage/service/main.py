@@ -4,15 +4,15 @@
 
 """The service on the master: follows Ganeti's files, keeps the replications going, and tells how it is.
 
-``service.py --config FILE`` runs until it is told to end. ``service.py --config FILE --check`` looks at all from outside, prints a line, and
+``service.pyz --config FILE`` runs until it is told to end. ``service.pyz --config FILE --check`` looks at all from outside, prints a line, and
 ends with 0, 1 or 2, as monitoring systems want it: all is well, a standby lags, or something does not work.
-``service.py --config FILE --snapshot DIRECTORY --keep N`` writes a dated archive of what is in the database, and removes the oldest.
-``service.py --config FILE --restore ARCHIVE`` makes the database hold what an archive does; not while the service runs, as it would undo that. A
+``service.pyz --config FILE --snapshot DIRECTORY --keep N`` writes a dated archive of what is in the database, and removes the oldest.
+``service.pyz --config FILE --restore ARCHIVE`` makes the database hold what an archive does; not while the service runs, as it would undo that. A
 snapshot of another cluster is refused without ``--another-cluster``.
-``service.py --config FILE --prune`` makes the database forget jobs whose files are gone here, be they many; the service itself refuses that.
-``service.py --config FILE --reclaim`` says that this node is the master, whoever has claimed the storage since, as a failover that nobody went on with.
+``service.pyz --config FILE --prune`` makes the database forget jobs whose files are gone here, however many; the service itself refuses that.
+``service.pyz --config FILE --reclaim`` says that this node is the master, whoever has claimed the storage since, as a failover that nobody went on with.
 ``--survey``, ``--compare``, ``--files``, ``--reserve``, ``--promote`` and ``--archive`` are steps of a failover (ganeti.cluster.master_failover), which
-speaks JSON with them.
+speaks JSON with them, and so do the modules with ``--acknowledged`` that wait until enough servers have a job.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def main() -> int:
     instead.add_argument("--check", action="store_true", help="look at all, print a line and end")
     instead.add_argument("--snapshot", metavar="DIRECTORY", help="write a snapshot of the database into a directory")
     instead.add_argument("--restore", metavar="ARCHIVE", help="make the database hold what a snapshot does")
-    instead.add_argument("--prune", action="store_true", help="have the database forget jobs whose files are gone here, be they many")
+    instead.add_argument("--prune", action="store_true", help="have the database forget jobs whose files are gone here, however many")
     instead.add_argument("--reclaim", action="store_true", help="this is the master, as all nodes know: claim the storage anew, whoever else has")
     parser.add_argument("--another-cluster", action="store_true", help="with --restore: the snapshot may be one of another cluster")
     parser.add_argument("--keep", type=int, default=30, help="how many snapshots to keep, 30 if it is not given")

@@ -151,6 +151,20 @@ def test_something_is_to_be_seen_also(name):
     assert seen and all(each.rpartition(".")[2] in NAMES and each != f"ganeti.cluster.{name}" for each in seen)
 
 
+def page_tasks():
+    """The tasks with modules of this collection in the pages, each with its page and its module."""
+    for page in sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "roles").glob("*/README.md")]):
+        for block in re.findall(r"^```yaml\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S):
+            entries = yaml.safe_load(block)
+            for task in [task for entry in entries if isinstance(entry, dict) for task in entry.get("tasks", [entry])]:
+                yield from ((page.name, key.rpartition(".")[2], value) for key, value in task.items() if key.startswith("ganeti.cluster."))
+
+
+@pytest.mark.parametrize("page, name, arguments", list(page_tasks()))
+def test_tasks_in_pages_are_what_the_modules_take(page, name, arguments):
+    assert name in NAMES and complaints(name, arguments) == []
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_examples_are_what_the_module_takes(name):
     assert examples(name)

@@ -30,7 +30,6 @@ class Answering:
         self.asked.append((what, tuple(fields), qfilter))
         return [{field: row.get(field) for field in fields} for row in self._rows[what]]
 
-
     def submit(self, opcodes):
         self.asked += [(op["OP_ID"], tuple(op["output_fields"]), op["names"]) for op in opcodes]
         return 7
