@@ -249,18 +249,18 @@ def test_modules_tell_of_jobs_that_all_servers_have(gamma):
         arguments = {"storage": "couchdb", "servers": servers, "acknowledge": count, "degrade": degrade, "degrade_after": after}
         return gamma.lab.module("backend_storage", arguments, "c1.lab.example")
 
-    def change(image):
-        return gamma.lab.module("cluster", {"zeroing_image": image}, "c1.lab.example")
+    def change(count):
+        return gamma.lab.module("cluster", {"max_running_jobs": count}, "c1.lab.example")
 
     refused = acknowledge(4)
-    assert refused["failed"] and "acknowledge is 4, and 3 servers are online" in refused["msg"], refused
+    assert refused["failed"] and "acknowledge is 4, and of couchdb 3 can be told apart" in refused["msg"], refused
     assert not acknowledge(3, "refuse", 5)["failed"]
-    assert change("/srv/one.img")["changed"]
+    assert change(21)["changed"]
     gamma.lab.run("c3", "systemctl", "stop", "couchdb")
     try:
-        short = change("/srv/two.img")
+        short = change(22)
         assert short["failed"] and "is not on 3 servers within 5 s: c1.lab.example, c2.lab.example have it; c3.lab.example: " in short["msg"], short
     finally:
         gamma.lab.run("c3", "systemctl", "start", "couchdb")
     assert not acknowledge(0)["failed"]
-    gamma.lab.run("c1", "gnt-cluster", "modify", "--zeroing-image=")
+    gamma.lab.run("c1", "gnt-cluster", "modify", "--max-running-jobs=20")
