@@ -28,7 +28,8 @@ What holds, for each server by itself, from when `claim` has returned there:
 
 What does not hold:
 
-* Rights count for the next request; that a user is gone may count a moment later (tests/conformance/test_security.py).
+* Rights count for the next request; that a user is gone counts milliseconds later, and where a server has just been made, or somebody looked that user
+  up at the same moment, CouchDB may let it in for longer: up to ten minutes (tests/conformance/test_security.py). It has no rights then.
 * A request that the server has begun to carry out before (c) may end after it: one batch. Writers that are not the service are looked for every few
   seconds, and what they have written is taken back (`CouchStorage.intruded`, conflicts.py).
 * A server that cannot be reached is not claimed. An old master that is cut off together with its own server goes on writing there. Nobody of the newer
