@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import typing as t
 
 from ..._errors import GanetiError, StorageFenced
@@ -19,6 +20,8 @@ from .settings import Settings
 
 STEP = 5.0
 """Seconds between two looks at the standbys."""
+_SOON = 0.1
+"""Seconds until the end is noticed, and that the follower has caught up."""
 
 
 class Tender(threading.Thread):
@@ -34,13 +37,17 @@ class Tender(threading.Thread):
         self.replaced = False
 
     def run(self) -> None:
+        """Looks also while the follower waits, as one that is refused does for minutes: it may be refused because this node was replaced."""
         with self._chosen.open() as storage:
-            pause = 0.1
-            while not self._end.wait(pause):
-                if self._follower.status.state == "following":
-                    self.replaced = self._is_replaced(storage)
+            tended, due = False, time.monotonic() + STEP
+            while not self._end.wait(_SOON):
+                following = self._follower.status.state == "following"
+                if time.monotonic() < due and (tended or not following):
+                    continue
+                self.replaced = self._is_replaced(storage)
+                if following:
                     self.problem = None if self.replaced else "; ".join(self._tend(storage)) or None
-                    pause = STEP
+                tended, due = tended or following, time.monotonic() + STEP
 
     def _is_replaced(self, storage: Storage) -> bool:
         return resting(self._chosen) is not None or replaced(self._chosen, storage, self._mine) is not None
