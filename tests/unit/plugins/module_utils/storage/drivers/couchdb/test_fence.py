@@ -234,6 +234,17 @@ def test_3_and_what_it_carries_on_is_taken_away_with_the_server(node, servers, m
     assert new.claims() == [NEW, NEW] and new.copies.strays(remove=False) == ({}, [], {})
 
 
+def test_3_what_it_archived_is_taken_over_but_for_what_the_new_master_has_in_its_queue(node, master):
+    """It would be in both, and end another way than it does in the master's files."""
+    old = node("a1", OLD)
+    new = node("a2", NEW)
+    convert(master, new)
+    old.write_jobs({7: job(7, "error"), 8: job(8)}, archived=True)
+    assert new.copies.tend() is None
+    assert (new.queue().jobs, new.queue().archived) == ({7, 20005}, {3, 8, 20001})
+    eventually(lambda: everything(node("a1")) == everything(new))
+
+
 def test_4_the_service_of_an_older_master_is_refused_by_its_own_server(node, master):
     old, new = node("a1", OLD), node("a2", NEW)
     convert(master, new)
