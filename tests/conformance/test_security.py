@@ -6,8 +6,12 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import itertools
 import re
 import secrets
+import threading
+import time
 import typing as t
 
 import pytest
@@ -81,6 +85,36 @@ def test_who_is_a_member_no_more_is_refused_at_the_next_request(server: Server, 
         assert database.request("POST", "/_bulk_docs", copied, user=before).status == 403
         assert database.request("PUT", f"/e{number}", {}, user=after).status == 201
         allow(database, members=[before[0]])
+
+
+def test_under_load_no_request_that_begins_after_rights_are_taken_is_carried_out(database: Database, user) -> None:
+    """Of several who write at once; one that has begun before may end after it."""
+    member = user()
+    for turn in range(5):
+        allow(database, members=[member[0]])
+        begun: t.List[float] = []
+        ended = threading.Event()
+
+        def write(name: str, begun: t.List[float], ended: threading.Event) -> None:
+            for number in itertools.count():
+                at = time.monotonic()
+                status = database.request("PUT", f"/{name}-{number}", {}, user=member).status
+                assert status in (201, 403)
+                begun += [at] if status == 201 else []
+                if ended.is_set():
+                    return
+
+        with concurrent.futures.ThreadPoolExecutor(4) as executor:
+            writers = [executor.submit(write, f"{turn}-{writer}", begun, ended) for writer in range(4)]
+            eventually(lambda begun=begun: len(begun) >= 20)
+            allow(database, members=["somebody"])
+            taken = time.monotonic()
+            before = len(database.request("GET", "/_all_docs").value["rows"])
+            ended.set()
+            for writer in writers:
+                writer.result()
+        assert [at for at in begun if at > taken] == []
+        assert len(database.request("GET", "/_all_docs").value["rows"]) - before <= 4, "one for each that had begun"
 
 
 def test_a_user_who_is_gone_is_soon_let_in_no_more(server: Server, database: Database, user) -> None:

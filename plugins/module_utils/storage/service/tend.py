@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import typing as t
 
 from ..._errors import GanetiError, StorageFenced
@@ -36,6 +37,7 @@ class Tender(threading.Thread):
         self.replaced = False
 
     def run(self) -> None:
+        """Looks also while the follower waits, as one that is refused does for minutes: it may be refused because this node was replaced."""
         with self._chosen.open() as storage:
             pause = 0.1
             while not self._end.wait(pause):

@@ -52,10 +52,10 @@ def settle(master: Client, standby: Client, database: str) -> t.List[str]:
     return sorted({*removed, *_bring_back(master, standby, database, sorted(strange))})
 
 
-def adopt(master: Client, standby: Client, database: str) -> t.List[str]:
-    """Write into the master's database the documents that it never had under any revision, and the standby has; their ids."""
+def adopt(master: Client, standby: Client, database: str, known: t.Collection[str] = ()) -> t.List[str]:
+    """Write into the master's database the documents that it never had under any revision, and the standby has, but for those *known* elsewhere; their ids."""
     written = []
-    for names in batches(sorted(_strange(master, standby, database)), _BATCH):
+    for names in batches(sorted(_strange(master, standby, database).keys() - set(known)), _BATCH):
         rows = master.post(path(database, "_all_docs"), {"keys": list(names)})["rows"]
         unheard = [row["key"] for row in rows if row.get("error") == "not_found"]  # what was deleted has a row of its own
         found = [{key: value for key, value in document.items() if key != "_rev"} for document in _shown(standby, database, unheard).values()]

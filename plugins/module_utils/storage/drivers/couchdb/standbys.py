@@ -15,7 +15,7 @@ import json
 import typing as t
 
 from ...._errors import ConnectionFailed, GanetiError, StorageFailed
-from ..documents import ARCHIVE, DATABASES, Json
+from ..documents import ARCHIVE, DATABASES, QUEUE, Json
 from ..interface import Answer, Copies, Strays
 from . import conflicts, fence, replication, whole_configuration
 from .client import Client, Server, brief, path
@@ -58,7 +58,9 @@ class Standbys(Copies):
 
     def _look_through(self, mine: fence.Held, server: Server) -> None:
         with Client(fence.as_writer(self._admin.server, mine)) as master, Client(server) as standby:
-            conflicts.adopt(master, standby, self._prefix + ARCHIVE)
+            # A job that is in the master's queue is not lost: it is archived as the master has it, and not as another one once had.
+            waiting = [row["id"] for row in master.get(path(self._prefix + QUEUE, "_all_docs"))["rows"]]
+            conflicts.adopt(master, standby, self._prefix + ARCHIVE, waiting)
             for database in DATABASES:
                 conflicts.settle(master, standby, self._prefix + database)
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import pathlib
@@ -17,7 +18,7 @@ from couchdb.inside import Inside
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.ganeti.cluster.plugins.module_utils._errors import AuthenticationFailed, StorageFailed, StorageFenced
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import AuthenticationFailed, ConnectionFailed, StorageFailed, StorageFenced
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.conversion import convert
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb import fence, replication
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.client import Client, Server, path
@@ -97,12 +98,15 @@ class Interrupted(Called):
         return super().ask(method, where, body, seconds)
 
 
+def users(inside):
+    """The users who exist."""
+    return [row["id"].partition(":")[2] for row in Called(inside).get("/_users/_all_docs")["rows"]]
+
+
 def authorised(inside):
-    """The users who exist and are named in the rights of any database; and that of the claim."""
-    admin = Called(inside)
-    users = {row["id"].partition(":")[2] for row in admin.get("/_users/_all_docs")["rows"]}
-    named = {name for database in DATABASES for name in admin.get(f"/{database}/_security")["members"].get("names", [])}
-    return users & named
+    """The users who exist and are named in the rights of any database."""
+    named = {name for database in DATABASES for name in Called(inside).get(f"/{database}/_security")["members"].get("names", [])}
+    return named.intersection(users(inside))
 
 
 def prepared(directory):
@@ -140,9 +144,56 @@ def test_2_whenever_the_newer_claim_comes_the_older_user_is_out(first, second, f
         if not made:
             come()
         assert fence.held(Called(inside), "") == made[0] and made[0].claim == newer
-        assert authorised(inside) <= {made[0].user}
+        assert authorised(inside) == {made[0].user}, "where the old one put it out, the old one has it in again"
         fence.claim(Called(inside), "", newer)
-        assert authorised(inside) == {made[0].user}, "and where it was put out by the old one, the next look has it in again"
+        assert authorised(inside) == {made[0].user} == set(users(inside))
+
+
+class Dying(Called):
+    """A client whose process dies: with one of its requests, which is carried out or *lost*."""
+
+    def __init__(self, inside, at, lost):
+        super().__init__(inside)
+        self.left, self.lost = at, lost
+
+    def ask(self, method, where, body=None, seconds=None):
+        self.left -= 1
+        if self.left == 0 and self.lost:
+            raise ConnectionFailed("It died.")
+        answer = super().ask(method, where, body, seconds)
+        if self.left == 0:
+            raise ConnectionFailed("It died.")
+        return answer
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_2_who_dies_while_claiming_leaves_nobody_when_it_claims_again(lost, tmp_path):
+    inside, _before = prepared(tmp_path)
+    claims = (Claim(EPOCH * epoch, f"u{epoch % 2}") for epoch in itertools.count(1))
+    for at in itertools.count(1):
+        dying, wanted = Dying(inside, at, lost), next(claims)
+        with contextlib.suppress(ConnectionFailed):
+            fence.claim(dying, "", wanted)
+        found = fence.claim(Called(inside), "", wanted)
+        assert found.claim == wanted and authorised(inside) == {found.user} == set(users(inside)), at
+        if dying.left > 0:
+            break
+    assert at > 25
+
+
+class Repeating(Called):
+    """A client that asks for each new user twice, as a first answer was lost."""
+
+    def ask(self, method, where, body=None, seconds=None):
+        if method == "PUT" and "org.couchdb.user" in where:
+            super().ask(method, where, body, seconds)
+        return super().ask(method, where, body, seconds)
+
+
+def test_a_user_whose_making_took_too_long_to_be_answered_is_made_once(tmp_path):
+    inside, _before = prepared(tmp_path)
+    found = fence.claim(Repeating(inside), "", NEW)
+    assert found.claim == NEW and authorised(inside) == {found.user} == set(users(inside))
 
 
 def eventually(condition):
@@ -181,6 +232,17 @@ def test_3_and_what_it_carries_on_is_taken_away_with_the_server(node, servers, m
         assert replication.arrange(client, {}, change=False).removed == []
     eventually(lambda: everything(node("a1")) == everything(new))
     assert new.claims() == [NEW, NEW] and new.copies.strays(remove=False) == ({}, [], {})
+
+
+def test_3_what_it_archived_is_taken_over_but_for_what_the_new_master_has_in_its_queue(node, master):
+    """It would be in both, and end another way than it does in the master's files."""
+    old = node("a1", OLD)
+    new = node("a2", NEW)
+    convert(master, new)
+    old.write_jobs({7: job(7, "error"), 8: job(8)}, archived=True)
+    assert new.copies.tend() is None
+    assert (new.queue().jobs, new.queue().archived) == ({7, 20005}, {3, 8, 20001})
+    eventually(lambda: everything(node("a1")) == everything(new))
 
 
 def test_4_the_service_of_an_older_master_is_refused_by_its_own_server(node, master):
