@@ -20,8 +20,8 @@ from .settings import Settings
 
 STEP = 5.0
 """Seconds between two looks at the standbys."""
-_UNDER_WAY = ("starting", "catching up")
-"""States of the follower in which there is nothing to be looked after yet; it leaves them by itself."""
+_SOON = 0.1
+"""Seconds until it is noticed that the follower has caught up."""
 
 
 class Tender(threading.Thread):
@@ -37,17 +37,19 @@ class Tender(threading.Thread):
         self.replaced = False
 
     def run(self) -> None:
-        """Looks also while the follower waits, as one that is refused does for minutes: it may be refused because this node was replaced."""
+        """Look at once when the follower has caught up, and every few seconds whatever it does.
+
+        Whoever was replaced mostly learns it by a write that is refused, and the follower waits for minutes then.
+        """
         with self._chosen.open() as storage:
-            pause = 0.1
-            while not self._end.wait(pause):
-                state = self._follower.status.state
-                if state in _UNDER_WAY:
+            due, tended = 0.0, False
+            while not self._end.wait(STEP if tended else _SOON):
+                follows = self._follower.status.state == "following"
+                if time.monotonic() < due and not follows:
                     continue
-                # Also where the follower waits: whoever was replaced mostly learns it by a write that is refused, and waits for good then.
                 self.replaced = self._is_replaced(storage)
-                self.problem = None if self.replaced else "; ".join(self._tend(storage, state == "following")) or None
-                pause = STEP
+                self.problem = None if self.replaced else "; ".join(self._tend(storage, follows)) or None
+                due, tended = time.monotonic() + STEP, tended or follows
 
     def _is_replaced(self, storage: Storage) -> bool:
         return resting(self._chosen) is not None or replaced(self._chosen, storage, self._mine) is not None

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import time
 import types
 
 import pytest
@@ -32,8 +33,9 @@ def test_who_is_replaced_learns_it_whatever_the_follower_does(state, tmp_path, s
     assert not tender.replaced
     with chosen.open() as other:
         other.claim(NEW)
+    deadline = time.monotonic() + 60
     while not tender.replaced:
         tender.join(0.1)
-        assert tender.is_alive()
+        assert tender.is_alive() and time.monotonic() < deadline
     tender.end()
     assert tender.problem is None
