@@ -96,7 +96,7 @@ def judge(lines: t.Sequence[str], wanted: t.Mapping[str, bytes]) -> str:
     unit = next((line.split()[1:] for line in lines if line.startswith("unit ")), None)
     if unit is None:
         return "did not answer"
-    found = {words[1]: words[2:] for words in map(str.split, lines) if words[:1] == ["file"]}
+    found = {fields[1]: fields[2:] for fields in map(str.split, lines) if fields[:1] == ["file"]}
     if not found:
         return _NOTHING
     wrong = [f"{name} {problem}" for name, content in wanted.items() for problem in [_problem(name, content, found.get(name))] if problem]

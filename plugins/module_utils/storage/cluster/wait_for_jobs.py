@@ -81,8 +81,8 @@ def summary(given: Json) -> str:
     """An opcode in a word, as Ganeti shows it: "INSTANCE_CREATE(web1.example.com)" (Ganeti: opcodes_base.py, Summary)."""
     op_id = str(given.get("OP_ID", "OP_UNKNOWN"))
     name = _OTHER_SUBJECTS.get(op_id) or next((each for each in _SUBJECTS if given.get(each)), "")
-    words = op_id[3:] if op_id.startswith("OP_") else op_id
-    return f"{words}({given[name]})" if given.get(name) not in (None, "") else words
+    summary = op_id[3:] if op_id.startswith("OP_") else op_id
+    return f"{summary}({given[name]})" if given.get(name) not in (None, "") else summary
 
 
 def _seconds(stamp: t.Any) -> t.Optional[float]:

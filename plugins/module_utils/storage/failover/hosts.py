@@ -87,8 +87,8 @@ class Hosts:
         status, output, said = host.run([_PYTHON, "-I", *arguments], request, timeout=_SECONDS)
         text = output.decode("utf-8", "replace").strip()
         if status:
-            words = text.partition("CRITICAL: ")[2] or said.decode("utf-8", "replace").strip().rpartition("\n")[2]
-            raise GanetiError(f"{host.name} {_FAILED[step]}: {words or f'exit status {status}'}")
+            why = text.partition("CRITICAL: ")[2] or said.decode("utf-8", "replace").strip().rpartition("\n")[2]
+            raise GanetiError(f"{host.name} {_FAILED[step]}: {why or f'exit status {status}'}")
         return t.cast(Json, _parsed(host, step, text))
 
     def files(self, host: SshHost, step: str, given: t.Optional[Json] = None) -> Json:
@@ -99,8 +99,8 @@ class Hosts:
         """Run a module of this collection as a program on a node; what it answers."""
         status, output, said = host.run([_PYTHON, "-I", "-c", script(module)], json.dumps(given).encode(), timeout=_SECONDS)
         if status:
-            words = said.decode("utf-8", "replace").strip().rpartition("\n")[2]
-            raise GanetiError(f"{what} failed on {host.name}: {words or f'exit status {status}'}")
+            why = said.decode("utf-8", "replace").strip().rpartition("\n")[2]
+            raise GanetiError(f"{what} failed on {host.name}: {why or f'exit status {status}'}")
         return t.cast(Json, _parsed(host, what, output.decode("utf-8", "replace")))
 
     def close(self) -> None:
