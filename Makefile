@@ -16,6 +16,8 @@ export PYTHONPYCACHEPREFIX := $(BUILD)/pycache
 # tests/integration/allot.py. Unit tests compute.
 WORKERS := 4
 UNIT_WORKERS := 3
+# A test that hangs shows where, and ends its worker.
+HANGING = -o faulthandler_timeout=$(1) -o faulthandler_exit_on_timeout=true
 PART :=
 SELECTED = $(if $(PART),$(or $(wildcard tests/integration/test_$(PART).py),tests/integration -k '$(PART)'),tests/integration)
 
@@ -51,19 +53,19 @@ test: venv ## Run everything: lint, types, sanity and unit tests beside the lab'
 
 test-unit: venv ## Run the unit tests (a minute and a half)
 	@mkdir -p $(BUILD); rm -f $(BUILD)/unit.xml
-	$(BIN)/pytest -q -n $(UNIT_WORKERS) --dist worksteal --junit-xml=$(BUILD)/unit.xml tests/unit
+	$(BIN)/pytest -q $(call HANGING,300) -n $(UNIT_WORKERS) --dist worksteal --junit-xml=$(BUILD)/unit.xml tests/unit
 
 test-couchdb: venv ## Check what tests expect of CouchDB, against COUCHDB_URLS or the stand-in
 	@mkdir -p $(BUILD); rm -f $(BUILD)/couchdb.xml
-	$(BIN)/pytest -q --junit-xml=$(BUILD)/couchdb.xml tests/conformance
+	$(BIN)/pytest -q $(call HANGING,300) --junit-xml=$(BUILD)/couchdb.xml tests/conformance
 
 test-etcd: venv ## Test the storage in etcd against a real etcd, Debian's own
 	@mkdir -p $(BUILD); rm -f $(BUILD)/etcd.xml
-	$(BIN)/pytest -q --junit-xml=$(BUILD)/etcd.xml tests/etcd
+	$(BIN)/pytest -q $(call HANGING,300) --junit-xml=$(BUILD)/etcd.xml tests/etcd
 
 test-dist: venv ## Check the archive: what is in it, and how it works with the oldest and the newest ansible-core
 	@mkdir -p $(BUILD); rm -f $(BUILD)/dist.xml
-	$(BIN)/pytest -q --junit-xml=$(BUILD)/dist.xml tests/archive
+	$(BIN)/pytest -q $(call HANGING,300) --junit-xml=$(BUILD)/dist.xml tests/archive
 
 test-sanity: stage ## Run ansible-test's sanity tests
 	tests/tools/sanity $(VENV) $(BUILD)
@@ -81,7 +83,7 @@ test-types: stage ## Run mypy, strictly
 
 test-integration: lab stage ## Run the tests on the lab, or a part: PART=move is test_move.py, PART=killed are those whose names have the word
 	@rm -f $(BUILD)/integration.xml
-	$(LAB) $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations=20 -o faulthandler_timeout=1800 --junit-xml=$(BUILD)/integration.xml $(SELECTED)
+	$(LAB) $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations=20 $(call HANGING,1800) --junit-xml=$(BUILD)/integration.xml $(SELECTED)
 	$(if $(PART),,$(BIN)/python tests/tools/support_matrix.py --check $(BUILD)/integration.xml)
 
 bench-move: lab ## Measure the stream against Ganeti's pipeline, nbdcopy and cp (half an hour; BENCH=--help lists options)
