@@ -22,7 +22,7 @@ PART :=
 SELECTED = $(if $(PART),$(or $(wildcard tests/integration/test_$(PART).py),tests/integration -k '$(PART)'),tests/integration)
 
 .PHONY: help venv stage lab lab-destroy demo test test-unit test-couchdb test-etcd test-dist test-sanity test-lint test-types test-integration \
-  bench-move bench-whole-move bench-ciphers bench-storage bench-storage-lab plots docs dist clean
+  bench-move bench-whole-move bench-ciphers bench-storage bench-storage-lab soak-storage plots docs dist clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
@@ -100,6 +100,9 @@ bench-storage: venv ## Measure the storage in CouchDB; COUCHDB_URLS names two re
 
 bench-storage-lab: lab stage ## Measure it on real Ganeti (40 minutes; takes the lab's clusters apart); COUCHDB_RELEASE is a real CouchDB's directory
 	$(LAB) $(BIN)/python benchmarks/bench_storage_lab.py $(BENCH)
+
+soak-storage: stage ## Let the storage run through faults drawn from a seed; SOAK='--seed 7 --rounds 20', COUCHDB_RELEASE as above
+	PYTHONPATH=$(BUILD) $(BIN)/python tests/soak/soak_storage.py $(or $(SOAK),--seed 1 --rounds 5)
 
 plots: venv ## Draw the plots of docs/ anew from the results that are there
 	$(BIN)/python benchmarks/redraw.py

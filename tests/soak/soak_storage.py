@@ -4,7 +4,7 @@
 
 """Lets the storage's service run for long on three nodes while programs and servers are killed and stopped, masters are replaced and come back.
 
-Run it as ``ANSIBLE_COLLECTIONS_PATH=B PYTHONPATH=B python3 tests/soak/soak_storage.py --seed N --rounds N``, where B is what ``tests/tools/stage`` prints.
+Run it as ``make soak-storage SOAK='--seed N --rounds N'``. The seed draws the faults, not their moments, so it may not show a failure again.
 With ``COUCHDB_RELEASE`` the servers are real CouchDB, otherwise the stand-in. Ganeti takes no part: its files are written here, as it writes them.
 
 In each round the master works, something is killed or stopped, and a standby is promoted while the old master is dead, stopped, or writes on. Then

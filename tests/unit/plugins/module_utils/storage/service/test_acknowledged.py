@@ -84,8 +84,8 @@ def test_the_program_answers(chosen, couch, standby, monkeypatch):
 
 def test_job_info_tells_of_a_job_when_both_have_it(chosen, couch, standby, tmp_path, monkeypatch):
     monkeypatch.setattr(acknowledged.answer, "__defaults__", (0.0,))
-    params = {"jobs": [5], "timeout": 5, "until": "ended", "wait": True, "fail": None, "server": None, "settings_file": str(tmp_path / "couchdb.json"),
-              "cluster_name": None}  # fmt: skip
+    params = {"jobs": [5], "timeout": 5, "until": "ended", "wait": True, "fail": None, "server": None, "etcd": None,
+              "settings_file": str(tmp_path / "couchdb.json"), "cluster_name": None}  # fmt: skip
     couch.write_jobs({5: job(5)})
     with pytest.raises(NotAcknowledged, match=r"Job 5 \(success\) is not on 2 servers within 0 s: a1 has it; a2: has it not"):
         wait_for_jobs.tell(params)

@@ -42,7 +42,7 @@ def test_a_node_is_found_among_those_that_have_them(read):
     ("changes", "words"),
     [
         ({"nodes": ["a1", "a2"]}, "does not name this node, which calls itself .*: it names a1, a2"),
-        ({}, "is no configuration of this service: 'servers'"),
+        ({}, "is no configuration of this service: it lacks 'servers'"),
         ({"name": "a1", "colour": "red"}, "These are no options of the storage etcd"),
         ({"name": "a1", "key_path": "/key.pem"}, "name the certificate in cert_path"),
     ],
