@@ -17,7 +17,7 @@ import pytest
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import AuthenticationFailed, ConnectionFailed, InvalidInput
 from ansible_collections.ganeti.cluster.plugins.module_utils.api import extended
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.cluster import candidate_pool, placement, storage_status, switch, wait_for_jobs
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.cluster import begin_epoch, candidate_pool, placement, storage_status, switch, wait_for_jobs
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.disk import DiskStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.etcd.storage import EtcdStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.factory import open_storage
@@ -26,6 +26,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service imp
 from .samples import PASSWORD, configuration, job
 
 MASTER = socket.gethostname()
+ACKNOWLEDGE = {"acknowledge": 0, "degrade": "after", "degrade_after": 30.0}
 
 
 class Site:
@@ -64,7 +65,7 @@ class Site:
 
     def parameters(self, _runner, names, wanted):
         """How the nodes have the cluster's parameter."""
-        return [extended.Node(name, self.storage == wanted["backend_storage"], "has other values") for name in names]
+        return [extended.NodeCopy(name, self.storage == wanted["backend_storage"], "has other values") for name in names]
 
     # --- Its commands, and systemd
 
@@ -99,10 +100,15 @@ class Site:
     def stop(self):
         """End it."""
         if self.service:
-            self.ended[-1](15, None)
+            self.ended[-1].append(15)
             self.service.join(60)
             assert not self.service.is_alive()
             self.service = None
+
+    def told_to_end(self):
+        """What a service looks at, instead of signals, which are for the main thread."""
+        self.ended.append([])
+        return self.ended[-1]
 
     def remove(self, name):
         """End the service and remove its files."""
@@ -136,13 +142,14 @@ def site(cluster, tmp_path, monkeypatch):
     monkeypatch.setattr(placement, "FILES", dict(places.values()))
     monkeypatch.setattr(settings, "STATUS", str(tmp_path / "run/status.json"))
     monkeypatch.setitem(settings._DEFAULTS, "directory", str(tmp_path / "ganeti"))
+    monkeypatch.setattr(begin_epoch.note, "__defaults__", (str(tmp_path / "ganeti"),))
     monkeypatch.setattr(switch, "LocalRunner", lambda: made)
-    monkeypatch.setattr(switch, "connect", lambda _options: made)
+    monkeypatch.setattr(switch, "connect", lambda _options, **_named: made)
     monkeypatch.setattr(candidate_pool.jobs, "run", made.resize)
     monkeypatch.setattr(extended, "read", lambda _runner: {"allow_cipher_bypassing": False, "backend_storage": made.storage})
     monkeypatch.setattr(extended, "nodes", made.parameters)
     monkeypatch.setattr(extended, "spread", lambda _runner, _names, wanted: setattr(made, "storage", wanted["backend_storage"]))
-    monkeypatch.setattr(main.signal, "signal", lambda _number, act: made.ended.append(act))
+    monkeypatch.setattr(main, "end_soon", made.told_to_end)
     yield made
     made.stop()
 
@@ -152,7 +159,7 @@ def asked(closed, authority):
     """The module's parameters."""
     access = {"endpoints": closed.urls, "username": "ganeti", "password": PASSWORD, "ca_path": authority.path, "cert_path": None, "key_path": None}
     limits = {"timeout": 60, "lock_timeout": 1, "job_timeout": 1}
-    return {"storage": "etcd", "etcd": access, "servers": [], "couchdb_mode": "mirror", "lag": 10, "cluster_name": None, **limits}
+    return {"storage": "etcd", "etcd": access, "servers": [], "couchdb_mode": "mirror", "lag": 10, "cluster_name": None, **limits, **ACKNOWLEDGE}
 
 
 @pytest.fixture
@@ -175,7 +182,7 @@ def test_switching_on_and_back_each_shown_before_and_done_once(site, asked, stor
     assert {name for name, files in site.nodes.items() if files} == {MASTER, "a2"}, "a4 may not become the master, and is not to have the password"
     assert site.nodes["a2"][placement.SETTINGS][0] == "600:0:0" and site.storage == "etcd"
     with open(placement.SETTINGS, encoding="utf-8") as stream:
-        own = {"storage": "etcd", "status": settings.STATUS, "lag": 10, "mode": "mirror", "pool_size": None}
+        own = {"storage": "etcd", "status": settings.STATUS, "lag": 10, "mode": "mirror", "pool_size": None, **ACKNOWLEDGE}
         access = {"endpoints": closed.urls, "username": "ganeti", "password": PASSWORD, "ca_path": authority.path}
         assert json.load(stream) == {**own, **access, "cluster": site.uuid, "nodes": sorted([MASTER, "a2"])}
     assert settings.read(placement.SETTINGS).name == MASTER
@@ -200,7 +207,7 @@ def test_what_there_is_to_tell_then(site, asked, monkeypatch):
     members = list(told["servers"].values())
     assert (told["storage"], told["healthy"], told["master"], told["serial"], told["replications"]) == ("etcd", True, MASTER, 20, [])
     assert [(each["serial"], each["lag"], each["problem"]) for each in members] == [(20, 0, None)]
-    waiting = {"jobs": [7], "wait": True, "until": "ended", "timeout": 5, "fail": None, "server": None, "cluster_name": "alpha.lab.example"}
+    waiting = {"jobs": [7], "wait": True, "until": "ended", "timeout": 5, "fail": None, "server": None, "etcd": None, "cluster_name": "alpha.lab.example"}
     for place in ({"etcd": None, "settings_file": placement.SETTINGS}, {"etcd": {**asked["etcd"], "cluster": site.uuid}, "settings_file": "/nowhere"}):
         found = wait_for_jobs.tell({**waiting, **place})
         assert [each["status"] for each in found["jobs"]] == ["success"] and site.uuid in found["server"]

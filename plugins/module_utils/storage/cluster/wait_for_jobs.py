@@ -210,7 +210,7 @@ def tell(params: t.Mapping[str, t.Any]) -> Json:
     with _open(params) as storage:
         jobs = JobWatcher(storage, numbers, params["cluster_name"]).wait(wanted, seconds)
         result = {"jobs": [jobs[number] for number in numbers], "server": storage.where}
-    if params["server"] is None:
+    if params["server"] is None and params["etcd"] is None:
         _acknowledge(settings.read(params["settings_file"]), result)
     if params["wait"] if params["fail"] is None else params["fail"]:
         check(result)

@@ -15,7 +15,11 @@ import typing as t
 @contextlib.contextmanager
 def alone(directory: str) -> t.Iterator[bool]:
     """Whether nobody else writes what is in Ganeti's directory, and nobody will in here. The directory itself is locked, which Ganeti never does."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:  # as on a node that has lost everything
+        yield True
+        return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         mine = True
