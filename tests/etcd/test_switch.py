@@ -17,7 +17,14 @@ import pytest
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import AuthenticationFailed, ConnectionFailed, InvalidInput
 from ansible_collections.ganeti.cluster.plugins.module_utils.api import extended
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.cluster import begin_epoch, candidate_pool, placement, storage_status, switch, wait_for_jobs
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.cluster import (
+    begin_epoch,
+    candidate_pool,
+    placement,
+    storage_status,
+    switch,
+    wait_for_jobs,
+)
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.disk import DiskStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.etcd.storage import EtcdStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.factory import open_storage
