@@ -11,7 +11,10 @@ import signal
 
 import hypothesis
 
-from . import source_tree  # noqa: F401 - that it is loaded is all
+from . import source_tree
+
+COLLECTION = source_tree.ROOT
+"""The collection, which can be imported once that module is loaded."""
 
 # A busy machine draws examples slowly; that says nothing about the code.
 hypothesis.settings.register_profile("unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
