@@ -34,6 +34,7 @@ def etcd(site: Site) -> t.Iterator[Result]:
     )  # fmt: skip
     yield {"endpoints": [url], "ca_path": CERTIFICATE, "cert_path": CERTIFICATE, "key_path": KEY}
     remove_service(site)
+    site.master("gnt-cluster", "remove-tags", "in-etcd", check=False)
     site.master("systemctl", "kill", "--signal=KILL", "test-etcd", check=False)
     for node in site.nodes:
         site.lab.run(node, "rm", "-rf", PLACE)
@@ -73,7 +74,8 @@ def test_configuration_and_jobs_in_etcd_and_back(site, etcd):
     told = site.ask("backend_storage_info")
     assert (told["storage"], {each["lag"] for each in told["servers"].values()}, told["replications"]) == ("etcd", {0}, []), told
     found = site.ask("config_history_info", kind="cluster", since=born)
-    assert "in-etcd" in found["difference"]["after"]["tags"] and "in-etcd" not in found["difference"]["before"]["tags"]
+    before, after = (found["difference"][when]["cluster"]["tags"] for when in ("before", "after"))
+    assert "in-etcd" in after and "in-etcd" not in before
     assert site.module("config_rollback", {"kind": "cluster", "serial": born, "parts": ["tags"]})["changed"]
     last = max(map(int, site.master("gnt-job", "list", "--no-headers", "-o", "id").split()))
     assert site.ask("job_info", jobs=[last], wait=True, timeout=60, fail=False)["jobs"][0]["id"] == last
