@@ -26,8 +26,16 @@ def source(module: str) -> str:
     return str(ast.literal_eval(found))
 
 
-def plays(lab: Lab, module: str, names: t.Mapping[str, str], host: str) -> t.List[t.Dict[str, t.Any]]:
-    """The examples with other names. Tasks become a play for *host*; the way to the lab's hosts comes from the defaults of the action group."""
+def is_of_etcd(module: str, task: t.Mapping[str, t.Any]) -> bool:
+    """Whether an example is about a cluster that stores in etcd, as a cluster cannot while it stores in CouchDB."""
+    return bool((task.get(f"ganeti.cluster.{module}") or {}).get("etcd"))
+
+
+def plays(lab: Lab, module: str, names: t.Mapping[str, str], host: str, etcd: bool = False) -> t.List[t.Dict[str, t.Any]]:
+    """The examples with other names. Tasks become a play for *host*; the way to the lab's hosts comes from the defaults of the action group.
+
+    Those about *etcd* alone, or all others.
+    """
     text = source(module)
     for name in sorted(names, key=len, reverse=True):
         assert name in text, f"the examples of {module} have no {name} any more"
@@ -38,6 +46,7 @@ def plays(lab: Lab, module: str, names: t.Mapping[str, str], host: str) -> t.Lis
     ssh = {"config_file": lab.description["ssh_config"]}
     for play in made:
         play.update(gather_facts=False, module_defaults={"group/ganeti.cluster.ganeti": {"ssh": ssh, "lock_timeout": 120, "job_timeout": 300}})
+        play["tasks"] = [task for task in play["tasks"] if is_of_etcd(module, task) is etcd]
         for task in play["tasks"]:
             arguments = task.get(f"ganeti.cluster.{module}") or {}
             for each in (arguments, arguments.get("source"), arguments.get("destination")):
@@ -49,10 +58,19 @@ def plays(lab: Lab, module: str, names: t.Mapping[str, str], host: str) -> t.Lis
     return t.cast("t.List[t.Dict[str, t.Any]]", made)
 
 
-def rehearse(lab: Lab, module: str, names: t.Mapping[str, str], host: str, place: Path, variables: t.Mapping[str, str], group: t.Sequence[str] = ()) -> str:
-    """Run a module's examples in check mode; each of them must succeed. What Ansible shows. *group* are the group webservers."""
+def rehearse(
+    lab: Lab,
+    module: str,
+    names: t.Mapping[str, str],
+    host: str,
+    place: Path,
+    variables: t.Mapping[str, str],
+    group: t.Sequence[str] = (),
+    etcd: bool = False,
+) -> str:
+    """Run a module's examples in check mode, those about *etcd* or all others; each must succeed. What Ansible shows. *group* are the group webservers."""
     playbook, inventory = place / "examples.json", place / "webservers.yml"
-    playbook.write_text(json.dumps(plays(lab, module, names, host)))
+    playbook.write_text(json.dumps(plays(lab, module, names, host, etcd)))
     nodes = {} if host == "localhost" else {host: {"ansible_python_interpreter": "/usr/bin/python3"}}
     inventory.write_text(json.dumps({"all": {"hosts": nodes}, "webservers": {"hosts": dict.fromkeys(group)}}))
     arguments = ["-i", str(INVENTORY), "-i", str(inventory), "--check", "--diff", "-e", json.dumps(variables), str(playbook)]

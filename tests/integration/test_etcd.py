@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import typing as t
+from pathlib import Path
 
 import pytest
 
+from . import examples
 from .databases import FILES, remove_service, switch
 from .lab import Result, Site, eventually
 
@@ -59,7 +61,18 @@ def present(site: Site, node: str) -> t.List[str]:
     return site.lab.run(node, "sh", "-c", f"ls {' '.join(FILES)} 2>/dev/null; true").split()
 
 
-def test_configuration_and_jobs_in_etcd_and_back(site, etcd):
+def rehearse(site: Site, module: str, etcd: Result, place: Path, **names: str) -> None:
+    """Run the examples of a module that are about etcd."""
+    nodes = {f"https://node{number}.example.com:2379": etcd["endpoints"][0] for number in (1, 2, 3)}
+    files = {"/etc/etcd/ca.pem": CERTIFICATE, "/etc/etcd/tls/server.pem": CERTIFICATE, "/etc/etcd/tls/server.key": KEY}
+    others = {f"node{number}.example.com": site.hosts[0] for number in (1, 2, 3)}
+    text = examples.source(module)
+    known = {name: value for name, value in {**nodes, **files, **others, **names}.items() if name in text}
+    examples.rehearse(site.lab, module, known, site.hosts[0], place, {"vault_couchdb_password": "none"}, etcd=True)
+
+
+def test_configuration_and_jobs_in_etcd_and_back(site, etcd, tmp_path):
+    rehearse(site, "backend_storage", etcd, tmp_path)
     assert switch(site, "--check", storage="etcd", etcd=etcd)["changed"] and not present(site, site.nodes[0])
     first = switch(site, storage="etcd", etcd=etcd)
     assert first["changed"] and not first["failed"] and first["check"].startswith("OK: "), first
@@ -79,6 +92,8 @@ def test_configuration_and_jobs_in_etcd_and_back(site, etcd):
     assert site.module("config_rollback", {"kind": "cluster", "serial": born, "parts": ["tags"]})["changed"]
     last = max(map(int, site.master("gnt-job", "list", "--no-headers", "-o", "id").split()))
     assert site.ask("job_info", jobs=[last], wait=True, timeout=60, fail=False)["jobs"][0]["id"] == last
+    uuid = site.ganeti.call("QueryClusterInfo")["uuid"]
+    rehearse(site, "job_info", etcd, tmp_path, **{"4711": str(last), "4712": str(last), "b5d3a8ae-5b1c-4f4e-9d3c-7a1f5a6f0c11": uuid})
 
     refused = switch(site, storage="couchdb")
     assert refused["failed"] and "go back to files first, with storage disk" in refused["msg"], refused

@@ -27,7 +27,7 @@ def for_backend_storage(site, followed, name):
     first, second = followed.servers()
     return {
         "https://node1.example.com:6984": first["url"], "https://node2.example.com:6984": second["url"],
-        "node1.example.com": site.hosts[0], "node2.example.com": site.hosts[1],
+        "node1.example.com": site.hosts[0], "node2.example.com": site.hosts[1], "node3.example.com": site.hosts[2],
     }  # fmt: skip
 
 
@@ -78,7 +78,10 @@ def for_instance_move(site, followed, name):
 def for_job_info(site, followed, name):
     """Two jobs; the standby's server is on the master, too."""
     jobs = [site.ganeti.submit({"OP_ID": "OP_TEST_DELAY", "duration": 0.1, "on_master": True}) for _each in range(2)]
-    return {"4711": str(jobs[0]), "4712": str(jobs[1]), "https://node2.example.com:6984": followed.servers()[1]["url"], "node2.example.com": site.hosts[0]}
+    return {
+        "4711": str(jobs[0]), "4712": str(jobs[1]), "https://node2.example.com:6984": followed.servers()[1]["url"], "node2.example.com": site.hosts[0],
+        "node1.example.com": site.hosts[0], "node3.example.com": site.hosts[0],
+    }  # fmt: skip
 
 
 PREPARED = {
