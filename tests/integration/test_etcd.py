@@ -66,8 +66,10 @@ def rehearse(site: Site, module: str, etcd: Result, place: Path, **names: str) -
     nodes = {f"https://node{number}.example.com:2379": etcd["endpoints"][0] for number in (1, 2, 3)}
     files = {"/etc/etcd/ca.pem": CERTIFICATE, "/etc/etcd/tls/server.pem": CERTIFICATE, "/etc/etcd/tls/server.key": KEY}
     others = {f"node{number}.example.com": site.hosts[0] for number in (1, 2, 3)}
-    text = examples.source(module)
-    known = {name: value for name, value in {**nodes, **files, **others, **names}.items() if name in text}
+    text, known = examples.source(module), {}
+    for name, value in sorted({**nodes, **files, **others, **names}.items(), key=lambda each: -len(each[0])):
+        if name in text:
+            text, known[name] = text.replace(name, value), value
     examples.rehearse(site.lab, module, known, site.hosts[0], place, {"vault_couchdb_password": "none"}, etcd=True)
 
 
