@@ -73,7 +73,8 @@ def rehearse(site: Site, module: str, etcd: Result, place: Path, **names: str) -
     examples.rehearse(site.lab, module, known, site.hosts[0], place, {"vault_couchdb_password": "none"}, etcd=True)
 
 
-def test_configuration_and_jobs_in_etcd_and_back(site, etcd, tmp_path):
+def test_configuration_and_jobs_in_etcd_and_back(site, etcd, tmp_path, ran):
+    ran("storage", release=site.release, backend="etcd")
     rehearse(site, "backend_storage", etcd, tmp_path)
     assert switch(site, "--check", storage="etcd", etcd=etcd)["changed"] and not present(site, site.nodes[0])
     first = switch(site, storage="etcd", etcd=etcd)
