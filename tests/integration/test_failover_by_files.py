@@ -37,7 +37,7 @@ def test_by_plan_nothing_is_lost(gamma, ran):
     assert gamma.roles("c2") == {"c1": "C", "c2": "M", "c3": "C"} and gamma.verified("c2")
     assert gamma.lab.run("c2", "ls", "/var/lib/ganeti/failover-source", "/run/ganeti-failover.pyz", check=False) == ""
     again = gamma.fail_over("c2", "--diff")
-    assert not again["changed"] and again["diff"] == {"before": {}, "after": {}}, again
+    assert not again["changed"] and not again["failed"] and "diff" not in again, again
     assert gamma.fail_over("c1")["changed"] and gamma.verified("c1")
 
 
