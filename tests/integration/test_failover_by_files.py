@@ -78,6 +78,7 @@ def test_the_newest_files_are_brought_after_a_death(gamma):
 
 def test_who_comes_back_is_added_again(gamma):
     gamma.power("c1", True)
+    eventually(lambda: gamma.lab.run("c1", "echo", "up", check=False).strip() == "up", 240, "the first node is up again")
     key = gamma.lab.run("c2", "cat", "/root/.ssh/id_rsa.pub")
     gamma.lab.run("c1", "sh", "-c", "cat >>/root/.ssh/authorized_keys", given=key)
     gamma.lab.run("c2", "gnt-node", "add", "--readd", "--no-ssh-key-check", "c1.lab.example")
