@@ -18,13 +18,14 @@ from ansible_collections.ganeti.cluster.plugins.module_utils._errors import (
     JobFailed,
     LeaseTaken,
     MoveInterrupted,
+    NotAcknowledged,
     PreflightFailed,
 )
 from ansible_collections.ganeti.cluster.plugins.module_utils.move import run, steps
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.configuration import Hidden
 
 from . import fakes
-from .driven import FakeLease, Killed, Stage, killed, killed_after, lost, lost_after, play
+from .driven import FakeCluster, FakeLease, Killed, Stage, killed, killed_after, lost, lost_after, play
 
 KINDS = [{}, {"transport": "rapi"}, {"to": "alpha"}, {"to": "alpha", "transport": "rapi"}, {"source_after": "removed"}, {"start": "no"}]
 IDS = [" ".join(str(value) for value in kind.values()) or "ssh" for kind in KINDS]
@@ -171,6 +172,32 @@ def test_a_lost_answer_leads_to_one_of_two_ends(monkeypatch, kind, fault):
                 assert stage.world == fakes.world() or "same task again" in error.message or error.message == "The connection was lost."
         act(**kind)
         moved(stage.world, kind)
+
+
+def unacknowledged(_does):
+    """The job is done, and too few servers of the backend storage are known to have it."""
+    raise NotAcknowledged("Job 1 (success) is not on 2 servers within 5 s: nobody has it.")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.get("transport") != "rapi"], ids=[name for name in IDS if "rapi" not in name])
+def test_a_job_that_is_not_acknowledged_leads_to_one_of_two_ends(monkeypatch, kind):
+    """At each job: it is done all the same, so what a run goes by is what it sees then."""
+    ends = set()
+    with monkeypatch.context() as patched:
+        patched.setattr(FakeCluster, "acknowledge", lambda self, _job, _status: self.stage.event("acknowledge", self.name))
+        for at in [at for at, event in enumerate(calls(kind, monkeypatch)) if event.kind == "acknowledge"]:
+            stage = Stage(fakes.world())
+            stage.at, stage.happens = at, unacknowledged
+            act = play(stage, monkeypatch)
+            try:
+                act(**kind)
+                ends.add("moved")
+            except NotAcknowledged as error:
+                as_before(stage.world)
+                ends.add("undone" if "The move was undone" in error.message else "not begun")
+                act(**kind)
+            moved(stage.world, kind)
+    assert ends == {"moved", "undone", "not begun"}
 
 
 @pytest.mark.parametrize("other", [{}, {"to": "gamma"}, {"to": "alpha"}, {"state": "aborted"}])
