@@ -161,29 +161,9 @@ class FilesFailover(Failover):
     def _become_master(self, situation: Situation, found: Found, plan: Plan) -> Json:
         with contextlib.nullcontext() if situation.dead else self._stopped(situation.old):
             taken = self._take_files(situation, found, plan)
-        with self._timed("Ganeti's own failover"):
-            self._ganetis_failover(situation)
-        with self._timed("accept jobs"):
-            self._wait("accepts jobs", self._accepts_jobs)
-        seconds = round(sum(self._steps.values()), 1)
-        self._hosts.files(self._new, "finish")
+        seconds = self._hand_over(situation)
         self._tidy_up(situation, False)
         return {"serial": taken["serial"], "seconds": seconds, "steps": self._steps, "warnings": self._warnings}
-
-    @contextlib.contextmanager
-    def _stopped(self, name: str) -> t.Iterator[None]:
-        """The old master is stopped, and goes on where what is done then fails: until Ganeti's failover it is the master."""
-        old = self._hosts.host(name)
-        with self._timed("stop the old master"):
-            succeed(old, [DAEMONS, "stop-master"], f"Stopping the master's daemons on {name}")
-        try:
-            yield
-        except GanetiError as error:
-            try:
-                succeed(old, [DAEMONS, "start-master"], f"Starting the master's daemons on {name} again")
-            except GanetiError as another:
-                raise GanetiError(f"{error.message} Then: {another.message} Start them by hand, or run this again.") from error
-            raise
 
     def _take_files(self, situation: Situation, found: Found, plan: Plan) -> Json:
         """Bring what the new master lacks, and have it taken; what the other nodes have to know, which they are told where they do not."""

@@ -31,6 +31,8 @@ DAEMONS = "/usr/lib/ganeti/daemon-util"
 ENSURE = "/usr/lib/ganeti/ensure-dirs"
 _AUTHORIZED = "/root/.ssh/authorized_keys"
 _STEP = 0.5
+_STOP = "stop the old master"
+"""A step of the result; out of a database it lasts until all that the old master has written is there."""
 
 
 class Failover:
@@ -141,7 +143,7 @@ class Failover:
 
     def _carry_out(self, situation: Situation) -> Json:
         if not situation.dead:
-            with self._timed("stop the old master"):
+            with self._timed(_STOP):
                 situation = self._stop(situation)
         promoted = None
         if not situation.from_files:
@@ -152,12 +154,7 @@ class Failover:
                 self._admit(situation, promoted)
         else:
             self._hosts.program(self._new, "reserve", self._request(situation))
-        with self._timed("Ganeti's own failover"):
-            self._ganetis_failover(situation)
-        with self._timed("accept jobs"):
-            self._wait("accepts jobs", self._accepts_jobs)
-        seconds = round(sum(self._steps.values()), 1)
-        self._hosts.files(self._new, "finish")
+        seconds = self._hand_over(situation)
         self._tidy_up(situation, bool(promoted))
         serial = promoted["serial"] if promoted else situation.survey["serial"]
         self._wait("writes to its database", lambda: bool(self._hosts.program(self._new, "survey")["serial"] >= serial))
@@ -174,15 +171,37 @@ class Failover:
         yield
         self._steps[step] = round(time.monotonic() - started, 1)
 
+    @contextlib.contextmanager
+    def _stopped(self, name: str) -> t.Iterator[None]:
+        """The old master is stopped, and goes on where what is done meanwhile fails, or is interrupted: nobody else is the master yet."""
+        old = self._hosts.host(name)
+        with self._timed(_STOP):
+            succeed(old, [DAEMONS, "stop-master"], f"Stopping the master's daemons on {name}")
+        try:
+            yield
+        except BaseException as error:
+            try:
+                succeed(old, [DAEMONS, "start-master"], f"Starting the master's daemons on {name} again")
+            except GanetiError as another:
+                if not isinstance(error, GanetiError):
+                    raise
+                raise GanetiError(f"{error.message} Then: {another.message} Start them by hand, or run this again.") from error
+            raise
+
+    def _hand_over(self, situation: Situation) -> float:
+        """Ganeti's own failover, and what follows it until jobs are accepted; how many seconds all has taken until then."""
+        with self._timed("Ganeti's own failover"):
+            self._ganetis_failover(situation)
+        with self._timed("accept jobs"):
+            self._wait("accepts jobs", self._accepts_jobs)
+        seconds = round(sum(self._steps.values()), 1)
+        self._hosts.files(self._new, "finish")
+        return seconds
+
     def _stop(self, situation: Situation) -> Situation:
         """Stop the old master's daemons, and wait until all that it has written, in its files and its database, is at the new one."""
-        old = self._hosts.host(situation.old)
-        succeed(old, [DAEMONS, "stop-master"], f"Stopping the master's daemons on {situation.old}")
-        try:
+        with self._stopped(situation.old):
             return self._wait_for_all(situation._replace(stopped=True))
-        except GanetiError:
-            succeed(old, [DAEMONS, "start-master"], f"Starting the master's daemons on {situation.old} again")
-            raise
 
     def _wait_for_all(self, situation: Situation) -> Situation:
         """What is known when nothing is missing; raise GanetiError where something is, unless a loss is accepted."""

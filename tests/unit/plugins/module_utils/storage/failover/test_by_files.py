@@ -220,6 +220,16 @@ def test_what_breaks_by_plan_leaves_the_old_master_and_can_be_done_again(nodes, 
         assert fail_over()["changed"] and DiskStorage(nodes.path("a2")).configuration()["serial_no"] == EPOCH
 
 
+def test_who_interrupts_it_has_the_old_master_go_on(nodes, fail_over, monkeypatch):
+    def interrupt(*_given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(by_files.FilesFailover, "_bring", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        fail_over()
+    assert nodes.done[-1] == ("a1", "start-master") and ("a2", "ganeti_failover") not in nodes.done
+
+
 def test_who_died_before_ganetis_failover_is_not_taken_for_the_newest(nodes, fail_over):
     """Files with a new epoch, made of serial number 20; the old master has gone on, died, and a3 has what it wrote."""
     nodes.broken[("a2", "ganeti_failover")] = 1
@@ -296,7 +306,7 @@ def test_jobs_that_still_end_are_waited_for(nodes, fail_over, monkeypatch):
             return found
         return Nodes.files(nodes, host, step, given)
 
-    monkeypatch.setattr(by_files, "succeed", succeed)
+    monkeypatch.setattr(run, "succeed", succeed)
     monkeypatch.setattr(nodes, "files", files)
     old.write_configuration({**old.configuration(), "serial_no": 21})
     fail_over(timeout=60)

@@ -203,6 +203,19 @@ def test_a_planned_failover_waits_for_jobs_that_are_in_files_only(failing_over):
     assert found._request(after) == {"name": "a2", "dead": [], "seen": 20, "job": 8}
 
 
+def test_who_interrupts_the_waiting_has_the_old_master_go_on(failing_over, monkeypatch):
+    """Ctrl-C is no error of Ganeti's, and would leave a cluster without a master."""
+    found = failing_over({})
+    monkeypatch.setattr(found, "_wait_for_all", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        found._stop(situation())
+    assert found.commands == [("a1", "stop-master"), ("a1", "start-master")]
+
+
+def interrupt(*_given):
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("files", [held(21), held(job=8), held(queue={"7": "aa", "8": "bb"}), held(queue={"7": "bb"}), held(archived=[[3, 3]])])
 def test_a_planned_failover_that_would_lose_something_is_undone(failing_over, files):
     answers = {("a2", "compare"): SURVEY, ("a1", "files"): files, ("a1", "survey"): SURVEY}
