@@ -20,7 +20,7 @@ from ...api.answers import fault
 from ..drivers.documents import Json
 from ..drivers.factory import open_members, open_server
 from ..drivers.interface import Storage
-from ..drivers.job_status import CANCELING, RANK, RUNNING, WAITING, status
+from ..drivers.job_status import CANCELING, FINAL_RANK, RANK, RUNNING, WAITING, status
 from ..service import acknowledged, settings
 
 ENDED = "ended"
@@ -28,7 +28,7 @@ _SEEN = "seen"
 STATES = (WAITING, RUNNING, ENDED)
 """What can be waited for. A job that has gone further has reached it too."""
 
-_NEEDED = {_SEEN: 0, WAITING: 1, RUNNING: 2, ENDED: 3}
+_NEEDED = {_SEEN: 0, WAITING: RANK[WAITING], RUNNING: RANK[RUNNING], ENDED: FINAL_RANK}
 _POLL = 20.0
 """Seconds that a long poll takes at most. A connection through which nothing comes any more is noticed after these and the next."""
 _PAUSE = 0.5

@@ -12,8 +12,10 @@ from .documents import Json
 
 QUEUED, WAITING, RUNNING, CANCELING = "queued", "waiting", "running", "canceling"
 FINAL = ("canceled", "error", "success")
-RANK: t.Mapping[str, int] = {QUEUED: 0, WAITING: 1, CANCELING: 1, RUNNING: 2, **dict.fromkeys(FINAL, 3)}
-"""A job's status never falls in this."""
+FINAL_RANK = 4
+"""What has ended."""
+RANK: t.Mapping[str, int] = {QUEUED: 0, WAITING: 1, CANCELING: 2, RUNNING: 3, **dict.fromkeys(FINAL, FINAL_RANK)}
+"""The status of a job, and of an opcode, never falls in this."""
 
 
 def status(job: Json) -> str:

@@ -25,6 +25,7 @@ import time
 import typing as t
 
 from ..._errors import GanetiError, StorageFailed
+from ..drivers import job_status
 from ..drivers.disk import DIRECTORY, DiskStorage
 from ..drivers.documents import Json
 from . import promote, unused_epoch
@@ -32,8 +33,6 @@ from .candidate_survey import installed
 from .storage_comparison import digest, runs
 
 _ASIDE = "before-promotion"
-_RANK = {"queued": 0, "waiting": 1, "canceling": 2, "running": 3, "canceled": 4, "success": 4, "error": 4}
-_ENDED = 4
 
 
 def tell(directory: str, _given: Json) -> Json:
@@ -86,9 +85,9 @@ def _cluster(configuration: Json) -> Json:
 
 def _brief(job: Json) -> Json:
     """A job in short. Its progress only grows while it runs, so of two states of it the one with the greater is the newer."""
-    ranks = [_RANK.get(each["status"], 0) for each in job["ops"]]
+    ranks = [job_status.RANK.get(each["status"], 0) for each in job["ops"]]
     progress = [sum(ranks), sum(len(each.get("log") or ()) for each in job["ops"]), int(bool(job.get("end_timestamp")))]
-    return {"digest": digest(job), "progress": progress, "ended": all(rank == _ENDED for rank in ranks)}
+    return {"digest": digest(job), "progress": progress, "ended": all(rank == job_status.FINAL_RANK for rank in ranks)}
 
 
 def read(directory: str, given: Json) -> Json:
