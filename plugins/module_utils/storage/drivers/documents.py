@@ -18,7 +18,7 @@ import hashlib
 import json
 import typing as t
 
-from ..._errors import StorageFailed, StorageIncomplete
+from ..._errors import StorageFailed, StorageIncomplete, StorageRefused
 
 Json = t.Dict[str, t.Any]
 Documents = t.Dict[str, Json]
@@ -49,6 +49,17 @@ def batches(items: t.Sequence[Item], size: int) -> t.Iterator[t.Sequence[Item]]:
 def canonical(value: t.Any) -> bytes:
     """The one way to write a value: sorted keys, no spaces, UTF-8. Equal values are equal bytes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
+
+
+def encoded(value: t.Any) -> bytes:
+    """JSON as databases take it, keys in the order they have; raise StorageRefused where there is none.
+
+    Python also knows numbers beyond all bounds and halves of characters, which are neither JSON nor UTF-8.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
+    except (ValueError, RecursionError) as error:
+        raise StorageRefused(f"It cannot be written as JSON in UTF-8 ({str(error)[:200]}): a number or a text in it is none that could be stored.") from error
 
 
 def digest(name: str, info: t.Any) -> int:

@@ -16,7 +16,7 @@ import zipfile
 
 # Written out, as Ansible packs with a module only what it sees imported by name.
 from ... import _errors, _files
-from ..drivers import bad_job_files, conversion, disk, documents, epochs, factory, interface, job_status, reread
+from ..drivers import addresses, bad_job_files, conversion, disk, documents, epochs, factory, interface, job_status, reread
 from ..drivers.couchdb import (
     bulk,
     changes_feed,
@@ -68,7 +68,7 @@ from . import (
 _PACKAGE = "ganeti_couchdb"
 _MODULES: t.Tuple[types.ModuleType, ...] = (
     _errors, _files,
-    bad_job_files, conversion, disk, documents, epochs, factory, interface, job_status, reread,
+    addresses, bad_job_files, conversion, disk, documents, epochs, factory, interface, job_status, reread,
     bulk, changes_feed, client, conflicts, description, fence, last_writes, pieces, preparation, replication, revisions, seen, server_check,
     server_comparison, standbys, storage, whole_configuration,
     changes, endpoints, etcd_client, etcd_fence, etcd_revisions, etcd_storage, layout, members, wire,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import copy
 import http.client
-import ipaddress
 import json
 import re
 import ssl
@@ -18,6 +17,8 @@ import typing as t
 import urllib.parse
 
 from ...._errors import AuthenticationFailed, ConnectionFailed, InvalidInput, StorageConflict, StorageFailed, StorageRefused
+from .. import addresses
+from ..documents import encoded
 
 _SECONDS = 60.0
 _BRIEF_SECONDS = 5.0
@@ -40,10 +41,10 @@ class Server:
 
     def __init__(self, url: str, username: str, password: str, ca_path: t.Optional[str] = None) -> None:
         scheme, self.host, port = _address(url)
-        if scheme == "http" and not _loopback(self.host):
+        if scheme == "http" and not addresses.is_loopback(self.host):
             raise InvalidInput(f"url: {self.host} is to be reached without encryption, and the configuration holds secrets: use https.")
         self.port = port or (6984 if scheme == "https" else 5984)
-        self.url = f"{scheme}://{'[' + self.host + ']' if ':' in self.host else self.host}:{self.port}"
+        self.url = addresses.url(scheme, self.host, self.port)
         self.username = username
         self.password = password
         self.context = _context(self.url, ca_path) if scheme == "https" else None
@@ -59,9 +60,7 @@ class Server:
 
     def connection(self, seconds: float) -> http.client.HTTPConnection:
         """A new connection, not opened yet."""
-        if self.context is not None:
-            return http.client.HTTPSConnection(self.host, self.port, timeout=seconds, context=self.context)
-        return http.client.HTTPConnection(self.host, self.port, timeout=seconds)
+        return addresses.connection(self.host, self.port, self.context, seconds)
 
 
 def described(servers: t.Mapping[str, t.Mapping[str, t.Any]]) -> t.Dict[str, Server]:
@@ -104,13 +103,6 @@ def _context(url: str, ca_path: t.Optional[str]) -> ssl.SSLContext:
         why = (error.strerror if not isinstance(error, ssl.SSLError) else None) if isinstance(error, OSError) else None
         words = f"ca_path: {ca_path}, for {url}, cannot be used ({why or 'it holds no certificate'})"
         raise InvalidInput(f"{words}: give a file on this host with the certificate of the authority, as PEM.") from error
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def path(*parts: str, **query: t.Any) -> str:
@@ -175,7 +167,7 @@ class Client:
         Asked again where a kept connection turns out to be closed, or the session's cookie too old. All that this client writes carries
         revisions, so asking twice does nothing twice.
         """
-        data = None if body is None else _encoded(body)
+        data = None if body is None else encoded(body)
         problem = ""
         for attempt in range(self._attempts):
             try:
@@ -237,14 +229,6 @@ class Client:
             raise StorageRefused(f"{at} does not take {where} ({reason}).")
         hint = ": see its log, and whether its disk is full" if answer.status >= 500 else ""
         raise StorageFailed(f"{at} answered {method} {where} with {answer.status} ({reason}){hint}.")
-
-
-def _encoded(body: t.Any) -> bytes:
-    """JSON as CouchDB takes it. Python also reads numbers beyond all bounds and halves of characters, which are neither JSON nor UTF-8."""
-    try:
-        return json.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8")
-    except (ValueError, RecursionError) as error:
-        raise StorageRefused(f"It cannot be written as JSON in UTF-8 ({str(error)[:200]}): a number or a text in it is none that could be stored.") from error
 
 
 def _parse(text: bytes) -> t.Any:

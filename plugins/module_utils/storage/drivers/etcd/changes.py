@@ -28,9 +28,8 @@ from __future__ import annotations
 import typing as t
 
 from .. import documents
-from ..documents import CONFIG, CONTAINERS, Documents
+from ..documents import CONFIG, CONTAINERS, Documents, Json
 from . import layout
-from .layout import Json
 from .wire import Delete, Kv, Operation, Put
 
 OPERATIONS = 127
@@ -117,7 +116,7 @@ class Change(t.NamedTuple):
     def staging(self, generation: str) -> t.List[Put]:
         """What is to be staged."""
         empty = {"serial": self.serial, "info": None}
-        return [Put(f"{layout.STAGED}{generation}/{container}/{name}", layout.encoded(value or empty)) for (container, name), value in self.objects.items()]
+        return [Put(f"{layout.STAGED}{generation}/{container}/{name}", documents.encoded(value or empty)) for (container, name), value in self.objects.items()]
 
 
 def between(known: t.Mapping[str, t.Mapping[str, int]], wanted: documents.Parts, epoch: int) -> Change:
@@ -138,16 +137,16 @@ def fold(objects: t.Mapping[Place, t.Optional[Json]], serial: int) -> t.List[Ope
     for (container, name), value in objects.items():
         key = f"{layout.CONFIG}{container}/{name}"
         if value is None:
-            found += [Delete(key), Put(f"{layout.REMOVED}{container}/{name}", layout.encoded({"serial": serial}))]
+            found += [Delete(key), Put(f"{layout.REMOVED}{container}/{name}", documents.encoded({"serial": serial}))]
         else:
-            found.append(Put(key, layout.encoded(value)))
+            found.append(Put(key, documents.encoded(value)))
     return found
 
 
 def head(value: Json, generation: t.Optional[str] = None) -> Put:
     """The head, which names a generation or none."""
     plain = {key: each for key, each in value.items() if key != "staged"}
-    return Put(layout.HEAD, layout.encoded({**plain, **({"staged": generation} if generation else {})}))
+    return Put(layout.HEAD, documents.encoded({**plain, **({"staged": generation} if generation else {})}))
 
 
 def fits(operations: t.Sequence[Operation]) -> bool:

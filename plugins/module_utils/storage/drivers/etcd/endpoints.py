@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import http.client
-import ipaddress
 import ssl
 import typing as t
 import urllib.parse
 
 from ...._errors import InvalidInput
+from .. import addresses
 
 _PORT = 2379
 
@@ -27,7 +27,7 @@ class Endpoint(t.NamedTuple):
     @property
     def url(self) -> str:
         """The address as it is written."""
-        return f"{self.scheme}://{'[' + self.host + ']' if ':' in self.host else self.host}:{self.port}"
+        return addresses.url(self.scheme, self.host, self.port)
 
 
 def endpoint(url: str) -> Endpoint:
@@ -39,7 +39,7 @@ def endpoint(url: str) -> Endpoint:
         raise InvalidInput(f"An address in endpoints cannot be read ({_plain(error)}): give it as https://name:{_PORT}.") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None or parts.path.strip("/") or parts.query or parts.fragment:
         raise InvalidInput(f"{parts.hostname or 'What'} in endpoints is no address of an etcd member: give it as https://name:{_PORT}, without user and path.")
-    if parts.scheme == "http" and not _loopback(parts.hostname):
+    if parts.scheme == "http" and not addresses.is_loopback(parts.hostname):
         raise InvalidInput(f"{parts.hostname} in endpoints is to be reached without encryption, and the configuration holds secrets: use https.")
     return Endpoint(parts.scheme, parts.hostname, port)
 
@@ -47,13 +47,6 @@ def endpoint(url: str) -> Endpoint:
 def _plain(error: ValueError) -> str:
     """What is wrong, without the text that it is about."""
     return "its port is no number up to 65535" if "ort" in str(error) else "it is no URL"
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class Access:
@@ -94,9 +87,7 @@ class Access:
 
     def connection(self, one: Endpoint, seconds: float) -> http.client.HTTPConnection:
         """A new connection, not opened yet."""
-        if one.scheme == "https":
-            return http.client.HTTPSConnection(one.host, one.port, timeout=seconds, context=self.context)
-        return http.client.HTTPConnection(one.host, one.port, timeout=seconds)
+        return addresses.connection(one.host, one.port, self.context if one.scheme == "https" else None, seconds)
 
 
 def context(ca_path: t.Optional[str], cert_path: t.Optional[str] = None, key_path: t.Optional[str] = None) -> ssl.SSLContext:

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .. import epochs
+from .. import documents, epochs
 from ..epochs import Claim
 from . import layout
 from .wire import Kv
@@ -40,7 +40,7 @@ class Holder(t.NamedTuple):
 
     def encoded(self) -> bytes:
         """As the key holds it."""
-        return layout.encoded({**self.claim._asdict(), "session": self.session, "turn": self.turn})
+        return documents.encoded({**self.claim._asdict(), "session": self.session, "turn": self.turn})
 
 
 def holder(found: t.Optional[Kv]) -> t.Optional[Holder]:

@@ -26,9 +26,7 @@ import re
 import typing as t
 
 from ...._errors import InvalidInput, StorageRefused
-from ..documents import CONTAINERS, JOBS_PER_DIRECTORY
-
-Json = t.Dict[str, t.Any]
+from ..documents import CONTAINERS, JOBS_PER_DIRECTORY, Json, encoded
 
 FENCE, HEAD, SERIAL = "fence", "config/head", "queue-serial"
 CONFIG, STAGED, REMOVED, QUEUE, ARCHIVE, SSCONF = "config/", "staged/", "removed/", "queue/", "archive/", "ssconf/"
@@ -76,14 +74,6 @@ def place(key: str) -> t.Optional[t.Tuple[str, str]]:
     """Container and id of the object whose key this is, behind ``config/`` or a generation; None where it is none of an object's."""
     container, _slash, name = key.partition("/")
     return (container, name) if container in CONTAINERS and name and "/" not in name else None
-
-
-def encoded(value: t.Any) -> bytes:
-    """JSON, keys in the order they have. Python also knows numbers beyond all bounds and halves of characters, which are neither JSON nor UTF-8."""
-    try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
-    except (ValueError, RecursionError) as error:
-        raise StorageRefused(f"It cannot be written as JSON in UTF-8 ({str(error)[:200]}): a number or a text in it is none that could be stored.") from error
 
 
 def text(value: str) -> bytes:

@@ -13,11 +13,10 @@ from __future__ import annotations
 import typing as t
 
 from ...._errors import StorageFailed
-from ..documents import CONFIG
+from ..documents import CONFIG, Json
 from ..interface import History, Revision
 from . import changes, layout, wire
 from .client import Client, Compacted
-from .layout import Json
 
 
 class EtcdHistory(History):

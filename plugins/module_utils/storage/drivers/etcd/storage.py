@@ -242,7 +242,7 @@ class EtcdStorage(Storage):
 
     def write_queue(self, jobs: t.Mapping[int, Json], serial: t.Optional[int]) -> t.Dict[int, str]:
         # First, so that no job is there whose id could be given out again.
-        return self._write_jobs(jobs, False, [] if serial is None else [wire.Put(layout.SERIAL, layout.encoded(serial))])
+        return self._write_jobs(jobs, False, [] if serial is None else [wire.Put(layout.SERIAL, documents.encoded(serial))])
 
     def _write_jobs(self, jobs: t.Mapping[int, Json], archived: bool, before: t.Sequence[wire.Operation]) -> t.Dict[int, str]:
         operations, refused = list(before), {}

@@ -105,7 +105,7 @@ def test_a_large_change_is_whole_at_each_moment_and_can_be_ended_from_each(one, 
 def test_what_is_staged_by_somebody_who_died_belongs_to_nobody():
     keys = {}
     apply(keys, small(keys, {"cluster": {}, "nodes": {"a": {"value": 1}}, "serial_no": 20}))
-    keys[f"{layout.STAGED}0.s.9/nodes/a"] = layout.encoded({"serial": 19, "info": {"value": 9}})
+    keys[f"{layout.STAGED}0.s.9/nodes/a"] = documents.encoded({"serial": 19, "info": {"value": 9}})
     assert changes.configuration(look(keys))["nodes"] == {"a": {"value": 1}}
     assert look(keys).litter
 
