@@ -37,19 +37,28 @@ class Tender(threading.Thread):
         self.replaced = False
 
     def run(self) -> None:
+        """Until the end. Where nobody can be asked, as the authority's certificate is being renewed, that is said, and all is begun anew."""
+        while not self._end.is_set():
+            try:
+                with self._chosen.open() as storage:
+                    self._look_after(storage)
+            except GanetiError as error:
+                self.problem = error.message
+                self._end.wait(STEP)
+
+    def _look_after(self, storage: Storage) -> None:
         """Look at once when the follower has caught up, and every few seconds whatever it does.
 
         Whoever was replaced mostly learns it by a write that is refused, and the follower waits for minutes then.
         """
-        with self._chosen.open() as storage:
-            due, tended = 0.0, False
-            while not self._end.wait(STEP if tended else _SOON):
-                follows = self._follower.status.state == "following"
-                if time.monotonic() < due and not follows:
-                    continue
-                self.replaced = self._is_replaced(storage)
-                self.problem = None if self.replaced else "; ".join(self._tend(storage, follows)) or None
-                due, tended = time.monotonic() + STEP, tended or follows
+        due, tended = 0.0, False
+        while not self._end.wait(STEP if tended else _SOON):
+            follows = self._follower.status.state == "following"
+            if time.monotonic() < due and not follows:
+                continue
+            self.replaced = self._is_replaced(storage)
+            self.problem = None if self.replaced else "; ".join(self._tend(storage, follows)) or None
+            due, tended = time.monotonic() + STEP, tended or follows
 
     def _is_replaced(self, storage: Storage) -> bool:
         return resting(self._chosen) is not None or replaced(self._chosen, storage, self._mine) is not None

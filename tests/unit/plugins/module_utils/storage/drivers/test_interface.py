@@ -30,6 +30,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service imp
     settings,
     signs_of_life,
     snapshot,
+    tend,
 )
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.candidate_survey import survey
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.follow import Status
@@ -126,6 +127,27 @@ def test_whose_writes_are_refused_learns_that_the_storage_was_claimed(tended, sh
     """It does not come to follow again by itself, be that the store's refusal or a password that is gone."""
     shelf.open().claim(newer)
     wait(lambda: tended.replaced)
+
+
+def test_who_tends_lives_on_while_nobody_can_be_asked(shelf, monkeypatch):
+    """Else the service would begin anew, and compare everything, again and again."""
+    there, claims = threading.Event(), Shelf.claims
+
+    def ask(storage):
+        if not there.is_set():
+            raise InvalidInput("The authority's certificate is gone.")
+        return claims(storage)
+
+    monkeypatch.setattr(tend, "STEP", 0.05)
+    monkeypatch.setattr(Shelf, "claims", ask)
+    tender = Tender(shelf, types.SimpleNamespace(status=Status("waiting")), Claim(20, NODE))
+    tender.start()
+    wait(lambda: tender.problem == "The authority's certificate is gone.")
+    there.set()
+    shelf.open().claim(Claim(EPOCH, "u2"))
+    wait(lambda: tender.replaced)
+    tender.end()
+    assert not tender.is_alive()
 
 
 def test_who_waits_holds_the_claim_and_tends_nothing_else(shelf, monkeypatch):
