@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import abc
 import json
 import os
 import secrets
@@ -18,7 +19,30 @@ from pathlib import Path
 SERVER = Path(__file__).with_name("server.py")
 
 
-class StandIn:
+class Started(abc.ABC):
+    """A server with a directory of its own, which is ended by its process."""
+
+    directory: Path
+    process: subprocess.Popen[bytes]
+
+    def errors(self) -> str:
+        """What it wrote to its standard error."""
+        return (self.directory / "errors").read_text()
+
+    def kill(self) -> None:
+        """End it without a chance to write anything."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End it in order."""
+        self._end(signal.SIGTERM)
+
+    @abc.abstractmethod
+    def _end(self, number: signal.Signals) -> None:
+        """Send a signal, and wait for its end."""
+
+
+class StandIn(Started):
     """One server on loopback with a directory of its own. It keeps its port over a restart."""
 
     def __init__(self, directory: Path, disorder: t.Optional[str] = None, volatile: bool = False) -> None:
@@ -50,18 +74,6 @@ class StandIn:
         if not line:
             raise RuntimeError(f"the stand-in did not start: {self.errors()}")
         self.port = json.loads(line)["port"]
-
-    def errors(self) -> str:
-        """What it wrote to its standard error."""
-        return (self.directory / "errors").read_text()
-
-    def kill(self) -> None:
-        """End it without a chance to write anything."""
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> None:
-        """End it in order."""
-        self._end(signal.SIGTERM)
 
     def _end(self, number: signal.Signals) -> None:
         self.process.send_signal(number)

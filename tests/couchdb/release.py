@@ -16,6 +16,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from .launch import Started
+
 _SECONDS = 60.0
 """Until a server has to answer; on a busy machine the Erlang machine alone takes seconds."""
 _INI = """\
@@ -59,7 +61,7 @@ _ARGUMENTS = """\
 """No other Erlang node is to be found, and none is waited for: each request for `/` looks for one that would search."""
 
 
-class Release:
+class Release(Started):
     """One server on loopback with a directory of its own. It keeps its port over a restart."""
 
     def __init__(self, directory: Path, release: Path) -> None:
@@ -111,18 +113,6 @@ class Release:
             return False
         finally:
             connection.close()
-
-    def errors(self) -> str:
-        """What it wrote to its standard error."""
-        return (self.directory / "errors").read_text()
-
-    def kill(self) -> None:
-        """End it without a chance to write anything."""
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> None:
-        """End it in order."""
-        self._end(signal.SIGTERM)
 
     def pause(self) -> None:
         """Have it stand still, with its connections open."""
