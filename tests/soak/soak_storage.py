@@ -291,8 +291,9 @@ class Soak:
                 words.append(error.message)
                 continue
             for what, here, there in zip(("queue", "archive", "configuration"), wanted, found):
-                other = sorted(name for name in {*here, *there} if here.get(name) != there.get(name))
-                words += [f"{what} differs in {other[:10]}"] if other else []
+                kinds = {"lacks": here.keys() - there.keys(), "has beside": there.keys() - here.keys()}
+                kinds["differs in"] = {name for name in here.keys() & there.keys() if here[name] != there[name]}
+                words += [f"{what} {kind} {sorted(names)[:10]}" for kind, names in kinds.items() if names]
         return "; ".join(words)
 
     def _count(self, what: str, number: int = 1) -> None:
