@@ -104,6 +104,20 @@ def replaced_source_rests(scene: Scene, case: Case) -> str:
     )
 
 
+def predecessor_rests(scene: Scene, case: Case) -> str:
+    """Within a cluster, no kept source of an earlier move runs beside the instance that took its place."""
+    source = scene.source
+    twice = [each for each in scene.predecessors if each.running is Running.YES]
+    if source is None or source.running is not Running.YES or not twice:
+        return ""
+    old = twice[0]
+    return (
+        f"{old.name} on {case.source_cluster} was moved to {_at_source(scene, case)}, and both run, as somebody took the fence off the first and started it. "
+        f"To keep {source.name}, on {case.source_cluster}'s master: gnt-instance shutdown {old.name}; gnt-instance modify --offline {old.name}. To keep the "
+        f"other: remove {source.name}, then gnt-instance remove-tags {old.name} {' '.join(tags.own(old.tags))}, and shut it down to rename it."
+    )
+
+
 def copy_unused(scene: Scene, case: Case) -> str:
     """The copy is as it was made: offline, and known never to have run."""
     copy = _copy(scene)

@@ -76,7 +76,11 @@ def _read(session: Session, case: Case) -> View:
     if source is None and not case.within:
         source = _renamed(session, tagged.get(case.final, ()))
     found = (facts.instance(session.destination.cluster, each) for each in _copies(source, case, tagged, uuids))
-    return view_of(case, source, tuple(copy for copy in found if copy is not None), tagged, uuids)
+    view = view_of(case, source, tuple(copy for copy in found if copy is not None), tagged, uuids)
+    if source is None or not case.within or not is_unmarked(view):
+        return view
+    earlier = (facts.instance(session.source.cluster, each) for each in within.replaced_by(source.uuid, case.name, tagged))
+    return view._replace(predecessors=tuple(each for each in earlier if each is not None))
 
 
 def _renamed(session: Session, noted: t.Sequence[str]) -> t.Optional[facts.Instance]:

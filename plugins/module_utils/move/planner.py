@@ -207,8 +207,8 @@ def _decide(scene: Scene, memory: Memory, case: Case) -> t.Union[Step, End]:
 
 def _without_move(scene: Scene, memory: Memory, case: Case) -> t.Union[Step, End]:
     """Nothing of a move is there, or it is all done."""
-    twice = guards.replaced_source_rests(scene, case) if scene.state is State.MOVED else ""
-    if twice:
+    twice = guards.replaced_source_rests(scene, case) if scene.state is State.MOVED else guards.predecessor_rests(scene, case)
+    if twice and not memory.failure:
         return _refuse(memory, twice)
     if memory.goal is Goal.FORWARD and (scene.state is State.MOVED or memory.action in ("move", "finish")):
         return End(True)

@@ -33,12 +33,14 @@ class View(t.NamedTuple):
 
     ``copies`` are the instances of the destination that say to be copies of the source, and the one that replaced it.
     ``namesake`` is the UUID of the instance that has the destination's final name. ``jobs`` are those that have not ended, in words.
+    ``predecessors`` are, within a cluster, the sources of earlier moves that the source is the outcome of, where they were kept.
     """
 
     source: t.Optional[Instance]
     copies: t.Tuple[Instance, ...]
     namesake: t.Optional[str]
     jobs: t.Tuple[str, ...] = ()
+    predecessors: t.Tuple[Instance, ...] = ()
 
 
 class State(enum.Enum):
@@ -70,6 +72,8 @@ class Scene(t.NamedTuple):
     others: t.Tuple[str, ...] = ()
     """Other moves that have tags on the source."""
     why: str = ""
+    predecessors: t.Tuple[Instance, ...] = ()
+    """The kept sources of the moves that have made the source, where it is in no move now."""
 
 
 Claims = t.Dict[str, tags.Marks]
@@ -155,7 +159,7 @@ def _unclaimed(view: View, case: Case, copies: t.Mapping[str, Instance]) -> Scen
     source = t.cast(Instance, view.source)
     for _move_id, copy in sorted(copies.items()):
         return _of_copy(State.ORPHAN, copy, case, source)
-    return Scene(State.PLAIN, source=source)
+    return Scene(State.PLAIN, source=source, predecessors=view.predecessors)
 
 
 def _of_copy(state: State, copy: Instance, case: Case, source: Instance) -> Scene:

@@ -56,6 +56,12 @@ def source_of(name: str, tagged: t.Mapping[str, t.Sequence[str]], uuids: t.Mappi
     return name if name in tagged else None
 
 
+def replaced_by(uuid: str, name: str, tagged: t.Mapping[str, t.Sequence[str]]) -> t.List[str]:
+    """The names of the kept sources of moves whose outcome is the instance *name* with this UUID."""
+    related = sorted(each for each in tagged if is_related(each, name))
+    return [each for each in related if any(marks.get("moved-to") == uuid for marks in tags.marks(tagged[each]).values())]
+
+
 def is_related(other: str, name: str) -> bool:
     """Whether *other* is a name that a move of *name* gives to one of its instances."""
     return other.startswith(name) and bool(RELATED.match(other[len(name):]))

@@ -432,7 +432,7 @@ def test_a_rename_under_way_loses_nothing(monkeypatch, kind, which):
 
 
 @pytest.mark.parametrize("state", ["moved", "aborted"])
-@pytest.mark.parametrize("kind", [{}, {"transport": "rapi"}], ids=["ssh", "rapi"])
+@pytest.mark.parametrize("kind", KINDS[:4], ids=IDS[:4])
 def test_a_replaced_source_that_somebody_has_started_is_told_and_not_passed_over(monkeypatch, kind, state):
     stage = Stage(fakes.world())
     act = play(stage, monkeypatch)
