@@ -4,7 +4,7 @@
 
 """Measures whole moves on the lab: from the command's start to its end, and how long the instance was down meanwhile.
 
-Run it with ``make bench-whole-move``. It writes docs/bench-whole-move.{json,md}. The contenders take turns. The downtime is what the
+Run it with ``make bench-whole-move``. It writes docs/bench-whole-move.{json,md,svg}. The contenders take turns. The downtime is what the
 nodes see: from the moment at which the instance does not run on the one any more to the moment at which it runs on the other.
 ``--before DIRECTORY`` lets an earlier version of the collection, staged there as ansible_collections/ganeti/cluster, take part.
 """
@@ -24,6 +24,7 @@ from pathlib import Path
 
 from nodes import LONGEST, ROOT, alone, machine, must, on_node, shell
 
+from ansible_collections.ganeti.cluster.benchmarks import whole_move_plot
 from ansible_collections.ganeti.cluster.benchmarks import whole_move_report as report
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh import SshHost
 
@@ -175,6 +176,7 @@ def main() -> int:
                     lab.clean(way.source, way.target)
     told = "make bench-whole-move" + (f" BENCH='{' '.join(sys.argv[1:])}'" if sys.argv[1:] else "")
     report.write(asked.output, rows, about, told, time.monotonic() - begun)
+    whole_move_plot.redraw(asked.output)
     print(*failures, sep="\n")
     return 1 if failures else 0
 
