@@ -233,12 +233,15 @@ def another(case: Case) -> str:
     return f"{case.name} on {case.source_cluster} is another instance than it was a moment ago: run the same task again."
 
 
-def vanished(case: Case) -> str:
-    """The sentence for a copy that others have removed under way."""
-    return (
-        f"The copy of {case.name} on {case.destination_cluster} has vanished while it was made: somebody removed it, or another run took the move over. "
-        f"{case.name} on {case.source_cluster} is in no move any more."
+def vanished(scene: Scene, case: Case) -> str:
+    """The sentence for a move whose tags others have removed under way, or whose copy."""
+    said = (
+        f"The move of {case.name} to {case.destination_cluster} has vanished while it was under way: somebody removed its tags or the copy, or another run "
+        f"took it over. {case.name} on {case.source_cluster} is in no move any more."
     )
+    if scene.source is None or scene.source.admin_state != "offline":
+        return said
+    return f"{said} It is still marked offline. To have it back: gnt-instance modify --online {scene.source.name}; gnt-instance start {scene.source.name}."
 
 
 def overtaken(failure: str, scene: Scene, case: Case) -> str:

@@ -10,6 +10,7 @@ import time
 import typing as t
 
 from .._errors import GanetiError
+from ..api import Cluster
 from . import facts, naming, tags, within
 from .options import Options
 from .session import Session
@@ -73,9 +74,10 @@ def _read(session: Session, case: Case) -> View:
     tagged, uuids = facts.tagged(session.destination.cluster)
     name = within.source_of(case.name, tagged, uuids) if case.within else case.name
     source = facts.instance(session.source.cluster, name) if name is not None else None
-    if source is None and not case.within:
-        source = _renamed(session, tagged.get(case.final, ()))
-    found = (facts.instance(session.destination.cluster, each) for each in _copies(source, case, tagged, uuids))
+    if source is None:
+        known = [uuids.get(name or "", "") if case.within else "", case.source_uuid, *_remembered(tagged.get(case.final, ()))]
+        source = next((found for uuid in known if uuid for found in [facts.instance_of(session.source.cluster, uuid)] if found is not None), None)
+    found = (_still_there(session.destination.cluster, each, uuids[each]) for each in _copies(source, case, tagged, uuids))
     view = view_of(case, source, tuple(copy for copy in found if copy is not None), tagged, uuids)
     if source is None or not case.within or not is_unmarked(view):
         return view
@@ -83,10 +85,14 @@ def _read(session: Session, case: Case) -> View:
     return view._replace(predecessors=tuple(each for each in earlier if each is not None))
 
 
-def _renamed(session: Session, noted: t.Sequence[str]) -> t.Optional[facts.Instance]:
+def _remembered(noted: t.Sequence[str]) -> t.List[str]:
     """The source that a copy with the tags *noted* remembers, where somebody has renamed it under way: Ganeti lets anybody do that while it is stopped."""
-    uuids = [marks["destination"] for marks in tags.marks(noted).values() if marks.get("destination")]
-    return facts.instance_of(session.source.cluster, str(uuids[0])) if uuids else None
+    return [str(marks["destination"]) for marks in tags.marks(noted).values() if marks.get("destination")]
+
+
+def _still_there(cluster: Cluster, name: str, uuid: str) -> t.Optional[facts.Instance]:
+    """An instance that was there a moment ago; it may have been renamed since, which is no reason to take it for gone."""
+    return facts.instance(cluster, name) or facts.instance_of(cluster, uuid)
 
 
 def view_of(

@@ -224,7 +224,7 @@ def _without_move(scene: Scene, memory: Memory, case: Case) -> t.Union[Step, End
     if scene.state is State.GONE or memory.goal is Goal.BACK:
         return End(True)
     if memory.begun:
-        return End(False, guards.vanished(case))
+        return End(False, guards.vanished(scene, case))
     if memory.reached is None:
         if case.within and scene.source is not None and within.is_in_place(scene.source, case.primary_node, case.disk_template):
             return End(True)

@@ -57,6 +57,7 @@ def _run(session: Session, options: Options, check_mode: bool, progress: Progres
         source_uuid = source_uuid_of(view)
         if source_uuid is None:
             return _nothing(view, options, case)
+        case = case._replace(source_uuid=source_uuid)
         how = f"{', with state: aborted' if options.state == 'aborted' else ''}{', in check mode' if check_mode else ''}"
         introduction = {"name": case.name, "to": f"{case.final} on {case.destination_cluster}{how}"}
         lease = Lease(session.master().popen, str(session.source.info["master"]), source_uuid, introduction)

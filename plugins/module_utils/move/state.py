@@ -26,6 +26,8 @@ class Case(t.NamedTuple):
     source_after: str
     primary_node: t.Optional[str] = None
     disk_template: t.Optional[str] = None
+    source_uuid: str = ""
+    """The source's UUID, once the run knows it: by that it is found whatever somebody calls it under way."""
 
 
 class View(t.NamedTuple):

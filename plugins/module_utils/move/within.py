@@ -53,7 +53,14 @@ def source_of(name: str, tagged: t.Mapping[str, t.Sequence[str]], uuids: t.Mappi
             unfinished = "source" in marks and other == retired(name, move_id)
             if unfinished and (name not in tagged or marks.get("moved-to") == uuids[name]):
                 return other
-    return name if name in tagged else None
+    if name in tagged:
+        return name
+    return next((names_[uuid] for each in sorted(tagged) if is_related(each, name) for uuid in _sources(tagged[each]) if uuid in names_), None)
+
+
+def _sources(noted: t.Sequence[str]) -> t.List[str]:
+    """The UUIDs of the sources that a twin with the tags *noted* remembers: Ganeti lets anybody rename one while it is stopped."""
+    return [str(marks["destination"]) for marks in tags.marks(noted).values() if marks.get("destination")]
 
 
 def replaced_by(uuid: str, name: str, tagged: t.Mapping[str, t.Sequence[str]]) -> t.List[str]:

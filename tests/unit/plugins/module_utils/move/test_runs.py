@@ -403,17 +403,18 @@ def test_a_node_that_is_silent_for_a_moment_leaves_nothing_half_done(monkeypatch
 
 
 @pytest.mark.parametrize("which", ["source", "copy"])
-@pytest.mark.parametrize("kind", KINDS[:2] + KINDS[4:5], ids=IDS[:2] + IDS[4:5])
+@pytest.mark.parametrize("kind", KINDS[:5], ids=IDS[:5])
 def test_a_rename_under_way_loses_nothing(monkeypatch, kind, which):
     """An administrator renames one of the two at each call, as Ganeti allows it while that does not run; and gives it its name back after the run."""
     told = set()
     for at in range(length(kind, monkeypatch)):
-        stage = Stage(fakes.world())
+        stage, before = Stage(fakes.world()), {}
         act = play(stage, monkeypatch)
 
-        def renamed(does, stage=stage):
+        def renamed(does, stage=stage, before=before):
             found = [each for each in stage.world.machines if (each.uuid == "u-web") == (which == "source") and not each.runs and each.admin != "up"]
             for machine in found:
+                before[machine.uuid] = machine.name
                 stage.world = stage.world.replace(machine, name="odd")
             return does()
 
@@ -425,10 +426,11 @@ def test_a_rename_under_way_loses_nothing(monkeypatch, kind, which):
             assert "mistake in this collection" not in error.message, error.message
         for machine in [each for each in stage.world.machines if each.name == "odd"]:
             told.add("renamed")
-            stage.world = stage.world.replace(machine, name="web")
+            stage.world = stage.world.replace(machine, name=before[machine.uuid])
         act(**kind)
         moved(stage.world, kind)
-    assert {"move", "failed", "renamed"} <= told
+    assert {"move", "failed"} <= told
+    assert "renamed" in told or kind.get("to") == "alpha"  # where names change hands, so that the run itself puts most right
 
 
 @pytest.mark.parametrize("state", ["moved", "aborted"])
