@@ -278,12 +278,19 @@ class Strays(t.NamedTuple):
     away: t.Dict[str, str]
 
 
+Keep = t.Callable[[t.Mapping[int, Json]], t.Collection[int]]
+"""Takes archived jobs over into the master's files; the ids of those that its storage is to have as well."""
+
+
 class Copies(abc.ABC):
     """Servers that hold copies of their own, to which the master's writes are carried. Not for several threads at once."""
 
     @abc.abstractmethod
-    def tend(self) -> t.Optional[str]:
-        """Have everything as the master of this node needs it, and try again what waits; what is wrong, in words."""
+    def tend(self, keep: Keep) -> t.Optional[str]:
+        """Have everything as the master of this node needs it, and try again what waits; what is wrong, in words.
+
+        Archived jobs that only another server has are given to *keep* before anything else becomes of them.
+        """
 
     @abc.abstractmethod
     def rest(self) -> None:

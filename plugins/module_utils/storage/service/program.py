@@ -61,6 +61,7 @@ from . import (
     signs_of_life,
     snapshot,
     storage_comparison,
+    taken_over,
     tend,
     unused_epoch,
 )
@@ -73,7 +74,7 @@ _MODULES: t.Tuple[types.ModuleType, ...] = (
     server_comparison, standbys, storage, whole_configuration,
     changes, endpoints, etcd_client, etcd_fence, etcd_revisions, etcd_storage, layout, members, wire,
     acknowledged, candidate_files, candidate_survey, commands, ending, follow, health, inotify, main, mastership, one_writer, promote, promotion_mark,
-    removal, settings, shared_epoch, signs_of_life, snapshot, storage_comparison, tend, unused_epoch,
+    removal, settings, shared_epoch, signs_of_life, snapshot, storage_comparison, taken_over, tend, unused_epoch,
 )  # fmt: skip
 _PACKAGES = ("", "storage/", "storage/drivers/", "storage/drivers/couchdb/", "storage/drivers/etcd/", "storage/service/")
 _ROOT = __name__.rsplit(".", 3)[0]

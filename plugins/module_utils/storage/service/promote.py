@@ -36,7 +36,7 @@ from . import promotion_mark, unused_epoch
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.S)
 _KEY = "/root/.ssh/id_{}.pub"
-_ASIDE = "before-promotion"
+ASIDE = "before-promotion"
 """The directory, in the queue's, for jobs that a node had in its queue and its database has not: kept, and run no more."""
 
 
@@ -64,7 +64,7 @@ def promote(storage: Storage, directory: str, request: Request) -> Json:
     files = DiskStorage(directory, durable=False)
     here = storage.queue()
     strange = stale(here, files.queue(), _find(now, request.name)[1]["master_candidate"])
-    files.set_aside(strange, _ASIDE)
+    files.set_aside(strange, ASIDE)
     # What is archived already has ended; the two databases are not replicated in step.
     jobs = len(strange) + copy_jobs(storage, files, here.jobs - here.archived, archived=False)
     files.write_serial(max(here.serial, *here.jobs, *here.archived, *files.queue().jobs, request.job))

@@ -282,7 +282,7 @@ class CouchStorage(Storage):
 
     def write_ssconf(self, values: t.Mapping[str, str]) -> None:
         present = {each["_id"]: each for each in self._all(SSCONF)}
-        changed = [{"_id": name, "value": value} for name, value in values.items() if name not in present or present[name]["value"] != value]
+        changed = [self._signed({"_id": name, "value": value}) for name, value in values.items() if name not in present or present[name]["value"] != value]
         gone = [{"_id": name, "_rev": each["_rev"], "_deleted": True} for name, each in present.items() if name not in values]
         revs = {name: each["_rev"] for name, each in present.items()}
         self._bulk(SSCONF, [*_over(changed, revs), *gone])
@@ -291,6 +291,10 @@ class CouchStorage(Storage):
         for client in (self._client, self._admin, self._claimer):
             if client is not None:
                 client.close()
+
+    def _signed(self, document: Json) -> Json:
+        """A document as it is written under the claim that was made."""
+        return conflicts.signed(document, self._held.user if self._held else None)
 
     # --- Objects, by what is known of them ---------------------------------------------------------------------------
 
@@ -304,7 +308,7 @@ class CouchStorage(Storage):
         written, gone = documents.changes(before, numbers)
         serial = wanted.configuration["serial_no"]
         revs = {name: known[name].rev for name in written if name in known}
-        batch = _over([{**wanted.documents[database][name], "serial": serial} for name in written], revs)
+        batch = _over([self._signed({**wanted.documents[database][name], "serial": serial}) for name in written], revs)
         batch += [{"_id": name, "_rev": known[name].rev, "_deleted": True, "serial": serial} for name in gone]
         made = self._bulk(database, batch)
         for name in gone:
@@ -366,6 +370,7 @@ class CouchStorage(Storage):
 
         Those that are not known are taken for new ones, as jobs mostly are; the others are looked up then.
         """
+        wanted = [self._signed(each) for each in wanted]
         known = self._known.setdefault(database, {})
         revs = {name: known[name].rev for name in (each["_id"] for each in wanted) if name in known}
         sent = send(self._client, self.database(database), _over(wanted, revs), self._went_on)
