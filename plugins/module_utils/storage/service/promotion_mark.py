@@ -24,9 +24,10 @@ _TEXT = b"This node's files are being made out of its database. See master_failo
 
 
 def begin(directory: str) -> None:
-    """Mark, durably; raise StorageFailed where that cannot be."""
+    """Mark, durably; raise StorageFailed where that cannot be. Whoever still finishes an earlier promotion here is waited for: it would remove this mark."""
     try:
-        replace(_path(directory), _TEXT, 0o600)
+        with _locked(directory, wait=True):
+            replace(_path(directory), _TEXT, 0o600)
     except OSError as error:
         raise StorageFailed(f"Cannot write {_path(directory)}: {error.strerror}. Nothing else was written.") from error
 
@@ -40,25 +41,47 @@ def unfinished(directory: str) -> bool:
 def finishing(directory: str, wait: bool) -> t.Iterator[bool]:
     """Do what is left in here; the mark is removed, durably, where that raises nothing.
 
-    False where there is nothing to do: no mark, or, without *wait*, somebody else who is at it. The lock ends with the process that holds it.
+    False where there is nothing to do: no mark, or, without *wait*, somebody else who is at it.
     """
-    try:
-        descriptor = os.open(_path(directory), os.O_RDONLY)
-    except FileNotFoundError:
-        yield False
-        return
-    try:
+    with _locked(directory, wait) as mine:
+        yield mine
+        if mine:
+            with contextlib.suppress(FileNotFoundError):  # somebody removed it by hand
+                os.unlink(_path(directory))
+            sync_directory(directory)
+
+
+@contextlib.contextmanager
+def _locked(directory: str, wait: bool) -> t.Iterator[bool]:
+    """Whether there is a mark that nobody else has locked; it is locked in here, or until this process ends. Nobody replaces or removes another one."""
+    while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
+            descriptor = os.open(_path(directory), os.O_RDONLY)
+        except FileNotFoundError:
             yield False
             return
-        yield True
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(_path(directory))
-            sync_directory(directory)
-    finally:
-        os.close(descriptor)
+        try:
+            mine = _lock(descriptor, wait)
+            if not mine or _is_there(directory, descriptor):  # else it was removed or replaced meanwhile
+                yield mine
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _lock(descriptor: int, wait: bool) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_there(directory: str, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(_path(directory)), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _path(directory: str) -> str:
