@@ -68,6 +68,7 @@ def promote(storage: Storage, directory: str, request: Request) -> Json:
     # What is archived already has ended; the two databases are not replicated in step.
     jobs = len(strange) + copy_jobs(storage, files, here.jobs - here.archived, archived=False)
     files.write_serial(max(here.serial, *here.jobs, *here.archived, *files.queue().jobs, request.job))
+    os.sync()  # the configuration last: it says that all the others are there
     files.write_configuration(configuration)
     os.sync()
     uuid, node = _find(configuration, request.name)
