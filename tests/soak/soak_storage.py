@@ -31,7 +31,7 @@ from soak import report  # noqa: E402
 from soak.rounds import Soak  # noqa: E402
 
 
-def one_run(seed: int, rounds: int, storage: str, command: str) -> report.Run:
+def one_run(seed: int, rounds: int, storage: str, command: str, source: str) -> report.Run:
     """A cluster that is made anew, and its rounds. Where one did not hold, its directory stays, and the run says why."""
     directory = Path(tempfile.mkdtemp(prefix="soak-"))
     begun, seconds = time.strftime("%Y-%m-%d %H:%M", time.gmtime()), []
@@ -52,7 +52,7 @@ def one_run(seed: int, rounds: int, storage: str, command: str) -> report.Run:
     counts = {topic: dict(counter) for topic, counter in soak.counts.items()}
     return {
         "seed": seed, "database": soak.database, "begun": begun, "seconds": seconds, "rounds": len(seconds), "counts": counts, "skipped": soak.skipped,
-        "failure": failure, "command": command, "source": _source(),
+        "failure": failure, "command": command, "source": source,
     }  # fmt: skip
 
 
@@ -79,9 +79,9 @@ def main() -> int:
     parser.add_argument("--report", type=Path, metavar="DIRECTORY", help="add what was done to the report there")
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # and all that was started is ended on the way
-    failures = 0
+    failures, source = 0, _source()
     for seed in range(asked.seed, asked.seed + asked.runs):
-        run = one_run(seed, asked.rounds, os.environ.get("STORAGE", "couchdb"), _command())
+        run = one_run(seed, asked.rounds, os.environ.get("STORAGE", "couchdb"), _command(), source)
         sys.stdout.write(json.dumps(run) + "\n")
         sys.stdout.flush()
         failures += run["failure"] is not None
