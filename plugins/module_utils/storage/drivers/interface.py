@@ -97,6 +97,10 @@ class Storage(abc.ABC):
     def jobs(self, numbers: t.Iterable[int], archived: bool = False) -> t.Iterator[t.Tuple[int, Json]]:
         """Jobs by their ids; those that are gone meanwhile, or cannot be read, are left out."""
 
+    def half_archived(self) -> t.Iterator[t.Tuple[int, Json]]:
+        """Jobs that are in the queue no more and not in the archive yet, as they were last; none where both are written at once."""
+        return iter(())
+
     @abc.abstractmethod
     def write_jobs(self, jobs: t.Mapping[int, Json], archived: bool = False) -> t.Dict[int, str]:
         """Write jobs, new ones or others in the place of those with the same ids; which of them cannot be stored here, and why. The others are."""

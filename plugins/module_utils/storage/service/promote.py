@@ -27,6 +27,7 @@ import time
 import typing as t
 
 from ..._errors import StorageFailed
+from ..drivers import job_status
 from ..drivers.conversion import copy_jobs
 from ..drivers.disk import DiskStorage
 from ..drivers.documents import Json
@@ -105,9 +106,19 @@ def archive(storage: Storage, directory: str, wait: bool = True) -> t.Optional[i
         if not mine:
             return None
         files = DiskStorage(directory, durable=False, inherit=True)
+        _end_archiving(storage, files)
         count = copy_jobs(storage, files, storage.queue().archived - files.queue().archived, archived=True)
         os.sync()
         return count
+
+
+def _end_archiving(storage: Storage, files: DiskStorage) -> None:
+    """Archive what was on its way to the archive; how a job has ended of which the end is not known, nobody here can say: it is put aside."""
+    late = {number: job for number, job in storage.half_archived() if not files.holds(number) and not files.holds(number, archived=True)}
+    ended = {number: job for number, job in late.items() if job_status.status(job) in job_status.FINAL}
+    files.put_aside({number: job for number, job in late.items() if number not in ended}, ASIDE)
+    if ended:
+        storage.write_jobs(ended, archived=True)
 
 
 def promoted(configuration: Json, request: Request, digest: str, now: float) -> Json:

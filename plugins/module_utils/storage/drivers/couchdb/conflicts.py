@@ -36,6 +36,11 @@ def signed(document: Json, user: t.Optional[str]) -> Json:
     return {**unsigned, _SIGNATURE: user} if user else unsigned
 
 
+def is_signed(document: Json) -> bool:
+    """Whether some claim's user has written it."""
+    return _SIGNATURE in document
+
+
 def find(client: Client, database: str) -> t.Dict[str, t.List[str]]:
     """The losing revisions, by the ids of their documents."""
     return losing(client, database, _leaves(client, database))

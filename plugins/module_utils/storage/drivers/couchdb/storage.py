@@ -18,7 +18,7 @@ from .. import documents
 from ..documents import ARCHIVE, CONFIG, CONTAINERS, DATABASES, QUEUE, SERIAL, SSCONF, Json
 from ..epochs import Claim
 from ..interface import Checked, Copies, Feed, History, Newest, Queue, Storage
-from . import conflicts, description, fence, last_writes, seen, server_comparison, whole_configuration
+from . import conflicts, description, fence, half_archived, last_writes, seen, server_comparison, whole_configuration
 from .bulk import send
 from .changes_feed import ChangesFeed
 from .client import Client, Server, brief, described, path
@@ -258,13 +258,16 @@ class CouchStorage(Storage):
         wanted = [documents.of_job(number, job, archived) for number, job in jobs.items()]
         return {int(name): why for name, why in self._write_by_id(ARCHIVE if archived else QUEUE, wanted).items()}
 
+    def half_archived(self) -> t.Iterator[t.Tuple[int, Json]]:
+        return half_archived.find(self._client, self._prefix)
+
     def leave_out(self, refused: t.Mapping[int, str], archived: bool = False) -> None:
         """What is in a database could be stored, and is read when somebody asks for it."""
 
     def remove_jobs(self, numbers: t.Iterable[int], archived: bool = False) -> None:
         database = ARCHIVE if archived else QUEUE
         revs = self._revs(database, [str(number) for number in numbers])
-        self._bulk(database, [{"_id": name, "_rev": rev, "_deleted": True} for name, rev in revs.items()])
+        self._bulk(database, [self._signed({"_id": name, "_rev": rev, "_deleted": True}) for name, rev in revs.items()])
         for name in revs:
             self._known.get(database, {}).pop(name, None)
 
