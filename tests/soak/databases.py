@@ -99,7 +99,8 @@ class _Watched(Started):
     def kill(self) -> None:
         """End it without a chance to write anything."""
         self._wanted = False
-        super().kill()
+        if self.process.poll() is None:
+            super().kill()
 
     def start(self) -> None:
         """Start it; it answers when this returns."""
