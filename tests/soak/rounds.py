@@ -28,16 +28,29 @@ SETTLED = 180.0
 """Seconds in which all servers have to hold the same, when all are up."""
 
 
-class Soak:
-    """Three nodes, of which one is the master."""
+class Chosen(t.NamedTuple):
+    """By their names: what goes wrong in a round, how the promotion goes, how the old master is then. What is not given is drawn."""
 
-    def __init__(self, seed: int, directory: Path, storage: str) -> None:
+    fault: t.Optional[str] = None
+    way: t.Optional[str] = None
+    lost: t.Optional[str] = None
+
+
+DRAWN = Chosen()
+
+
+class Soak:
+    """Three nodes, of which one is the master. With *disks* they get small ones of their own, where that can be; *load* is how much masters work."""
+
+    def __init__(self, seed: int, directory: Path, storage: str, disks: bool = True, load: float = 1.0) -> None:
         self._draw = random.Random(seed)
+        self._load = load
         self.counts: t.Dict[str, t.Counter[str]] = collections.defaultdict(collections.Counter)
         self._mounted: t.List[Path] = []
         nodes = {name: Node(name, directory / name) for name in NAMES}
         servers = {name: directory / name / "server" for name in NAMES}
-        self._disks = all(self._mount(place) for node in nodes.values() for place in (node.directory, *([servers[node.name]] if storage != "etcd" else [])))
+        places = [node.directory for node in nodes.values()] + (list(servers.values()) if storage != "etcd" else [])
+        self._disks = disks and all(map(self._mount, places))
         for node in nodes.values():
             node.make()
         self._cluster = Cluster(nodes, databases(storage, servers))
@@ -59,15 +72,15 @@ class Soak:
         self._mounted += [place] if mounted else []
         return mounted
 
-    def round(self) -> None:
+    def round(self, chosen: Chosen = DRAWN) -> None:
         """Work, harm, another master, and all that has to hold then."""
         self._work(self._master, 100)
-        fault, node, undo = self._harm()
+        fault, node, undo = self._harm(chosen)
         self._work(self._master, 60)
         away = [node.name] if fault.lasts else []
         if not fault.lasts:
             undo()
-        self._fail_over(away)
+        self._fail_over(away, chosen)
         if fault.lasts:
             self._wait("the others hold the master's files", lambda: not self._checker.differences(self._master, away))
             undo()
@@ -76,32 +89,34 @@ class Soak:
 
     def _work(self, node: Node, steps: int) -> None:
         ganeti = Ganeti(node, self._draw)
-        ganeti.work(steps)
+        ganeti.work(int(steps * self._load))
         self._checker.given_out(ganeti.given_out)
         self.counts["jobs"]["submitted"] += len(ganeti.given_out)
 
     def _haunt(self, node: Node, steps: int = 40) -> None:
         """What a master does that was replaced and does not know it. Nobody has to keep it."""
-        Ganeti(node, self._draw, GHOST).work(steps)
+        Ganeti(node, self._draw, GHOST).work(int(steps * self._load))
 
-    def _harm(self) -> t.Tuple[Fault, Node, Undo]:
+    def _harm(self, chosen: Chosen) -> t.Tuple[Fault, Node, Undo]:
         """Do some harm; to whom, and how to end it."""
-        fault = self._draw.choice([each for each in FAULTS if each.name not in self.skipped])
+        fault = self._draw.choice([each for each in FAULTS if each.name not in self.skipped and chosen.fault in (None, each.name)])
         nodes = [node for node in self._cluster.nodes.values() if not (fault.lasts and node is self._master)]
         node = self._draw.choice(nodes)
         self.counts["faults"][fault.name] += 1
         return fault, node, fault.inflict(self._cluster, node)
 
-    def _fail_over(self, away: t.Sequence[str]) -> None:
+    def _fail_over(self, away: t.Sequence[str], chosen: Chosen) -> None:
         """As master_failover and Ganeti's own failover do it."""
         old = self._master
         standbys = [node for node in self._cluster.nodes.values() if node is not old and node.name not in away]
         self._draw.shuffle(standbys)
         for node in standbys:
             self._wait(f"{node.name} has a configuration", lambda node=node: self._newest(node) > 0)
-        way = self._draw.choice([each for each in WAYS if (self._disks or not each.wants_disks) and len(standbys) >= 1 + each.wants_two])
+        ways = [each for each in WAYS if (self._disks or not each.wants_disks) and len(standbys) >= 1 + each.wants_two]
+        way = self._draw.choice([each for each in ways if chosen.way in (None, each.name)])
         # An etcd that has lost two of three members does nothing, and is to do nothing.
-        lost = self._draw.choice([each for each in LOST if self._cluster.databases.copies or not (away and each == "dead")])
+        states = [each for each in LOST if self._cluster.databases.copies or not (away and each == "dead")]
+        lost = self._draw.choice([each for each in states if chosen.lost in (None, each)])
         moment = self._draw.choice(MOMENTS)
         self.counts["promotions"][way.name] += 1
         self.counts["old masters"][lost] += 1
