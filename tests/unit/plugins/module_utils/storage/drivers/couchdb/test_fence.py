@@ -232,9 +232,10 @@ def test_3_what_it_archived_is_taken_over_but_for_what_the_new_master_has_in_its
 
 
 def test_3_what_was_taken_from_a_standby_comes_back_when_the_new_master_writes_the_same(node, master):
-    """The old one has archived a job, given its configuration out and counted on. That goes, and then the new master does just the same."""
+    """The old one has archived a job, begun another and changed the simple configuration. That goes, and then the new master does just the same."""
     old, new = node("a1", OLD), node("a2", NEW)
-    convert(master, new)
+    for storage in (old, new):
+        convert(master, storage)
     old.write_jobs({7: job(7)}, archived=True)
     old.write_jobs({20006: job(20006)})
     old.write_ssconf({"node_list": "a1 a2"})
