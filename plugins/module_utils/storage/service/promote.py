@@ -33,7 +33,7 @@ from ..drivers.disk import DiskStorage
 from ..drivers.documents import Json
 from ..drivers.epochs import Claim, raised
 from ..drivers.interface import Queue, Storage
-from . import promotion_mark, unused_epoch
+from . import begun_epoch, promotion_mark, unused_epoch
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.S)
 _KEY = "/root/.ssh/id_{}.pub"
@@ -62,6 +62,7 @@ def promote(storage: Storage, directory: str, request: Request) -> Json:
     now = storage.configuration()
     configuration = promoted(now, request._replace(seen=max(request.seen, claim.serial - 1)), digest, time.time())
     promotion_mark.begin(directory)
+    begun_epoch.note(directory, wanted._replace(serial=configuration["serial_no"]))
     files = DiskStorage(directory, durable=False)
     here = storage.queue()
     strange = stale(here, files.queue(), _find(now, request.name)[1]["master_candidate"])
@@ -85,6 +86,7 @@ def reserve(directory: str, request: Request) -> None:
     configuration = files.configuration()
     unused_epoch.keep(directory, unused_epoch.made_of(directory, configuration))
     configuration.update(serial_no=raised(max(configuration["serial_no"], request.seen)), mtime=time.time())
+    begun_epoch.note(directory, begun(configuration, request.name))
     files.write_configuration(configuration)
 
 
@@ -136,6 +138,11 @@ def promoted(configuration: Json, request: Request, digest: str, now: float) -> 
     result["cluster"].update(candidate_certs={**kept, uuid: digest}, serial_no=result["cluster"]["serial_no"] + 1, mtime=now)
     result.update(serial_no=raised(max(result["serial_no"], request.seen)), mtime=now)
     return result
+
+
+def begun(configuration: Json, name: str) -> Claim:
+    """With what a node begins an epoch, with a configuration that was made for that."""
+    return Claim(configuration["serial_no"], _find(configuration, name)[0])
 
 
 class Ready(t.NamedTuple):

@@ -149,6 +149,7 @@ def test_a_promotion_leaves_what_can_be_repeated(disk, couch, master, certificat
         if None in disk.possible(mark):
             assert not began or all(map(disk.certain, [*files, config])), "not begun, or done"
         if disk.possible(config) - {None}:
+            assert disk.certain(directory / "epoch-begun") and None not in disk.possible(directory / "epoch-begun")
             assert all(disk.certain(path) for path in files if "archive" not in path)
 
     disk.look = look
@@ -162,14 +163,16 @@ def test_a_promotion_leaves_what_can_be_repeated(disk, couch, master, certificat
 def test_what_an_epoch_is_begun_of_is_kept_before_it_is_begun(disk, tmp_path):
     directory = tmp_path / "master"
     ganeti(directory)
+    begun = directory / "epoch-begun"
     kept, config = os.path.join(unused_epoch.place(str(directory)), "config.data"), str(directory / "config.data")
 
     def look():
         if len(disk.possible(config)) > 1:
-            assert disk.certain(kept) and None not in disk.possible(kept)
+            for path in (kept, begun):
+                assert disk.certain(path) and None not in disk.possible(path)
 
     disk.look = look
-    promote.reserve(str(directory), promote.Request("a2", [], 20, 20006))
+    promote.reserve(str(directory), promote.Request("a1.lab.example", [], 20, 20006))
     assert not disk.open() and {kept, config} <= disk.paths()
 
 
