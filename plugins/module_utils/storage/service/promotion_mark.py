@@ -26,8 +26,11 @@ _TEXT = b"This node's files are being made out of its database. See master_failo
 def begin(directory: str) -> None:
     """Mark, durably; raise StorageFailed where that cannot be. Whoever still finishes an earlier promotion here is waited for: it would remove this mark."""
     try:
-        with _locked(directory, wait=True):
+        locked = _lock(directory, wait=True)
+        try:
             replace(_path(directory), _TEXT, 0o600)
+        finally:
+            _unlock(locked)
     except OSError as error:
         raise StorageFailed(f"Cannot write {_path(directory)}: {error.strerror}. Nothing else was written.") from error
 
@@ -43,38 +46,37 @@ def finishing(directory: str, wait: bool) -> t.Iterator[bool]:
 
     False where there is nothing to do: no mark, or, without *wait*, somebody else who is at it.
     """
-    with _locked(directory, wait) as mine:
-        yield mine
-        if mine:
+    locked = _lock(directory, wait)
+    try:
+        yield locked is not None
+        if locked is not None:
             with contextlib.suppress(FileNotFoundError):  # somebody removed it by hand
                 os.unlink(_path(directory))
             sync_directory(directory)
+    finally:
+        _unlock(locked)
 
 
-@contextlib.contextmanager
-def _locked(directory: str, wait: bool) -> t.Iterator[bool]:
-    """Whether there is a mark that nobody else has locked; it is locked in here, or until this process ends. Nobody replaces or removes another one."""
+def _lock(directory: str, wait: bool) -> t.Optional[int]:
+    """Lock the mark, so that nobody else replaces or removes it until that is undone, or this process ends. None where there is no mark, or somebody has it."""
     while True:
         try:
             descriptor = os.open(_path(directory), os.O_RDONLY)
         except FileNotFoundError:
-            yield False
-            return
+            return None
         try:
-            mine = _lock(descriptor, wait)
-            if not mine or _is_there(directory, descriptor):  # else it was removed or replaced meanwhile
-                yield mine
-                return
-        finally:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
             os.close(descriptor)
+            return None
+        if _is_there(directory, descriptor):
+            return descriptor
+        os.close(descriptor)  # it was removed or replaced meanwhile
 
 
-def _lock(descriptor: int, wait: bool) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        return False
-    return True
+def _unlock(locked: t.Optional[int]) -> None:
+    if locked is not None:
+        os.close(locked)
 
 
 def _is_there(directory: str, descriptor: int) -> bool:
