@@ -62,14 +62,16 @@ def _of_database(database: str, runs: t.Sequence[Run]) -> t.Iterator[str]:
     failed = [run for run in runs if run["failure"]]
     rounds = sum(run["rounds"] for run in runs)
     seconds = sorted(second for run in runs for second in run["seconds"])
-    yield f"## {database[0].upper()}{database[1:]}\n"
+    yield f"## With {database}\n"
     middle = f", {seconds[len(seconds) // 2]:.0f} seconds each in the median, {seconds[-1]:.0f} at most" if seconds else ""
     yield f"{len(runs)} runs with {rounds} rounds that held{middle}; {len(failed)} runs failed. From {runs[0]['begun']} to {runs[-1]['begun']}.\n"
     commands = sorted({run["command"] for run in runs})
     yield "```sh\n" + "\n".join(commands) + "\n```\n"
     if failed:
-        yield "| Seed | Round | Release | What did not hold |\n|---|---|---|---|"
-        yield "".join(f"| {run['seed']} | {run['rounds'] + 1} | `{run['source']}` | {_cell(run['failure'])} |\n" for run in failed)
+        yield "| Seed | Round | Sources | What did not hold | The same seed later |\n|---|---|---|---|---|"
+        yield "".join(f"| {run['seed']} | {run['rounds'] + 1} | `{run['source']}` | {_cell(run['failure'])} | {_later(run, runs)} |\n" for run in failed)
+    sources = collections.Counter(run["source"] for run in runs)
+    yield f"Sources, and how many runs each had: {', '.join(f'`{name}` {count}' for name, count in sources.items())}.\n"
     for topic, words in _TOPICS.items():
         counts: t.Counter[str] = collections.Counter()
         for run in runs:
@@ -80,6 +82,12 @@ def _of_database(database: str, runs: t.Sequence[Run]) -> t.Iterator[str]:
     skipped = {name: why for run in runs for name, why in run["skipped"].items()}
     if skipped:
         yield "".join(f"* Never done: {name}, as {why}.\n" for name, why in sorted(skipped.items()))
+
+
+def _later(failed: Run, runs: t.Sequence[Run]) -> str:
+    """What became of the same seed after a run that failed."""
+    later = [run for run in runs[runs.index(failed) + 1 :] if run["seed"] == failed["seed"]]
+    return "; ".join(f"{'failed' if run['failure'] else 'held'} with `{run['source']}`" for run in later) or "was not run"
 
 
 def _cell(words: str) -> str:
