@@ -101,7 +101,7 @@ bench-storage: venv ## Measure the storage in CouchDB; COUCHDB_URLS names two re
 bench-storage-lab: lab stage ## Measure it on real Ganeti (40 minutes; takes the lab's clusters apart); COUCHDB_RELEASE is a real CouchDB's directory
 	$(LAB) $(BIN)/python benchmarks/bench_storage_lab.py $(BENCH)
 
-soak-storage: stage ## Let the storage run through faults drawn from a seed; SOAK='--seed 7 --rounds 20', COUCHDB_RELEASE as above
+soak-storage: stage ## Let the storage run through faults drawn from seeds; SOAK='--seed 7 --runs 20 --report docs', COUCHDB_RELEASE as above, or STORAGE=etcd
 	PYTHONPATH=$(BUILD) $(BIN)/python tests/soak/soak_storage.py $(or $(SOAK),--seed 1 --rounds 5)
 
 plots: venv ## Draw the plots of docs/ anew from the results that are there

@@ -13,7 +13,8 @@ import typing as t
 
 
 def replace(path: str, content: bytes, mode: int, durable: bool = True, owner: t.Optional[t.Tuple[int, int]] = None) -> None:
-    """Put a file in its place; raise OSError, and leave the old one. Without *durable* it may be lost with the power, but never torn.
+    """Put a file in its place; raise OSError, and leave the old one. Without *durable* whoever writes has to sync before anything relies
+    on it: with the power it may be lost, and where the file system brings names to the disk before contents, be empty.
 
     It belongs to whoever writes it, or to *owner*, the ids of a user and a group.
     """

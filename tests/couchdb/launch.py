@@ -38,6 +38,14 @@ class Started(abc.ABC):
         self._end(signal.SIGTERM)
 
     @abc.abstractmethod
+    def pause(self) -> None:
+        """Have it stand still, with its connections open."""
+
+    @abc.abstractmethod
+    def resume(self) -> None:
+        """Have it go on."""
+
+    @abc.abstractmethod
     def _end(self, number: signal.Signals) -> None:
         """Send a signal, and wait for its end."""
 
@@ -74,6 +82,14 @@ class StandIn(Started):
         if not line:
             raise RuntimeError(f"the stand-in did not start: {self.errors()}")
         self.port = json.loads(line)["port"]
+
+    def pause(self) -> None:
+        """Have it stand still, with its connections open."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Have it go on."""
+        self.process.send_signal(signal.SIGCONT)
 
     def _end(self, number: signal.Signals) -> None:
         self.process.send_signal(number)

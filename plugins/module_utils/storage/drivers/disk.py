@@ -116,6 +116,14 @@ class DiskStorage(Storage):
             os.makedirs(place, 0o700, exist_ok=True)
             os.replace(self._job(number, archived=False), os.path.join(place, f"job-{number}"))
 
+    def put_aside(self, jobs: t.Mapping[int, Json], directory: str) -> None:
+        """Write jobs into such a directory."""
+        place = os.path.join(self._queue, directory)
+        if jobs and not os.path.isdir(place):
+            self._make(place)
+        for number, job in jobs.items():
+            self._write(os.path.join(place, f"job-{number}"), json.dumps(job), 0o640)
+
     def write_jobs(self, jobs: t.Mapping[int, Json], archived: bool = False) -> t.Dict[int, str]:
         for number, job in jobs.items():
             path = self._job(number, archived)

@@ -97,6 +97,10 @@ class Storage(abc.ABC):
     def jobs(self, numbers: t.Iterable[int], archived: bool = False) -> t.Iterator[t.Tuple[int, Json]]:
         """Jobs by their ids; those that are gone meanwhile, or cannot be read, are left out."""
 
+    def half_archived(self) -> t.Iterator[t.Tuple[int, Json]]:
+        """Jobs that are in the queue no more and not in the archive yet, as they were last; none where both are written at once."""
+        return iter(())
+
     @abc.abstractmethod
     def write_jobs(self, jobs: t.Mapping[int, Json], archived: bool = False) -> t.Dict[int, str]:
         """Write jobs, new ones or others in the place of those with the same ids; which of them cannot be stored here, and why. The others are."""
@@ -278,12 +282,19 @@ class Strays(t.NamedTuple):
     away: t.Dict[str, str]
 
 
+Keep = t.Callable[[t.Mapping[int, Json]], t.Collection[int]]
+"""Takes archived jobs over into the master's files; the ids of those that its storage is to have as well."""
+
+
 class Copies(abc.ABC):
     """Servers that hold copies of their own, to which the master's writes are carried. Not for several threads at once."""
 
     @abc.abstractmethod
-    def tend(self) -> t.Optional[str]:
-        """Have everything as the master of this node needs it, and try again what waits; what is wrong, in words."""
+    def tend(self, keep: Keep) -> t.Optional[str]:
+        """Have everything as the master of this node needs it, and try again what waits; what is wrong, in words.
+
+        Archived jobs that only another server has are given to *keep* before anything else becomes of them.
+        """
 
     @abc.abstractmethod
     def rest(self) -> None:

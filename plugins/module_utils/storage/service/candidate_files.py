@@ -28,7 +28,7 @@ from ..._errors import GanetiError, StorageFailed
 from ..drivers import job_status
 from ..drivers.disk import DIRECTORY, DiskStorage
 from ..drivers.documents import Json
-from . import promote, unused_epoch
+from . import begun_epoch, promote, unused_epoch
 from .candidate_survey import installed
 from .storage_comparison import digest, runs
 
@@ -129,6 +129,7 @@ def take(directory: str, given: Json) -> Json:
             files.write_jobs({number: job}, archived)
     files.write_serial(max(here.serial, request.job))
     os.sync()  # the configuration last: it says that all the others are there
+    begun_epoch.note(directory, promote.begun(ready.configuration, request.name))
     files.write_configuration(ready.configuration)
     os.sync()
     return ready.told

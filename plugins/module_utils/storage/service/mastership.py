@@ -13,7 +13,7 @@ from ..drivers import epochs
 from ..drivers.disk import DiskStorage
 from ..drivers.epochs import Claim
 from ..drivers.interface import Storage
-from . import shared_epoch
+from . import begun_epoch, shared_epoch
 from .follow import Status
 from .settings import Settings
 
@@ -25,11 +25,13 @@ def begin(chosen: Settings, storage: Storage) -> t.Union[Claim, Status]:
         return status
     try:
         configuration = DiskStorage(chosen.directory).configuration()
-        shared_epoch.look(chosen.directory, configuration, storage.claims())
+        found = storage.claims()
+        shared_epoch.look(chosen.directory, configuration, found)
+        wanted = begun_epoch.claim_of(chosen.directory, configuration, found)
         try:
-            mine = storage.claim(epochs.claim_of(configuration))
+            mine = storage.claim(wanted)
         except StorageFenced as error:
-            return Status("replaced", problem=epochs.usurped(configuration, storage.claims()) or error.message)
+            return Status("replaced", problem=epochs.usurped(configuration, storage.claims(), wanted) or error.message)
     except AuthenticationFailed as error:
         return Status("refused", problem=error.message)
     except GanetiError as error:

@@ -24,6 +24,7 @@ from ..drivers.couchdb import (
     conflicts,
     description,
     fence,
+    half_archived,
     last_writes,
     pieces,
     preparation,
@@ -43,6 +44,7 @@ from ..drivers.etcd import revisions as etcd_revisions
 from ..drivers.etcd import storage as etcd_storage
 from . import (
     acknowledged,
+    begun_epoch,
     candidate_files,
     candidate_survey,
     commands,
@@ -61,6 +63,7 @@ from . import (
     signs_of_life,
     snapshot,
     storage_comparison,
+    taken_over,
     tend,
     unused_epoch,
 )
@@ -69,11 +72,11 @@ _PACKAGE = "ganeti_couchdb"
 _MODULES: t.Tuple[types.ModuleType, ...] = (
     _errors, _files,
     addresses, bad_job_files, conversion, disk, documents, epochs, factory, interface, job_status, reread,
-    bulk, changes_feed, client, conflicts, description, fence, last_writes, pieces, preparation, replication, revisions, seen, server_check,
+    bulk, changes_feed, client, conflicts, description, fence, half_archived, last_writes, pieces, preparation, replication, revisions, seen, server_check,
     server_comparison, standbys, storage, whole_configuration,
     changes, endpoints, etcd_client, etcd_fence, etcd_revisions, etcd_storage, layout, members, wire,
-    acknowledged, candidate_files, candidate_survey, commands, ending, follow, health, inotify, main, mastership, one_writer, promote, promotion_mark,
-    removal, settings, shared_epoch, signs_of_life, snapshot, storage_comparison, tend, unused_epoch,
+    acknowledged, begun_epoch, candidate_files, candidate_survey, commands, ending, follow, health, inotify, main, mastership, one_writer, promote,
+    promotion_mark, removal, settings, shared_epoch, signs_of_life, snapshot, storage_comparison, taken_over, tend, unused_epoch,
 )  # fmt: skip
 _PACKAGES = ("", "storage/", "storage/drivers/", "storage/drivers/couchdb/", "storage/drivers/etcd/", "storage/service/")
 _ROOT = __name__.rsplit(".", 3)[0]

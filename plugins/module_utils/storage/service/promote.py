@@ -27,16 +27,17 @@ import time
 import typing as t
 
 from ..._errors import StorageFailed
+from ..drivers import job_status
 from ..drivers.conversion import copy_jobs
 from ..drivers.disk import DiskStorage
 from ..drivers.documents import Json
 from ..drivers.epochs import Claim, raised
 from ..drivers.interface import Queue, Storage
-from . import promotion_mark, unused_epoch
+from . import begun_epoch, promotion_mark, unused_epoch
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.S)
 _KEY = "/root/.ssh/id_{}.pub"
-_ASIDE = "before-promotion"
+ASIDE = "before-promotion"
 """The directory, in the queue's, for jobs that a node had in its queue and its database has not: kept, and run no more."""
 
 
@@ -61,13 +62,15 @@ def promote(storage: Storage, directory: str, request: Request) -> Json:
     now = storage.configuration()
     configuration = promoted(now, request._replace(seen=max(request.seen, claim.serial - 1)), digest, time.time())
     promotion_mark.begin(directory)
+    begun_epoch.note(directory, wanted._replace(serial=configuration["serial_no"]))
     files = DiskStorage(directory, durable=False)
     here = storage.queue()
     strange = stale(here, files.queue(), _find(now, request.name)[1]["master_candidate"])
-    files.set_aside(strange, _ASIDE)
+    files.set_aside(strange, ASIDE)
     # What is archived already has ended; the two databases are not replicated in step.
     jobs = len(strange) + copy_jobs(storage, files, here.jobs - here.archived, archived=False)
     files.write_serial(max(here.serial, *here.jobs, *here.archived, *files.queue().jobs, request.job))
+    os.sync()  # the configuration last: it says that all the others are there
     files.write_configuration(configuration)
     os.sync()
     uuid, node = _find(configuration, request.name)
@@ -83,6 +86,7 @@ def reserve(directory: str, request: Request) -> None:
     configuration = files.configuration()
     unused_epoch.keep(directory, unused_epoch.made_of(directory, configuration))
     configuration.update(serial_no=raised(max(configuration["serial_no"], request.seen)), mtime=time.time())
+    begun_epoch.note(directory, begun(configuration, request.name))
     files.write_configuration(configuration)
 
 
@@ -104,9 +108,19 @@ def archive(storage: Storage, directory: str, wait: bool = True) -> t.Optional[i
         if not mine:
             return None
         files = DiskStorage(directory, durable=False, inherit=True)
+        _end_archiving(storage, files)
         count = copy_jobs(storage, files, storage.queue().archived - files.queue().archived, archived=True)
         os.sync()
         return count
+
+
+def _end_archiving(storage: Storage, files: DiskStorage) -> None:
+    """Archive what was on its way to the archive; how a job has ended of which the end is not known, nobody here can say: it is put aside."""
+    late = {number: job for number, job in storage.half_archived() if not files.holds(number) and not files.holds(number, archived=True)}
+    ended = {number: job for number, job in late.items() if job_status.status(job) in job_status.FINAL}
+    files.put_aside({number: job for number, job in late.items() if number not in ended}, ASIDE)
+    if ended:
+        storage.write_jobs(ended, archived=True)
 
 
 def promoted(configuration: Json, request: Request, digest: str, now: float) -> Json:
@@ -124,6 +138,11 @@ def promoted(configuration: Json, request: Request, digest: str, now: float) -> 
     result["cluster"].update(candidate_certs={**kept, uuid: digest}, serial_no=result["cluster"]["serial_no"] + 1, mtime=now)
     result.update(serial_no=raised(max(result["serial_no"], request.seen)), mtime=now)
     return result
+
+
+def begun(configuration: Json, name: str) -> Claim:
+    """With what a node begins an epoch, with a configuration that was made for that."""
+    return Claim(configuration["serial_no"], _find(configuration, name)[0])
 
 
 class Ready(t.NamedTuple):

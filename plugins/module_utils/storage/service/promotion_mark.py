@@ -24,9 +24,13 @@ _TEXT = b"This node's files are being made out of its database. See master_failo
 
 
 def begin(directory: str) -> None:
-    """Mark, durably; raise StorageFailed where that cannot be."""
+    """Mark, durably; raise StorageFailed where that cannot be. Whoever still finishes an earlier promotion here is waited for: it would remove this mark."""
     try:
-        replace(_path(directory), _TEXT, 0o600)
+        locked = _lock(directory, wait=True)
+        try:
+            replace(_path(directory), _TEXT, 0o600)
+        finally:
+            _unlock(locked)
     except OSError as error:
         raise StorageFailed(f"Cannot write {_path(directory)}: {error.strerror}. Nothing else was written.") from error
 
@@ -40,25 +44,46 @@ def unfinished(directory: str) -> bool:
 def finishing(directory: str, wait: bool) -> t.Iterator[bool]:
     """Do what is left in here; the mark is removed, durably, where that raises nothing.
 
-    False where there is nothing to do: no mark, or, without *wait*, somebody else who is at it. The lock ends with the process that holds it.
+    False where there is nothing to do: no mark, or, without *wait*, somebody else who is at it.
     """
+    locked = _lock(directory, wait)
     try:
-        descriptor = os.open(_path(directory), os.O_RDONLY)
-    except FileNotFoundError:
-        yield False
-        return
-    try:
+        yield locked is not None
+        if locked is not None:
+            with contextlib.suppress(FileNotFoundError):  # somebody removed it by hand
+                os.unlink(_path(directory))
+            sync_directory(directory)
+    finally:
+        _unlock(locked)
+
+
+def _lock(directory: str, wait: bool) -> t.Optional[int]:
+    """Lock the mark, so that nobody else replaces or removes it until that is undone, or this process ends. None where there is no mark, or somebody has it."""
+    while True:
+        try:
+            descriptor = os.open(_path(directory), os.O_RDONLY)
+        except FileNotFoundError:
+            return None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
-            yield False
-            return
-        yield True
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(_path(directory))
-            sync_directory(directory)
-    finally:
-        os.close(descriptor)
+            os.close(descriptor)
+            return None
+        if _is_there(directory, descriptor):
+            return descriptor
+        os.close(descriptor)  # it was removed or replaced meanwhile
+
+
+def _unlock(locked: t.Optional[int]) -> None:
+    if locked is not None:
+        os.close(locked)
+
+
+def _is_there(directory: str, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(_path(directory)), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _path(directory: str) -> str:

@@ -30,9 +30,12 @@ class State(t.Protocol):
 
 
 def tell(path: str, status: State) -> None:
-    """Write the status where --check and monitoring find it; raise OSError."""
+    """Write the status where --check and monitoring find it; raise OSError.
+
+    The time in it is for people. How old it is is told by the clock since the machine was started, which nobody sets.
+    """
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    replace(path, json.dumps({**status._asdict(), "alive": time.time()}).encode(), 0o644, durable=False)
+    replace(path, json.dumps({**status._asdict(), "alive": time.time(), "beat": time.monotonic()}).encode(), 0o644, durable=False)
 
 
 class Signs:

@@ -11,9 +11,10 @@ import time
 import typing as t
 
 from ..._errors import GanetiError, StorageFenced
+from ..drivers.documents import Json
 from ..drivers.epochs import Claim
 from ..drivers.interface import Storage
-from . import promote
+from . import promote, taken_over
 from .follow import Follower
 from .mastership import replaced, resting
 from .settings import Settings
@@ -70,7 +71,7 @@ class Tender(threading.Thread):
             if self.replaced or not follows:
                 return
             yield from self._finish(storage)
-            problem = storage.copies.tend() if storage.copies else None
+            problem = storage.copies.tend(self._keep) if storage.copies else None
             if problem:
                 yield problem
         except StorageFenced:
@@ -84,6 +85,9 @@ class Tender(threading.Thread):
             promote.archive(storage, self._chosen.directory, wait=False)
         except (GanetiError, OSError) as error:
             yield f"archived jobs could not be written to this new master's files: {error}"
+
+    def _keep(self, jobs: t.Mapping[int, Json]) -> t.FrozenSet[int]:
+        return taken_over.keep(self._chosen.directory, jobs)
 
     def end(self) -> None:
         """End soon; what it does is let be finished."""

@@ -22,7 +22,8 @@ What holds, for each server by itself, from when `claim` has returned there:
    rights to that one's user, as it may have taken them; where a third is newer still, that user has not made a request, as its own (d) fails.
 3. **So replications of an older master end there,** whenever its server comes back and resumes them: at this server as their target, and as their source.
 4. **And so does the service of an older master,** on its own server too, from the moment on in which the newer master has claimed that one.
-5. **Of two that claim at once one is left:** each server keeps the greater claim, whoever came first, and the order of claims is the same everywhere.
+5. **Of two that claim at once one is left:** each server keeps the greater claim, whoever came first, and the order of claims is the same everywhere. That
+   it is the same one later takes that both go on claiming with the number of the beginning (service/begun_epoch.py).
 6. **A reader of the new epoch reads what was claimed for it:** a promotion claims its own server before it reads what it makes files of, and the service
    claims a standby before it settles what is there (standbys.py) and carries anything to it.
 

@@ -38,21 +38,26 @@ def revisions(client: Client, database: str, name: str) -> t.Iterator[Revision]:
 
     What settling has removed was never the master's: it is there, and removed with the serial number of its own.
     """
+    removals: t.List[str] = []
+    for document in bodies(client, database, name):
+        if "serial" not in document:
+            removals.append(document["_rev"])
+            continue
+        yield from (Revision(rev, _generation(rev), document["serial"], None) for rev in removals)
+        removals.clear()
+        yield revision(document)
+
+
+def bodies(client: Client, database: str, name: str) -> t.Iterator[Json]:
+    """The revisions of any document that the database has, the newest first, as documents."""
     row = client.post(path(database, "_all_docs"), {"keys": [name]})["rows"][0]  # tells of documents that were deleted, too
     if not row.get("value"):
         return
     generations = client.get(path(database, name, rev=row["value"]["rev"], revs=True))["_revisions"]
     revs = [f"{generations['start'] - back}-{identity}" for back, identity in enumerate(generations["ids"])]
-    removals: t.List[str] = []
     for some in batches(revs, _BATCH):
         found = _bodies(client, database, name, some)
-        for document in (found[rev] for rev in some if rev in found):
-            if "serial" not in document:
-                removals.append(document["_rev"])
-                continue
-            yield from (Revision(rev, _generation(rev), document["serial"], None) for rev in removals)
-            removals.clear()
-            yield revision(document)
+        yield from (found[rev] for rev in some if rev in found)
 
 
 def _bodies(client: Client, database: str, name: str, revs: t.Sequence[str]) -> t.Dict[str, Json]:

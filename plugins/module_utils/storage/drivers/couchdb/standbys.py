@@ -16,7 +16,7 @@ import typing as t
 
 from ...._errors import ConnectionFailed, GanetiError, StorageFailed
 from ..documents import ARCHIVE, DATABASES, QUEUE, Json
-from ..interface import Answer, Copies, Strays
+from ..interface import Answer, Copies, Keep, Strays
 from . import conflicts, fence, replication, whole_configuration
 from .client import Client, Server, brief, path
 from .server_comparison import last_job
@@ -36,13 +36,13 @@ class Standbys(Copies):
         self._unsettled = set(servers)
         """Those that may hold what another master wrote: all, until they were looked through, and whoever was away."""
 
-    def tend(self) -> t.Optional[str]:
+    def tend(self, keep: Keep) -> t.Optional[str]:
         if self._held is None:
             raise StorageFailed(f"{self._own} has not claimed its own server, so it must not write to others.")
-        problems = [*self._settle(self._held), *self._arrange(self._held)]
+        problems = [*self._settle(self._held, keep), *self._arrange(self._held)]
         return "; ".join(problems) or None
 
-    def _settle(self, mine: fence.Held) -> t.Iterator[str]:
+    def _settle(self, mine: fence.Held, keep: Keep) -> t.Iterator[str]:
         """A standby that was a master keeps its own replications, which would write into our database, and what nobody else has seen."""
         for name in sorted(self._unsettled):
             try:
@@ -51,18 +51,18 @@ class Standbys(Copies):
                 with Client(self._servers[name]) as standby:
                     self._claimed[name] = fence.claim(standby, self._prefix, mine.claim)
                     replication.arrange(standby, {})
-                self._look_through(mine, fence.as_writer(self._servers[name], self._claimed[name]))
+                self._look_through(mine, fence.as_writer(self._servers[name], self._claimed[name]), keep)
                 self._unsettled.discard(name)
             except GanetiError as error:
                 yield error.message
 
-    def _look_through(self, mine: fence.Held, server: Server) -> None:
+    def _look_through(self, mine: fence.Held, server: Server, keep: Keep) -> None:
         with Client(fence.as_writer(self._admin.server, mine)) as master, Client(server) as standby:
             # A job that is in the master's queue is not lost: it is archived as the master has it, and not as another one once had.
             waiting = [row["id"] for row in master.get(path(self._prefix + QUEUE, "_all_docs"))["rows"]]
-            conflicts.adopt(master, standby, self._prefix + ARCHIVE, waiting)
+            conflicts.adopt(master, standby, self._prefix + ARCHIVE, waiting, keep, mine.user)
             for database in DATABASES:
-                conflicts.settle(master, standby, self._prefix + database)
+                conflicts.settle(master, standby, self._prefix + database, mine.user)
 
     def _arrange(self, mine: fence.Held) -> t.Iterator[str]:
         """Only replications to a standby that answers are made anew: the others would fail again, and each time leave revisions behind."""

@@ -18,7 +18,7 @@ from .. import documents
 from ..documents import ARCHIVE, CONFIG, CONTAINERS, DATABASES, QUEUE, SERIAL, SSCONF, Json
 from ..epochs import Claim
 from ..interface import Checked, Copies, Feed, History, Newest, Queue, Storage
-from . import conflicts, description, fence, last_writes, seen, server_comparison, whole_configuration
+from . import conflicts, description, fence, half_archived, last_writes, seen, server_comparison, whole_configuration
 from .bulk import send
 from .changes_feed import ChangesFeed
 from .client import Client, Server, brief, described, path
@@ -258,13 +258,16 @@ class CouchStorage(Storage):
         wanted = [documents.of_job(number, job, archived) for number, job in jobs.items()]
         return {int(name): why for name, why in self._write_by_id(ARCHIVE if archived else QUEUE, wanted).items()}
 
+    def half_archived(self) -> t.Iterator[t.Tuple[int, Json]]:
+        return half_archived.find(self._client, self._prefix)
+
     def leave_out(self, refused: t.Mapping[int, str], archived: bool = False) -> None:
         """What is in a database could be stored, and is read when somebody asks for it."""
 
     def remove_jobs(self, numbers: t.Iterable[int], archived: bool = False) -> None:
         database = ARCHIVE if archived else QUEUE
         revs = self._revs(database, [str(number) for number in numbers])
-        self._bulk(database, [{"_id": name, "_rev": rev, "_deleted": True} for name, rev in revs.items()])
+        self._bulk(database, [self._signed({"_id": name, "_rev": rev, "_deleted": True}) for name, rev in revs.items()])
         for name in revs:
             self._known.get(database, {}).pop(name, None)
 
@@ -282,7 +285,7 @@ class CouchStorage(Storage):
 
     def write_ssconf(self, values: t.Mapping[str, str]) -> None:
         present = {each["_id"]: each for each in self._all(SSCONF)}
-        changed = [{"_id": name, "value": value} for name, value in values.items() if name not in present or present[name]["value"] != value]
+        changed = [self._signed({"_id": name, "value": value}) for name, value in values.items() if name not in present or present[name]["value"] != value]
         gone = [{"_id": name, "_rev": each["_rev"], "_deleted": True} for name, each in present.items() if name not in values]
         revs = {name: each["_rev"] for name, each in present.items()}
         self._bulk(SSCONF, [*_over(changed, revs), *gone])
@@ -291,6 +294,10 @@ class CouchStorage(Storage):
         for client in (self._client, self._admin, self._claimer):
             if client is not None:
                 client.close()
+
+    def _signed(self, document: Json) -> Json:
+        """A document as it is written under the claim that was made."""
+        return conflicts.signed(document, self._held.user if self._held else None)
 
     # --- Objects, by what is known of them ---------------------------------------------------------------------------
 
@@ -304,7 +311,7 @@ class CouchStorage(Storage):
         written, gone = documents.changes(before, numbers)
         serial = wanted.configuration["serial_no"]
         revs = {name: known[name].rev for name in written if name in known}
-        batch = _over([{**wanted.documents[database][name], "serial": serial} for name in written], revs)
+        batch = _over([self._signed({**wanted.documents[database][name], "serial": serial}) for name in written], revs)
         batch += [{"_id": name, "_rev": known[name].rev, "_deleted": True, "serial": serial} for name in gone]
         made = self._bulk(database, batch)
         for name in gone:
@@ -366,6 +373,7 @@ class CouchStorage(Storage):
 
         Those that are not known are taken for new ones, as jobs mostly are; the others are looked up then.
         """
+        wanted = [self._signed(each) for each in wanted]
         known = self._known.setdefault(database, {})
         revs = {name: known[name].rev for name in (each["_id"] for each in wanted) if name in known}
         sent = send(self._client, self.database(database), _over(wanted, revs), self._went_on)

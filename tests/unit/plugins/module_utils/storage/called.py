@@ -21,3 +21,17 @@ class Called(Client):
         self.asked.append((method, where))
         answer = self.inside.ask(method, where, body)
         return Answer(answer.status, answer.value)
+
+
+class Interrupted(Called):
+    """A client that lets something else happen before one of its requests."""
+
+    def __init__(self, inside, at, then):
+        super().__init__(inside)
+        self.left, self.then = at, then
+
+    def ask(self, method, where, body=None, seconds=None):
+        self.left -= 1
+        if self.left == 0:
+            self.then()
+        return super().ask(method, where, body, seconds)

@@ -265,9 +265,9 @@ def test_which_jobs_of_a_node_must_not_run_again():
 
 def test_files_that_are_used_as_they_are_begin_an_epoch_and_give_out_no_id_again(master, tmp_path):
     before = master.configuration()
-    promote.reserve(str(tmp_path / "master"), Request("a2", ["a1"], 1520, 20004))
+    promote.reserve(str(tmp_path / "master"), Request("a1.lab.example", ["a2"], 1520, 20004))
     assert master.last_job() == 20005
-    promote.reserve(str(tmp_path / "master"), Request("a2", ["a1"], EPOCH + 7, 20007))
+    promote.reserve(str(tmp_path / "master"), Request("a1.lab.example", ["a2"], EPOCH + 7, 20007))
     assert master.last_job() == 20007
     assert {**master.configuration(), "serial_no": 20, "mtime": before["mtime"]} == before and master.configuration()["serial_no"] == 2 * EPOCH
     assert of_files(str(tmp_path / "master"))["serial"] == 20, "no master has used it, so it is as new as what it was made of"

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import InvalidInput, StorageFailed
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers import disk
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.conversion import convert
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb import conflicts
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.disk import DiskStorage
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.documents import ARCHIVE
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.epochs import EPOCH
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.documents import ARCHIVE, QUEUE
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.epochs import EPOCH, Claim
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.interface import Queue
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import commands, follow, promote, promotion_mark, removal
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.follow import Follower
@@ -124,6 +125,28 @@ def test_archived_jobs_that_come_out_of_the_database_are_not_written_into_it_aga
     settle(follower, lambda: follower.status.problem is None)
     assert set(couch._revs(ARCHIVE, ["3", "4", "5", "20001"])) == {"3", "4", "5", "20001"}
     assert all(rev.startswith("1-") for rev in couch._revs(ARCHIVE, ["3", "4", "5", "20001"]).values())
+
+
+def test_a_job_whose_removal_from_the_queue_came_before_its_entry_in_the_archive_is_not_lost(couch, master, certificate, tmp_path):
+    """The databases are carried each for itself, and the old master died between. What settling has removed is none of these, nor what was cleaned up."""
+    convert(master, couch)
+    couch.write_configuration(cluster())
+    couch.write_jobs({8: job(8, "running"), 9: job(9, "running"), 10: job(10), 11: job(11)})
+    couch.write_jobs({8: job(8)})
+    couch.write_jobs({11: job(11)}, archived=True)
+    conflicts.remove(couch._client, couch.database(QUEUE), {"10": [*couch._revs(QUEUE, ["10"]).values()]})
+    couch.claim(Claim(20, "u1"))
+    couch.remove_jobs([8, 9, 11])
+    couch.remove_jobs([11], archived=True)
+    directory = tmp_path / "standby"
+    (directory / "queue/archive").mkdir(parents=True)
+    os.rename(certificate[0], directory / "client.pem")
+    promote.promote(couch, str(directory), promote.Request("a2", ["a1"], 20))
+    assert promote.archive(couch, str(directory)) == 3
+    files = DiskStorage(str(directory))
+    assert files.queue().archived == {3, 8, 20001} == couch.queue().archived and files.queue().jobs == {7, 20005}
+    assert dict(files.jobs([8], archived=True)) == {8: job(8)} == dict(couch.jobs([8], archived=True))
+    assert os.listdir(directory / "queue/before-promotion") == ["job-9"], "nobody knows how it ended"
 
 
 def test_a_promotion_that_dies_at_any_write_can_be_repeated(couch, master, certificate, tmp_path, monkeypatch):

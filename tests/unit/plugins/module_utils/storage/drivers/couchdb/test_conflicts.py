@@ -20,7 +20,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.cou
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.storage import CouchStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.documents import DATABASES
 
-from ...called import Called
+from ...called import Called, Interrupted
 from ...conftest import everything
 from ...samples import INSTANCE, configuration, job
 
@@ -144,6 +144,44 @@ def test_whatever_two_have_done_the_standby_has_what_the_master_has(before, afte
         shown = [{row["id"]: row["doc"] for row in each.get("/d/_all_docs?include_docs=true")["rows"]} for each in (master, standby)]
         assert shown[0] == shown[1] and conflicts.find(standby, "d") == {}
         assert conflicts.settle(master, standby, "d") == [], "once is enough"
+
+
+ALIKE = st.lists(st.tuples(st.sampled_from("ab"), st.booleans(), st.sampled_from("01d")), max_size=6)
+"""Edits after which the same may be there again: its revision is the same, too, if that is on top of the same."""
+
+
+def write_or_delete(client, name, kind, user):
+    """One of them, as the user of a claim does it."""
+    edit(client, name, None if kind == "d" else conflicts.signed({"n": kind}, user))
+
+
+@given(ALIKE, ALIKE, ALIKE, st.integers(1, 12), ALIKE)
+@settings(max_examples=200, deadline=None)
+def test_whatever_its_master_writes_from_its_claim_on_a_standby_shows_it(before, after, during, at, later):
+    """Of *before* both hear. What the new master does after that, while it settles, and later, is the same that the old one does, or did."""
+    with tempfile.TemporaryDirectory() as directory:
+        master, standby = (Called(Inside(pathlib.Path(directory, name))) for name in ("master", "standby"))
+        for each in (master, standby):
+            each.put("/d", None)
+        copying = Copying(standby.inside, master.inside, "d")
+        for name, _own, kind in before:
+            write_or_delete(standby, name, kind, "old")
+            copying.step()
+        for name, own, kind in after:
+            write_or_delete(*((master, name, kind, "new") if own else (standby, name, kind, "old")))
+
+        def act():
+            for name, _own, kind in during:
+                write_or_delete(master, name, kind, "new")
+
+        conflicts.settle(Interrupted(master.inside, at, act), standby, "d", "new")
+        for name, _own, kind in later:
+            write_or_delete(master, name, kind, "new")
+        copying = Copying(master.inside, standby.inside, "d")
+        for _each in range(3):
+            copying.step()
+        shown = [{row["id"]: row["doc"] for row in each.get("/d/_all_docs?include_docs=true")["rows"]} for each in (master, standby)]
+        assert shown[0] == shown[1]
 
 
 def test_several_revisions_of_a_document_go_at_once(tmp_path):

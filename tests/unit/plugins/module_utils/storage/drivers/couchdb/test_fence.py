@@ -28,7 +28,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.epo
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.factory import open_storage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import promote
 
-from ...called import Called
+from ...called import Called, Interrupted
 from ...conftest import everything
 from ...samples import cluster, configuration, job
 from ...servers import options
@@ -82,20 +82,6 @@ def test_2_no_request_that_begins_then_is_carried_out_for_an_older_claim(node, m
             act()
     new.write_jobs({9: job(9)})
     assert new.queue().jobs == {7, 9, 20005} and new.configuration() == configuration()
-
-
-class Interrupted(Called):
-    """A client that lets something else happen before one of its requests."""
-
-    def __init__(self, inside, at, then):
-        super().__init__(inside)
-        self.left, self.then = at, then
-
-    def ask(self, method, where, body=None, seconds=None):
-        self.left -= 1
-        if self.left == 0:
-            self.then()
-        return super().ask(method, where, body, seconds)
 
 
 def users(inside):
@@ -208,7 +194,7 @@ def test_3_replications_of_an_older_master_end_there(node, servers, master):
     """It is cut off from the news, writes on to its own server, and its replications go on whenever they can."""
     old = node("a1", OLD)
     convert(master, old)
-    assert old.copies.tend() is None
+    assert old.copies.tend(frozenset) is None
     new = node("a2")
     eventually(lambda: 20005 in new.queue().jobs)
     new.claim(NEW)
@@ -223,11 +209,11 @@ def test_3_and_what_it_carries_on_is_taken_away_with_the_server(node, servers, m
     """When the old master's server can be reached it is claimed, its replications go, and what it wrote since."""
     old = node("a1", OLD)
     convert(master, old)
-    old.copies.tend()
+    old.copies.tend(frozenset)
     new = node("a2", NEW)
     convert(master, new)
     old.write_jobs({8: job(8)})
-    assert new.copies.tend() is None
+    assert new.copies.tend(frozenset) is None
     with Client(servers[0]) as client:
         assert replication.arrange(client, {}, change=False).removed == []
     eventually(lambda: everything(node("a1")) == everything(new))
@@ -240,15 +226,31 @@ def test_3_what_it_archived_is_taken_over_but_for_what_the_new_master_has_in_its
     new = node("a2", NEW)
     convert(master, new)
     old.write_jobs({7: job(7, "error"), 8: job(8)}, archived=True)
-    assert new.copies.tend() is None
+    assert new.copies.tend(frozenset) is None
     assert (new.queue().jobs, new.queue().archived) == ({7, 20005}, {3, 8, 20001})
+    eventually(lambda: everything(node("a1")) == everything(new))
+
+
+def test_3_what_was_taken_from_a_standby_comes_back_when_the_new_master_writes_the_same(node, master):
+    """The old one has archived a job, begun another and changed the simple configuration. That goes, and then the new master does just the same."""
+    old, new = node("a1", OLD), node("a2", NEW)
+    for storage in (old, new):
+        convert(master, storage)
+    old.write_jobs({7: job(7)}, archived=True)
+    old.write_jobs({20006: job(20006)})
+    old.write_ssconf({"node_list": "a1 a2"})
+    assert new.copies.tend(frozenset) is None
+    eventually(lambda: everything(node("a1")) == everything(new))
+    new.write_jobs({7: job(7)}, archived=True)
+    new.write_queue({20006: job(20006)}, 20006)
+    new.write_ssconf({"node_list": "a1 a2"})
     eventually(lambda: everything(node("a1")) == everything(new))
 
 
 def test_4_the_service_of_an_older_master_is_refused_by_its_own_server(node, master):
     old, new = node("a1", OLD), node("a2", NEW)
     convert(master, new)
-    new.copies.tend()
+    new.copies.tend(frozenset)
     with pytest.raises(AuthenticationFailed):
         convert(master, old)
     with pytest.raises(StorageFenced):
@@ -259,7 +261,7 @@ def test_4_the_service_of_an_older_master_is_refused_by_its_own_server(node, mas
 def test_5_of_two_that_claim_at_once_one_is_left(node, order):
     claims = {"a1": Claim(EPOCH, "u1"), "a2": Claim(EPOCH, "u2")}
     made = {name: node(name, claims[name]) for name in order}
-    problems = {name: made[name].copies.tend() for name in order}
+    problems = {name: made[name].copies.tend(frozenset) for name in order}
     assert "is claimed by u2" in problems["a1"] and problems["a2"] is None
     assert made["a1"].claims() == [claims["a2"]] * 2
     with pytest.raises(StorageFenced):
@@ -292,7 +294,7 @@ def test_6_a_promotion_reads_what_it_has_claimed(node, certificate, master, tmp_
 
 def test_6_nothing_is_carried_to_a_standby_by_who_has_claimed_nothing(node):
     with pytest.raises(StorageFailed, match="a1 has not claimed its own server"):
-        node("a1").copies.tend()
+        node("a1").copies.tend(frozenset)
 
 
 def test_the_users_of_another_cluster_on_the_same_server_stay(node, servers, prefix):
