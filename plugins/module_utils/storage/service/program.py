@@ -43,11 +43,13 @@ from ..drivers.etcd import revisions as etcd_revisions
 from ..drivers.etcd import storage as etcd_storage
 from . import (
     acknowledged,
+    admit_candidate,
     candidate_files,
     candidate_survey,
     commands,
     ending,
     follow,
+    ganeti_failover,
     health,
     inotify,
     main,
@@ -59,6 +61,7 @@ from . import (
     settings,
     shared_epoch,
     signs_of_life,
+    situation,
     snapshot,
     storage_comparison,
     tend,
@@ -72,8 +75,8 @@ _MODULES: t.Tuple[types.ModuleType, ...] = (
     bulk, changes_feed, client, conflicts, description, fence, last_writes, pieces, preparation, replication, revisions, seen, server_check,
     server_comparison, standbys, storage, whole_configuration,
     changes, endpoints, etcd_client, etcd_fence, etcd_revisions, etcd_storage, layout, members, wire,
-    acknowledged, candidate_files, candidate_survey, commands, ending, follow, health, inotify, main, mastership, one_writer, promote, promotion_mark,
-    removal, settings, shared_epoch, signs_of_life, snapshot, storage_comparison, tend, unused_epoch,
+    acknowledged, admit_candidate, candidate_files, candidate_survey, commands, ending, follow, ganeti_failover, health, inotify, main, mastership, one_writer, promote, promotion_mark,
+    removal, settings, shared_epoch, signs_of_life, situation, snapshot, storage_comparison, tend, unused_epoch,
 )  # fmt: skip
 _PACKAGES = ("", "storage/", "storage/drivers/", "storage/drivers/couchdb/", "storage/drivers/etcd/", "storage/service/")
 _ROOT = __name__.rsplit(".", 3)[0]

@@ -22,12 +22,12 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.dis
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.epochs import EPOCH
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.factory import open_storage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.interface import Queue
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.failover import admit_candidate, ganeti_failover, hosts, run
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.failover.situation import Situation, problems
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import promote, promotion_mark
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.failover import hosts, run
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import admit_candidate, ganeti_failover, promote, promotion_mark
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.candidate_survey import of_files, survey
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.program import script
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.promote import Request
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.situation import Situation, problems
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.storage_comparison import lacking, numbers, runs
 
 from ..samples import cluster, job
@@ -200,7 +200,7 @@ def test_a_planned_failover_waits_for_jobs_that_are_in_files_only(failing_over):
     after = found._stop(situation())
     assert after.same and after.stopped and after.seen_job == 8 and len(late) == 1
     assert found.commands == [("a1", "stop-master")]
-    assert found._request(after) == {"name": "a2", "dead": [], "seen": 20, "job": 8}
+    assert after.request == {"name": "a2", "dead": [], "seen": 20, "job": 8}
 
 
 def test_who_interrupts_the_waiting_has_the_old_master_go_on(failing_over, monkeypatch):

@@ -10,7 +10,7 @@ import typing as t
 
 from ..drivers import epochs
 from ..drivers.documents import Json
-from ..service.storage_comparison import lacking
+from .storage_comparison import lacking
 
 
 class Situation(t.NamedTuple):
@@ -84,6 +84,18 @@ class Situation(t.NamedTuple):
         told = [each for each in servers.values() if isinstance(each, int)]
         held = [self.survey["database"], self.survey["files"], self.old_files, self.old_survey and self.old_survey["database"]]
         return max([*told, *(int(each[key]) for each in held if each)])
+
+    @property
+    def request(self) -> Json:
+        """What the new master's files are to be made of (promote.Request)."""
+        return {"name": self.new, "dead": self.dead, "seen": self.seen, "job": self.seen_job}
+
+    @property
+    def takeover(self) -> Json:
+        """Ganeti's own failover, as ganeti_failover.py is given it: without asking the nodes where most of them, or the old master, do not answer."""
+        options = [] if self.voting and not self.dead else ["--no-voting", "--yes-do-it"]
+        addresses = [self.survey["nodes"][name]["address"] for name in self.dead]
+        return {"argv": ["gnt-cluster", "master-failover", *options], "closed": [*addresses, self.survey["master_ip"]] if addresses else []}
 
     @property
     def away(self) -> t.List[str]:
