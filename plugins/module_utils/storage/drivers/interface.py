@@ -15,7 +15,7 @@ import abc
 import time
 import typing as t
 
-from ..._errors import GanetiError
+from ..._errors import GanetiError, StorageFailed
 from .documents import Json
 from .epochs import Claim
 
@@ -159,6 +159,22 @@ class Storage(abc.ABC):
         """The newest claims, of every server that can be asked now; none where nobody has claimed, or nobody can."""
         return []
 
+    def elect(self, wanted: Claim, dead: t.Collection[str] = ()) -> None:
+        """Be the only one that begins the epoch of *wanted*, of all who try, without anybody to decide between them. Servers of *dead* nodes are not asked.
+
+        Raises StorageFenced where another is, and StorageFailed where too few servers answer for anybody to know. Whoever is refused has changed nothing
+        that counts for others. A driver says in its own words how far that holds.
+        """
+        raise StorageFailed(f"{self.where} cannot decide who of several begins an epoch: make another node the master with ganeti.cluster.master_failover.")
+
+    def elected(self) -> t.Optional[Claim]:
+        """Who was elected last, as far as the server says that this node asks."""
+        return None
+
+    def notes(self, nodes: t.Collection[str], seconds: float) -> Notes:
+        """What these nodes write for each other. An answer may take so many *seconds*."""
+        raise StorageFailed(f"{self.where} has no place for what nodes tell each other.")
+
     @abc.abstractmethod
     def resolve(self) -> None:
         """Remove what another writer left beside what is stored; all is to be compared afterwards."""
@@ -229,6 +245,40 @@ class Storage(abc.ABC):
 
     def __exit__(self, *_error: object) -> None:
         self.close()
+
+
+PARTS = ("watcher", "takeover")
+"""What notes a node may have: whoever writes one is another process (service/watchdog)."""
+
+
+class Heard(t.NamedTuple):
+    """What stands in a node's place: its notes by part; or why that is not known, and whether anybody has answered there all the same."""
+
+    parts: t.Mapping[str, Json]
+    problem: t.Optional[str] = None
+    answers: bool = True
+
+
+class Notes(abc.ABC):
+    """What nodes write for each other beside configuration and jobs: small, not replicated, in no history, and by no claim. Not for several threads at once.
+
+    Whoever reads takes it for what somebody has once written, and for no sign of life.
+    """
+
+    own_servers: t.ClassVar[bool]
+    """Whether each node's notes stand on a server of its own, so that an answer from there says that the machine lives."""
+
+    @abc.abstractmethod
+    def put(self, part: str, note: Json) -> None:
+        """Write this node's note, over the one before."""
+
+    @abc.abstractmethod
+    def read(self) -> t.Dict[str, Heard]:
+        """Those of all nodes, the own one among them, all asked at once."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Let go of connections."""
 
 
 class Feed(abc.ABC):

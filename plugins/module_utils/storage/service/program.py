@@ -18,6 +18,7 @@ import zipfile
 from ... import _errors, _files
 from ..drivers import addresses, bad_job_files, conversion, disk, documents, epochs, factory, interface, job_status, reread
 from ..drivers.couchdb import (
+    ballot,
     bulk,
     changes_feed,
     client,
@@ -25,6 +26,7 @@ from ..drivers.couchdb import (
     description,
     fence,
     last_writes,
+    notes,
     pieces,
     preparation,
     replication,
@@ -39,6 +41,7 @@ from ..drivers.couchdb import (
 from ..drivers.etcd import changes, endpoints, layout, members, wire
 from ..drivers.etcd import client as etcd_client
 from ..drivers.etcd import fence as etcd_fence
+from ..drivers.etcd import notes as etcd_notes
 from ..drivers.etcd import revisions as etcd_revisions
 from ..drivers.etcd import storage as etcd_storage
 from . import (
@@ -67,18 +70,20 @@ from . import (
     tend,
     unused_epoch,
 )
+from .watchdog import admission, arming, decision, deeds, fence_command, messages, options, sight, takeover, watcher
 
 _PACKAGE = "ganeti_couchdb"
 _MODULES: t.Tuple[types.ModuleType, ...] = (
     _errors, _files,
     addresses, bad_job_files, conversion, disk, documents, epochs, factory, interface, job_status, reread,
-    bulk, changes_feed, client, conflicts, description, fence, last_writes, pieces, preparation, replication, revisions, seen, server_check,
+    ballot, bulk, changes_feed, client, conflicts, description, fence, last_writes, notes, pieces, preparation, replication, revisions, seen, server_check,
     server_comparison, standbys, storage, whole_configuration,
-    changes, endpoints, etcd_client, etcd_fence, etcd_revisions, etcd_storage, layout, members, wire,
-    acknowledged, admit_candidate, candidate_files, candidate_survey, commands, ending, follow, ganeti_failover, health, inotify, main, mastership, one_writer, promote, promotion_mark,
-    removal, settings, shared_epoch, signs_of_life, situation, snapshot, storage_comparison, tend, unused_epoch,
+    changes, endpoints, etcd_client, etcd_fence, etcd_notes, etcd_revisions, etcd_storage, layout, members, wire,
+    acknowledged, admit_candidate, candidate_files, candidate_survey, commands, ending, follow, ganeti_failover, health, inotify, main, mastership, one_writer,
+    promote, promotion_mark, removal, settings, shared_epoch, signs_of_life, situation, snapshot, storage_comparison, tend, unused_epoch,
+    admission, arming, decision, deeds, fence_command, messages, options, sight, takeover, watcher,
 )  # fmt: skip
-_PACKAGES = ("", "storage/", "storage/drivers/", "storage/drivers/couchdb/", "storage/drivers/etcd/", "storage/service/")
+_PACKAGES = ("", "storage/", "storage/drivers/", "storage/drivers/couchdb/", "storage/drivers/etcd/", "storage/service/", "storage/service/watchdog/")
 _ROOT = __name__.rsplit(".", 3)[0]
 """The package of which all of these are parts here."""
 _MAIN = f"from {_PACKAGE}.storage.service.main import main\nraise SystemExit(main())\n"

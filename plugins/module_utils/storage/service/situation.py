@@ -106,25 +106,27 @@ class Situation(t.NamedTuple):
 def problems(situation: Situation, fenced: bool, accept_loss: bool) -> t.List[str]:
     """Why the failover is not to be: all reasons at once, each with what to do."""
     return [
-        *_of_node(situation),
+        *of_node(situation.survey),
         *_of_old_master(situation, fenced),
         *([] if accept_loss or situation.from_files else _of_copies(situation)),
         *([] if accept_loss else _of_candidates(situation)),
     ]
 
 
-def _of_node(situation: Situation) -> t.Iterator[str]:
-    survey, node = situation.survey, situation.survey["nodes"].get(situation.new)
+def of_node(survey: Json) -> t.Iterator[str]:
+    """What of the node itself, and of its Ganeti, keeps it from being the master."""
+    name = survey["name"]
+    node = survey["nodes"].get(name)
     if node is None:
-        yield f"The configuration in {situation.new}'s database knows no node of this name: see what is replicated there"
+        yield f"The configuration in {name}'s database knows no node of this name: see what is replicated there"
         return
     if node["offline"] or node["drained"] or not node["master_capable"]:
-        yield f"The node {situation.new} is offline, drained or not master capable: choose another node"
+        yield f"The node {name} is offline, drained or not master capable: choose another node"
     if survey["installed"] is None:
-        yield f"Ganeti's library is not found on {situation.new}: install ganeti there, in the version of the cluster"
+        yield f"Ganeti's library is not found on {name}: install ganeti there, in the version of the cluster"
     elif survey["installed"] != survey["version"]:
         older = "an older" if survey["installed"] < survey["version"] else "a newer"
-        yield f"The node {situation.new} has {older} Ganeti ({survey['installed']}) than the configuration is of ({survey['version']}): choose another node"
+        yield f"The node {name} has {older} Ganeti ({survey['installed']}) than the configuration is of ({survey['version']}): choose another node"
 
 
 def _of_old_master(situation: Situation, fenced: bool) -> t.Iterator[str]:

@@ -17,11 +17,12 @@ from ...._errors import GanetiError, StorageConflict, StorageFailed, StorageRefu
 from .. import documents
 from ..documents import ARCHIVE, CONFIG, CONTAINERS, DATABASES, QUEUE, SERIAL, SSCONF, Json
 from ..epochs import Claim
-from ..interface import Checked, Copies, Feed, History, Newest, Queue, Storage
-from . import conflicts, description, fence, last_writes, seen, server_comparison, whole_configuration
+from ..interface import Checked, Copies, Feed, History, Newest, Notes, Queue, Storage
+from . import ballot, conflicts, description, fence, last_writes, seen, server_comparison, whole_configuration
 from .bulk import send
 from .changes_feed import ChangesFeed
 from .client import Client, Server, brief, described, path
+from .notes import CouchNotes
 from .preparation import prepare, probe
 from .revisions import CouchHistory
 from .server_check import ServerCheck
@@ -106,6 +107,17 @@ class CouchStorage(Storage):
 
     def claims(self) -> t.List[Claim]:
         return fence.claims([self._admin.server, *self._standbys.values()], self._prefix)
+
+    def elect(self, wanted: Claim, dead: t.Collection[str] = ()) -> None:
+        """What holds then is said in ballot.py."""
+        ballot.elect({self._own: self._admin.server, **self._standbys}, self._prefix, wanted, dead)
+
+    def elected(self) -> t.Optional[Claim]:
+        return ballot.elected(self._admin, self._prefix)
+
+    def notes(self, nodes: t.Collection[str], seconds: float) -> Notes:
+        servers = {self._own: self._admin.server, **self._standbys}
+        return CouchNotes(self._own, {name: server for name, server in servers.items() if name in nodes}, self._prefix, seconds)
 
     @property
     def copies(self) -> t.Optional[Copies]:

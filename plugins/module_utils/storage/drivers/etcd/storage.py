@@ -14,10 +14,11 @@ from ...._errors import AuthenticationFailed, ConnectionFailed, GanetiError, Sto
 from .. import documents, epochs
 from ..documents import CONFIG, CONTAINERS, Json
 from ..epochs import Claim
-from ..interface import Checked, History, Queue, Storage
+from ..interface import Checked, History, Notes, Queue, Storage
 from . import changes, fence, layout, members, wire
 from .client import PATIENCE, Client, Compacted, TooMuch
 from .endpoints import Access
+from .notes import EtcdNotes
 from .revisions import EtcdHistory
 
 _GETS = 100
@@ -34,8 +35,10 @@ class EtcdStorage(Storage):
 
     name = "etcd"
 
-    def __init__(self, client: Client, cluster: str, prefix: str = "ganeti/") -> None:
+    def __init__(self, client: Client, cluster: str, prefix: str = "ganeti/", own: str = "") -> None:
         self._client = client
+        self._node = own
+        """The name of the node that this is."""
         self._root = layout.root(prefix, cluster)
         self._session = secrets.token_hex(8)
         self._mine: t.Optional[fence.Holder] = None
@@ -87,6 +90,18 @@ class EtcdStorage(Storage):
         except GanetiError:  # nobody can be asked
             return []
         return [] if held is None else [held.claim]
+
+    def elect(self, wanted: Claim, dead: t.Collection[str] = ()) -> None:
+        """A claim is one: of two that begin the same epoch the first one has it (fence.py)."""
+        del dead  # all members hold the same
+        self.claim(wanted)
+
+    def elected(self) -> t.Optional[Claim]:
+        held = fence.holder(self._client.get(self._key(layout.FENCE)))
+        return None if held is None else held.claim
+
+    def notes(self, nodes: t.Collection[str], seconds: float) -> Notes:
+        return EtcdNotes(Client(self._client.access, seconds), self._root, self._node, nodes)
 
     # --- The place itself --------------------------------------------------------------------------------------------
 
@@ -414,6 +429,5 @@ def open_etcd(
     patience: t.Optional[float] = None,
     **access: t.Any,
 ) -> EtcdStorage:
-    """The storage of a cluster on these members, whichever node this is; *access* as Access takes it."""
-    del name  # all members hold the same
-    return EtcdStorage(Client(Access(endpoints, **access), PATIENCE if patience is None else patience), cluster, prefix)
+    """The storage of a cluster on these members, of which all nodes see the same; *access* as Access takes it."""
+    return EtcdStorage(Client(Access(endpoints, **access), PATIENCE if patience is None else patience), cluster, prefix, name)
