@@ -88,6 +88,8 @@ class Watcher:
         self._chosen, self._options, self._storage, self._notes = chosen, options, storage, notes
         self._look, self._act, self._clock = look, act, clock
         self._silence = sight.Silence()
+        self._of: t.Optional[str] = None
+        """The master that it is the silence of."""
         self._asks: t.Optional[str] = None
         self._own: t.Tuple[float, Own] = (-_SET_EVERY, Own())
         self._admitted: t.Optional[str] = None
@@ -122,6 +124,8 @@ class Watcher:
 
     def _see(self, master: str, heard: t.Mapping[str, Heard]) -> str:
         """What of the master is seen now, and for how long nothing was."""
+        if self._of != master:
+            self._of, self._silence, self._asks = master, sight.Silence(), None
         began = self._clock()
         address = _address(self._chosen.directory, master)
         signs = [sight.UNKNOWN if address is None else self._look(address), self._through_storage(master, heard)]
