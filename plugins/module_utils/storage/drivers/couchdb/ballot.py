@@ -47,7 +47,8 @@ def elect(servers: t.Mapping[str, Server], prefix: str, wanted: Claim, dead: t.C
             problems[name] = error.message.rstrip(".")
     if 2 * len(named) <= len(servers):
         away = "; ".join(f"{name}: {why}" for name, why in sorted(problems.items()))
-        raise StorageFailed(f"Only {len(named)} of {len(servers)} servers answer ({away}), and more than half have to agree to who begins epoch {wanted.epoch}.")
+        few = f"Only {len(named)} of {len(servers)} servers answer ({away})"
+        raise StorageFailed(f"{few}, and more than half have to agree to who begins epoch {wanted.epoch}: start them, or make a master by hand.")
 
 
 def elected(admin: Client, prefix: str) -> t.Optional[Claim]:

@@ -120,8 +120,15 @@ def test_options_that_are_not_safe_or_make_no_sense_are_refused(tmp_path):
 
     assert given('{"fence_command": "/sbin/fence"}') == options.Options("/sbin/fence", 30.0, 60.0)
     assert given('{"fence_command": "/sbin/fence", "silent_for": 5, "fence_timeout": 9}') == ("/sbin/fence", 5.0, 9.0)
-    for text, words in (("{}", "has no options"), ("[]", "has no options"), ("{", "has no options"), ('{"fence_command": "/x", "other": 1}', "has no options"),
-                        ('{"fence_command": "/x", "silent_for": 2}', "3 seconds or more"), ('{"fence_command": "/x", "fence_timeout": 0}', "more than none")):  # fmt: skip
+    wrong = {
+        "{}": "has no options",
+        "[]": "has no options",
+        "{": "has no options",
+        '{"fence_command": "/x", "other": 1}': "has no options",
+        '{"fence_command": "/x", "silent_for": 2}': "3 seconds or more",
+        '{"fence_command": "/x", "fence_timeout": 0}': "more than none",
+    }
+    for text, words in wrong.items():
         with pytest.raises(InvalidInput, match=words):
             given(text)
     with pytest.raises(InvalidInput, match="can be changed by others"):
