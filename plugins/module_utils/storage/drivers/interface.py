@@ -129,10 +129,7 @@ class Storage(abc.ABC):
         """Replace the simple configuration."""
 
     def everywhere(self, number: int) -> t.Dict[str, t.Union[Json, str, None]]:
-        """A job as each server of the place has it, by the server's name: None where that has it not, in words why it does not answer.
-
-        A place whose servers agree before one answers says so for as many as do.
-        """
+        """A job as each server of the place has it, by the server's name: None where that has it not, in words why it does not answer."""
         found = [*self.jobs([number], archived=True), *self.jobs([number])]
         return {self.where: found[0][1] if found else None}
 
@@ -224,6 +221,11 @@ class Storage(abc.ABC):
     @property
     def machines(self) -> int:
         """On how many machines what is written here lies."""
+        return 1
+
+    @property
+    def apart(self) -> int:
+        """Of how many servers it can be told, one by one, whether they have a job (`everywhere`)."""
         return 1
 
     @property

@@ -80,6 +80,10 @@ class CouchStorage(Storage):
     def machines(self) -> int:
         return 1 + len(self._standbys)
 
+    @property
+    def apart(self) -> int:
+        return self.machines
+
     def prepare(self) -> None:
         """Make the databases, for nobody but who has claimed them, where they are missing; refuse a server that lets anybody read."""
         prepare(self._admin, self._prefix)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import secrets
 import typing as t
@@ -17,7 +18,7 @@ from ..epochs import Claim
 from ..interface import Checked, History, Notes, Queue, Storage
 from . import changes, fence, layout, members, wire
 from .client import PATIENCE, Client, Compacted, TooMuch
-from .endpoints import Access
+from .endpoints import Access, Endpoint
 from .notes import EtcdNotes
 from .revisions import EtcdHistory
 
@@ -112,6 +113,28 @@ class EtcdStorage(Storage):
     @property
     def machines(self) -> int:
         return len(self._client.access.endpoints)
+
+    @property
+    def apart(self) -> int:
+        return self.machines
+
+    def everywhere(self, number: int) -> t.Dict[str, t.Union[Json, str, None]]:
+        """Each member says what it has itself: by then that is on its stable storage. A majority has whatever the service's write was acknowledged for; the
+        others follow."""
+        endpoints = self._client.access.endpoints
+        with concurrent.futures.ThreadPoolExecutor(len(endpoints)) as executor:
+            return dict(zip((one.url for one in endpoints), executor.map(lambda one: self._on(one, number), endpoints)))
+
+    def _on(self, one: Endpoint, number: int) -> t.Union[Json, str, None]:
+        found: t.Optional[Json] = None
+        try:
+            with self._client.of(one) as member:
+                for archived in (False, True):
+                    for kv in member.range(self._key(layout.job(number, archived)), serializable=True).kvs:
+                        found = layout.read_job(kv.value, number) or found
+        except GanetiError as error:
+            return error.message
+        return found
 
     @property
     def history(self) -> History:

@@ -92,7 +92,8 @@ class NodesDeeds:
         mine = views.get(self._chosen.name)
         if mine is not None and self._disarmed:  # by this takeover itself
             views[self._chosen.name] = mine._replace(armed=True)
-        verdict = decision.decide(decision.Situation(self._chosen.name, self._chosen.nodes, self.master, views, self._chosen.acknowledge))
+        acknowledge = self._chosen.acknowledge if self._notes.own_servers else 0  # of a common storage each node has all that was acknowledged
+        verdict = decision.decide(decision.Situation(self._chosen.name, self._chosen.nodes, self.master, views, acknowledge))
         self._expected = set(self._voters) - {self.master}
         return None if verdict.step == decision.ACT else verdict.why
 

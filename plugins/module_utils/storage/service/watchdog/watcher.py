@@ -158,7 +158,8 @@ class Watcher:
             found = messages.view(note)
             if found is not None and messages.answered(note, messages.by(self._chosen.name, messages.WATCHER), self._asks):
                 views[name] = found
-        return decision.Situation(self._chosen.name, self._chosen.nodes, master, views, self._chosen.acknowledge)
+        acknowledge = self._chosen.acknowledge if self._notes.own_servers else 0  # of a common storage each node has all that was acknowledged
+        return decision.Situation(self._chosen.name, self._chosen.nodes, master, views, acknowledge)
 
     def _own_set(self) -> Own:
         """What is stored here, looked at again after a while."""
