@@ -79,3 +79,10 @@ def candidate(note: t.Mapping[str, t.Any]) -> t.Optional[Candidate]:
     if key is not None and (not isinstance(key, str) or not _KEY.match(key)):
         return None
     return Candidate(digest, key)
+
+
+def told(note: t.Optional[t.Mapping[str, t.Any]]) -> Json:
+    """What a watcher's note says to people."""
+    seen = view(note)
+    words = {key: note.get(key) if note is not None and isinstance(note.get(key), str) else None for key in ("says", "takeover")}
+    return {"sees": seen.sees if seen else None, "armed": seen.armed if seen else None, **words}

@@ -208,6 +208,12 @@ class Watcher:
             self._notes.put(messages.WATCHER, note)
             self._put = note
 
+    def leave(self) -> None:
+        """Say that nobody watches here any more."""
+        master = DiskStorage(self._chosen.directory).master()
+        view = View(UNKNOWN, master or "", arming.armed_for(self._chosen.directory) == master)
+        self._tell(messages.noted(view, None, {}, says="it was stopped here", takeover=_outcome(self._chosen.directory)))
+
     def _begin(self) -> None:
         """Begin a takeover, which asks all anew; not again and again at once."""
         if self._acted is None or self._clock() - self._acted >= _AGAIN:
@@ -263,6 +269,7 @@ def run(chosen: Settings, options: Options, status: str = STATUS) -> None:
                 while not ended:
                     signs.give(watcher.step())
                     _rest(_SOON if watcher.busy else quiet, ended)
+                watcher.leave()
             except (GanetiError, OSError) as error:
                 sys.stderr.write(f"{error}\n")
                 signs.give(Standing(NO, str(error), None, arming.armed_for(chosen.directory)))
