@@ -27,7 +27,7 @@ def test_of_many_one_is_elected_and_the_others_are_told(storage, etcd, cluster):
     def try_it(name):
         with EtcdStorage(Client(Access(etcd.urls)), cluster) as own:
             try:
-                own.elect(mine(2, name), dead=["a1"])
+                own.elect(mine(2, name), ["a1", "a2"], dead=["a1"])
             except StorageFenced:
                 return None
             return name

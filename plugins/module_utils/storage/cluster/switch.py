@@ -73,7 +73,7 @@ def _to_database(params: t.Mapping[str, t.Any], cluster: Cluster, runner: Runner
         raise InvalidInput(
             f"acknowledge is {params['acknowledge']}, and of {params['storage']} {storage.apart} can be told apart: that many can have a job at most."
         )
-    if primary and storage.machines < 2:
+    if primary and storage.machines - len(place.outside) < 2:
         raise InvalidInput(f"couchdb_mode primary needs {place.lone}: without it nothing but the master would have a copy.")
     before, present = candidate_pool.read(cluster, master), _present()
     kept = present.pool_size if present else None

@@ -156,8 +156,9 @@ class Storage(abc.ABC):
         """The newest claims, of every server that can be asked now; none where nobody has claimed, or nobody can."""
         return []
 
-    def elect(self, wanted: Claim, dead: t.Collection[str] = ()) -> None:
-        """Be the only one that begins the epoch of *wanted*, of all who try, without anybody to decide between them. Servers of *dead* nodes are not asked.
+    def elect(self, wanted: Claim, nodes: t.Collection[str], dead: t.Collection[str] = ()) -> None:
+        """Be the only one that begins the epoch of *wanted*, of all who try, without anybody to decide between them. Where *nodes* have servers of their own, more
+        than half of those decide; those of *dead* ones count, and are not asked.
 
         Raises StorageFenced where another is, and StorageFailed where too few servers answer for anybody to know. Whoever is refused has changed nothing
         that counts for others. A driver says in its own words how far that holds.

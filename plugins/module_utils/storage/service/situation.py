@@ -146,10 +146,8 @@ def _of_copies(situation: Situation) -> t.Iterator[str]:
     here = int(situation.survey["serial"])
     for name, found in sorted(situation.survey["serials"].items()):
         if isinstance(found, int) and found > here and not (name == situation.old and (situation.old_survey or situation.old_files)):
-            yield (
-                f"The standby {name} has serial number {found}, {situation.new} only {here}: {epochs.lost(here, found)} would be lost. "
-                f"Make {name} the master, or set accept_loss"
-            )
+            where, todo = ("standby", f"Make {name} the master") if name in situation.survey["nodes"] else ("server of no node,", "Take a snapshot of it there")
+            yield f"The {where} {name} has serial number {found}, {situation.new} only {here}: {epochs.lost(here, found)} would be lost. {todo}, or set accept_loss"
 
 
 def _of_candidates(situation: Situation) -> t.Iterator[str]:

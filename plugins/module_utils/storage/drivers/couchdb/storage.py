@@ -112,16 +112,19 @@ class CouchStorage(Storage):
     def claims(self) -> t.List[Claim]:
         return fence.claims([self._admin.server, *self._standbys.values()], self._prefix)
 
-    def elect(self, wanted: Claim, dead: t.Collection[str] = ()) -> None:
+    def elect(self, wanted: Claim, nodes: t.Collection[str], dead: t.Collection[str] = ()) -> None:
         """What holds then is said in ballot.py."""
-        ballot.elect({self._own: self._admin.server, **self._standbys}, self._prefix, wanted, dead)
+        ballot.elect(self._of(nodes), self._prefix, wanted, dead)
 
     def elected(self) -> t.Optional[Claim]:
         return ballot.elected(self._admin, self._prefix)
 
     def notes(self, nodes: t.Collection[str], seconds: float) -> Notes:
-        servers = {self._own: self._admin.server, **self._standbys}
-        return CouchNotes(self._own, {name: server for name, server in servers.items() if name in nodes}, self._prefix, seconds)
+        return CouchNotes(self._own, self._of(nodes), self._prefix, seconds)
+
+    def _of(self, nodes: t.Collection[str]) -> t.Dict[str, Server]:
+        """The servers of nodes; not those that are of none."""
+        return {name: server for name, server in {self._own: self._admin.server, **self._standbys}.items() if name in nodes}
 
     @property
     def copies(self) -> t.Optional[Copies]:

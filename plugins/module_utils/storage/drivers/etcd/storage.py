@@ -92,9 +92,9 @@ class EtcdStorage(Storage):
             return []
         return [] if held is None else [held.claim]
 
-    def elect(self, wanted: Claim, dead: t.Collection[str] = ()) -> None:
+    def elect(self, wanted: Claim, nodes: t.Collection[str], dead: t.Collection[str] = ()) -> None:
         """A claim is one: of two that begin the same epoch the first one has it (fence.py)."""
-        del dead  # all members hold the same
+        del nodes, dead  # all members hold the same
         self.claim(wanted)
 
     def elected(self) -> t.Optional[Claim]:

@@ -142,7 +142,7 @@ class NodesDeeds:
 
     def elect(self) -> t.Optional[str]:
         """By the storage."""
-        self._storage.elect(Claim(raised(self._judged.seen), self._uuid), dead=[self.master])
+        self._storage.elect(Claim(raised(self._judged.seen), self._uuid), self._chosen.nodes, dead=[self.master])
         return None
 
     @property

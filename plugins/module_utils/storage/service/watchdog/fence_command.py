@@ -78,5 +78,6 @@ def _run(argv: t.Sequence[str], seconds: float) -> t.Optional[str]:
         return None
     lines = said.decode("utf-8", "replace").strip().splitlines()
     last = "".join(letter for letter in lines[-1] if letter.isprintable())[:_WORDS] if lines else "it said nothing"
-    how = f"ended with {process.returncode}" if process.returncode > 0 else f"was ended by signal {-process.returncode}"
-    return f"fence_command {how}: {last}"
+    if process.returncode < 0:
+        return f"fence_command was ended by signal {-process.returncode}: {last}"
+    return f"fence_command ended with {process.returncode}: {last}"

@@ -256,9 +256,19 @@ def _outcome(directory: str) -> t.Optional[str]:
         return None
 
 
+def _program() -> t.Optional[t.Tuple[int, int]]:
+    """Which file this runs out of; another one, or none, where the service was put there anew or taken away."""
+    try:
+        state = os.stat(sys.argv[0])
+    except OSError:
+        return None
+    return state.st_ino, state.st_mtime_ns
+
+
 def run(chosen: Settings, options: Options, status: str = STATUS) -> None:
-    """Watch until SIGTERM or SIGINT. What goes wrong is said, and it is tried again: who cannot look has no vote."""
-    ended, signs = end_soon(), Signs(status)
+    """Watch until SIGTERM or SIGINT, or until the program is another one, as systemd starts that then. What goes wrong is said, and it is tried again: who
+    cannot look has no vote."""
+    ended, signs, program = end_soon(), Signs(status), _program()
     signs.ready()
     quiet = min(max(options.silent_for / 10, 0.5), 3.0)
     while not ended:
@@ -269,6 +279,8 @@ def run(chosen: Settings, options: Options, status: str = STATUS) -> None:
                 while not ended:
                     signs.give(watcher.step())
                     _rest(_SOON if watcher.busy else quiet, ended)
+                    if _program() != program:
+                        return
                 watcher.leave()
             except (GanetiError, OSError) as error:
                 sys.stderr.write(f"{error}\n")

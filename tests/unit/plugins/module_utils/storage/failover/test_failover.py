@@ -79,6 +79,7 @@ def nodes(**changes):
         (situation(installed=None), "Ganeti's library is not found on a2"),
         (situation(serials={"a1": "away", "a3": EPOCH + 2}), "all changes since another node became the master would be lost"),
         (situation(serials={"a1": "away", "a3": 27}), "The standby a3 has serial number 27, a2 only 20: 7 changes would be lost. Make a3 the master"),
+        (situation(serials={"a1": "away", "pool": 27}), "The server of no node, pool has serial number 27, a2 only 20: 7 changes would be lost"),
         (situation(why="a1 cannot tell what it has: CouchDB does not answer"), "Nobody knows what the master until now, a1, has"),
         (situation(["a3"], serials={"a1": 22}), "The standby a1 has serial number 22"),
         (situation(["a3"])._replace(candidates={"a3": 23}), "The files of the master candidate a3 have serial number 23, a2 has only 20: 3 changes"),

@@ -110,7 +110,7 @@ def test_a_server_that_lets_nobody_in_answers_all_the_same(three, prefix):
 
 def test_files_alone_elect_nobody(master):
     with pytest.raises(StorageFailed, match="cannot decide who of several"):
-        master.elect(Claim(EPOCH, "u2"))
+        master.elect(Claim(EPOCH, "u2"), ["a1"])
     with pytest.raises(StorageFailed, match="no place for what nodes tell"):
         master.notes(["a1"], 5)
     assert master.elected() is None
