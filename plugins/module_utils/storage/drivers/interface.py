@@ -157,8 +157,9 @@ class Storage(abc.ABC):
         return []
 
     def elect(self, wanted: Claim, nodes: t.Collection[str], dead: t.Collection[str] = ()) -> None:
-        """Be the only one that begins the epoch of *wanted*, of all who try, without anybody to decide between them. Where *nodes* have servers of their own, more
-        than half of those decide; those of *dead* ones count, and are not asked.
+        """Be the only one that begins the epoch of *wanted*, of all who try, without anybody to decide between them.
+
+        Where *nodes* have servers of their own, more than half of those decide; those of *dead* ones count, and are not asked.
 
         Raises StorageFenced where another is, and StorageFailed where too few servers answer for anybody to know. Whoever is refused has changed nothing
         that counts for others. A driver says in its own words how far that holds.
@@ -168,6 +169,10 @@ class Storage(abc.ABC):
     def elected(self) -> t.Optional[Claim]:
         """Who was elected last, as far as the server says that this node asks."""
         return None
+
+    def begun(self) -> t.List[Claim]:
+        """What was claimed, and who was elected, as far as servers can be asked now: whoever begins an epoch begins a later one."""
+        return self.claims()
 
     def notes(self, nodes: t.Collection[str], seconds: float) -> Notes:
         """What these nodes write for each other. An answer may take so many *seconds*."""

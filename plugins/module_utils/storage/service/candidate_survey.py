@@ -31,7 +31,7 @@ def survey(name: str, storage: Storage, directory: str, each_job: bool = False) 
     serial, last = configuration["serial_no"], storage.last_job()
     database = holdings(storage, serial) if each_job else {"serial": serial, "job": last, "queue": {}, "archived": []}
     with concurrent.futures.ThreadPoolExecutor(1) as executor:  # a server that is away costs both of them seconds
-        claims = executor.submit(storage.claims)
+        claims = executor.submit(storage.begun)
         answers = storage.copies.answers() if storage.copies else {}
     return {
         "name": name,

@@ -147,7 +147,10 @@ def _of_copies(situation: Situation) -> t.Iterator[str]:
     for name, found in sorted(situation.survey["serials"].items()):
         if isinstance(found, int) and found > here and not (name == situation.old and (situation.old_survey or situation.old_files)):
             where, todo = ("standby", f"Make {name} the master") if name in situation.survey["nodes"] else ("server of no node,", "Take a snapshot of it there")
-            yield f"The {where} {name} has serial number {found}, {situation.new} only {here}: {epochs.lost(here, found)} would be lost. {todo}, or set accept_loss"
+            yield (
+                f"The {where} {name} has serial number {found}, {situation.new} only {here}: {epochs.lost(here, found)} would be lost. "
+                f"{todo}, or set accept_loss"
+            )
 
 
 def _of_candidates(situation: Situation) -> t.Iterator[str]:

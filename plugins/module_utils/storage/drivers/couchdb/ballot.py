@@ -15,11 +15,13 @@ could each hold their own server for a while. Here a document on each server, be
    epoch is spent; a failover by hand begins one above it, which needs no election.
 5. **The document is never replicated**, as the database of claims is not.
 
-What does not hold: an administrator of a server may write what he likes, and a disk that was put back has forgotten whom its server had named.
+What does not hold: an administrator of a server may write what he likes, and a disk that was put back has forgotten whom its server had named. A server has to
+be one CouchDB: a cluster of several takes two writes of the same revision for a conflict to be resolved later.
 """
 
 from __future__ import annotations
 
+import concurrent.futures
 import typing as t
 
 from ...._errors import GanetiError, StorageConflict, StorageFailed, StorageFenced
@@ -54,6 +56,20 @@ def elect(servers: t.Mapping[str, Server], prefix: str, wanted: Claim, dead: t.C
 def elected(admin: Client, prefix: str) -> t.Optional[Claim]:
     """Whom a server has named last."""
     return _claim(_document(admin, prefix))
+
+
+def all_elected(servers: t.Collection[Server], prefix: str) -> t.List[Claim]:
+    """Whom all servers have named last that can be asked now: one that is away is another's business."""
+    with concurrent.futures.ThreadPoolExecutor(len(servers)) as executor:
+        return [each for each in executor.map(lambda server: _ask(server, prefix), servers) if each is not None]
+
+
+def _ask(server: Server, prefix: str) -> t.Optional[Claim]:
+    try:
+        with brief(server) as admin:
+            return elected(admin, prefix)
+    except GanetiError:
+        return None
 
 
 def _have_named(admin: Client, prefix: str, wanted: Claim) -> None:

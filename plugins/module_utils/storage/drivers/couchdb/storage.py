@@ -119,6 +119,9 @@ class CouchStorage(Storage):
     def elected(self) -> t.Optional[Claim]:
         return ballot.elected(self._admin, self._prefix)
 
+    def begun(self) -> t.List[Claim]:
+        return [*self.claims(), *ballot.all_elected([self._admin.server, *self._standbys.values()], self._prefix)]
+
     def notes(self, nodes: t.Collection[str], seconds: float) -> Notes:
         return CouchNotes(self._own, self._of(nodes), self._prefix, seconds)
 

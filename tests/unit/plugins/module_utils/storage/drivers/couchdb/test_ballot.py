@@ -53,6 +53,13 @@ def test_one_is_elected_for_an_epoch_and_for_good(three, prefix):
         ballot.elect(three, prefix, Claim(EPOCH, "u2"), ["a1"])
 
 
+def test_whoever_begins_an_epoch_by_hand_begins_a_later_one(three, prefix):
+    """4: the election is spent, whatever became of who was elected."""
+    ballot.elect(three, prefix, Claim(EPOCH, "u3"), ["a1"])
+    with open_storage("couchdb", name="a2", **options(prefix, **three)) as storage:
+        assert max(storage.claims()) == Claim(20, "u1") and max(storage.begun()) == Claim(EPOCH, "u3")
+
+
 def test_the_smaller_part_elects_nobody(three, prefix):
     """2: servers that do not answer count."""
     with pytest.raises(StorageFailed, match=r"Only 1 of 3 servers answer \(a1: its node is dead; a3: .*does not answer.*more than half"):

@@ -199,6 +199,13 @@ def test_where_another_has_begun_an_epoch_nobody_begins_one(node, servers, prefi
     assert status == 1 and done[-1] == "judge" and "epoch 1 has begun" in line and nothing_was_done(node)
 
 
+def test_where_another_was_elected_nobody_tries_again(node):
+    """9: whoever that was may have died half way."""
+    node.storage.elect(Claim(EPOCH, "u3"), node.chosen.nodes, ["a1"])
+    status, line, done = node.take_over()
+    assert status == 1 and done[-1] == "judge" and "epoch 1 has begun" in line and not node.ran and arming.armed_for(str(node.directory)) == "a1"
+
+
 def test_who_is_not_elected_writes_nothing_and_is_disarmed(node, monkeypatch):
     def refuse(*_given, **_more):
         raise StorageFailed("Only 1 of 3 servers answer.")
