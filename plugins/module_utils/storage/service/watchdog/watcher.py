@@ -65,9 +65,12 @@ class Own(t.NamedTuple):
 
 def start_takeover() -> None:
     """Begin one, or leave the one alone that runs; it is a unit of its own, so that nothing of this one's cell is around Ganeti's daemons."""
-    done = subprocess.run(  # pylint: disable=ansible-bad-function  # there is no module object in here
-        ["systemctl", "start", "--no-block", UNIT], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False
-    )
+    try:
+        done = subprocess.run(  # pylint: disable=ansible-bad-function  # there is no module object in here
+            ["systemctl", "start", "--no-block", UNIT], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise GanetiError(f"{UNIT} could not be started: systemd does not answer.") from error
     if done.returncode:
         raise GanetiError(f"{UNIT} could not be started: {done.stderr.strip() or f'exit status {done.returncode}'}.")
 
