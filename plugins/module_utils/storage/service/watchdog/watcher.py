@@ -102,6 +102,10 @@ class Watcher:
         self.busy = False
         """Whether something is going on, so that the next look is to come soon."""
 
+    def use(self, storage: Storage, notes: Notes) -> None:
+        """Go on with these, as something was wrong with those before; how long the master was silent is known still, but for what was not seen meanwhile."""
+        self._storage, self._notes, self._put = storage, notes, None
+
     def step(self) -> Standing:
         """Look once; how all is."""
         files = DiskStorage(self._chosen.directory)
@@ -274,11 +278,14 @@ def run(chosen: Settings, options: Options, status: str = STATUS) -> None:
     ended, signs, program = end_soon(), Signs(status), _program()
     signs.ready()
     quiet = min(max(options.silent_for / 10, 0.5), 3.0)
+    watcher: t.Optional[Watcher] = None
     while not ended:
         with chosen.open(_SET_EVERY) as storage:
             notes = storage.notes(chosen.nodes, PATIENCE)
             try:
-                watcher = Watcher(chosen, options, storage, notes)
+                if watcher is None:
+                    watcher = Watcher(chosen, options, storage, notes)
+                watcher.use(storage, notes)
                 while not ended:
                     signs.give(watcher.step())
                     _rest(_SOON if watcher.busy else quiet, ended)
@@ -290,7 +297,7 @@ def run(chosen: Settings, options: Options, status: str = STATUS) -> None:
                 signs.give(Standing(NO, str(error), None, arming.armed_for(chosen.directory)))
             finally:
                 notes.close()
-        _rest(quiet, ended)
+        _rest(_SOON if watcher and watcher.busy else quiet, ended)
 
 
 def _rest(seconds: float, ended: t.Sequence[int]) -> None:

@@ -204,6 +204,29 @@ def test_who_cannot_ask_has_no_vote(three):
     assert not three.began
 
 
+def test_a_write_that_fails_once_does_not_begin_the_row_anew(three):
+    """The vote is lost while it is not written, and how long the master was silent is not."""
+    three.round()
+    three.die()
+    for _each in range(8):
+        three.round()
+    at, put = three.table.at("a2"), three.table.at("a2").put
+    failing = [True]
+
+    def once(part, note):
+        if failing and failing.pop():
+            raise ConnectionFailed("a2's own server was slow.")
+        put(part, note)
+
+    at.put = once
+    three.watchers["a2"].use(three.stored["a2"], at)
+    with pytest.raises(ConnectionFailed):
+        three.round("a2")
+    for _each in range(6):
+        three.round()
+    assert three.sees("a2") == GONE and three.began == ["a2"]
+
+
 def test_a_note_of_somebody_who_died_is_no_vote(three):
     """2: it has seen the master gone, and did not look again since it was asked."""
     three.round()
