@@ -65,7 +65,7 @@ def prove(path: str, master: str, seconds: float, owner: int = 0) -> t.Optional[
 
 
 def _run(argv: t.Sequence[str], seconds: float) -> t.Optional[str]:
-    with subprocess.Popen(
+    with subprocess.Popen(  # pylint: disable=ansible-bad-function  # there is no module object in here
         argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd="/", env=_ENVIRONMENT, start_new_session=True
     ) as process:
         try:
