@@ -4,8 +4,9 @@
 
 """For which master the watchdog of this node is armed: a file that an administrator's command writes, and nobody else.
 
-Armed is who has the file and knows the master that it names. So any other master disarms, whoever made it, and a takeover disarms its own node before it
-does what cannot be undone. The file stays then, naming nobody: it says that this was armed once, and a role that arms new nodes lets it be.
+Armed is who has the file and knows the master that it names. So any other master disarms, whoever made it, and a watcher that sees one writes that down. A
+takeover disarms its own node before it does what cannot be undone. The file stays then, naming nobody: it says that this was armed once, and a role that
+arms new nodes lets it be.
 """
 
 from __future__ import annotations

@@ -112,6 +112,9 @@ class Watcher:
         master, armed = files.master(), arming.armed_for(self._chosen.directory)
         if master is None:
             return Standing(NO, "this node knows of no master: see what became of Ganeti here", None, armed)
+        if armed not in (None, master):  # for good, also should that one become the master again
+            arming.disarm(self._chosen.directory)
+            armed = None
         heard = self._notes.read()
         asked = {who: what for who, what in messages.questions(heard).items() if who != messages.by(self._chosen.name, messages.WATCHER)}
         sees = MASTER if master == self._chosen.name else self._see(master, heard)

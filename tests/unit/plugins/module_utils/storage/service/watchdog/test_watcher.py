@@ -255,6 +255,11 @@ def test_another_master_disarms_all(three):
     for name in ("a2", "a3"):
         (three.directories[name] / "ssconf_master_node").write_text("a3\n")
     assert three.round()["a2"].state == "disarmed" and three.sees("a3") == MASTER
+    for name in ("a2", "a3"):
+        (three.directories[name] / "ssconf_master_node").write_text("a1\n")
+    assert {each.state for each in three.round().values()} == {"disarmed"}, "not even should the old one be it again"
+    arming.arm(str(three.directories["a2"]))
+    assert three.round()["a2"].state == WATCH
 
 
 def test_the_silence_of_one_master_is_not_that_of_the_next(three):
