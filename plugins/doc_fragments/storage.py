@@ -36,6 +36,12 @@ _NODE = r"""
       - The name of the server's node, as Ganeti knows it.
     type: str
     required: true
+  outside:
+    description:
+      - That the server is of no node of the cluster, as one of a pool of copies elsewhere; O(servers[].node) is a name for it then. It gets all that a
+        standby gets, counts for O(acknowledge), and no node becomes the master from it.
+    type: bool
+    default: false
 """
 
 _MEMBERS = r"""

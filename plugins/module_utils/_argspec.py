@@ -184,7 +184,7 @@ def server() -> ArgumentSpec:
 
 def servers() -> ArgumentSpec:
     """The CouchDB servers of nodes."""
-    options = dict(node=dict(type="str", required=True), **_server())
+    options = dict(node=dict(type="str", required=True), **_server(), outside=dict(type="bool", default=False))
     return ArgumentSpec(dict(servers=dict(type="list", elements="dict", default=[], options=options)))
 
 

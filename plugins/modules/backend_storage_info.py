@@ -86,6 +86,20 @@ replications:
   type: list
   elements: dict
   sample: [{name: from_node1.example.com_to_node2.example.com_instances, state: running, reason: null}]
+watchdog:
+  description:
+    - What the watchdog of each node has said last, by the node's name; none where no node has one, see the role P(ganeti.cluster.backend_storage#role).
+    - C(sees) is V(master) on the master, V(alive), V(gone) or V(unknown) elsewhere. C(says) is what follows, or why nothing does. C(takeover) is what
+      became of the last takeover of that node, and C(problem) why its server does not tell.
+  returned: success
+  type: dict
+  sample:
+    node2.example.com:
+      sees: alive
+      armed: true
+      says: node1.example.com is not seen to be gone from here
+      takeover: null
+      problem: null
 """
 
 import typing as t

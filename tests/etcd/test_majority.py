@@ -160,3 +160,20 @@ def test_members_that_are_away_are_told_of_before_and_after_it_is_too_late(three
     storage._client._seconds = 4.0
     problems = storage.check(disk, 10).problems
     assert all(each.critical for each in problems) and "2 of 3 members of etcd do not answer" in problems[-1].words
+
+
+def test_each_member_says_whether_it_has_a_job(three, members, storage):
+    """A majority has it on stable storage when the write is acknowledged, and says so when it has heard that; the last one follows."""
+
+    def eventually(number, holds):
+        deadline = time.monotonic() + BOUND
+        while not holds(storage.everywhere(number)):
+            assert time.monotonic() < deadline, storage.everywhere(number)
+
+    assert storage.apart == 3 and storage.everywhere(7) == dict.fromkeys(three.urls)
+    storage.write_jobs({7: job(7)})
+    eventually(7, lambda found: found == dict.fromkeys(three.urls, job(7)))
+    three.kill(members[2])
+    storage.write_jobs({8: job(8)}, archived=True)
+    eventually(8, lambda found: [found[url] for url in three.urls[:2]] == [job(8), job(8)])
+    assert isinstance(storage.everywhere(8)[three.urls[2]], str)

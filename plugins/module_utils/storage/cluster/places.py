@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import re
 import typing as t
 
 from ..._errors import InvalidInput
@@ -14,6 +15,7 @@ from ..._errors import InvalidInput
 Described = t.Mapping[str, t.Any]
 _SERVER = ("url", "username", "password", "ca_path")
 """What a server of CouchDB is told by, beside its node."""
+_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?\Z")
 _FILES = ("ca_path", "cert_path", "key_path")
 """What has to be on every node, at the same place."""
 
@@ -42,6 +44,8 @@ class Place(t.NamedTuple):
     """What the service's settings say of it: the options and, where these do not name the nodes, their names."""
     lone: str
     """What to say where `primary` would leave the master's copy alone."""
+    outside: t.FrozenSet[str] = frozenset()
+    """Servers that are of no node, by their names: they hold copies, and nobody becomes the master from one."""
 
     @property
     def warnings(self) -> t.List[str]:
@@ -58,11 +62,25 @@ def place(params: t.Mapping[str, t.Any], facts: Facts) -> Place:
 
 
 def _couchdb(params: t.Mapping[str, t.Any], facts: Facts) -> Place:
-    """A server of each node that is named; those of nodes that are online have to answer."""
-    named = _servers(params["servers"], facts)
-    servers = {name: server for name, server in named.items() if name in facts.online}
-    options = {"servers": servers}
-    return Place(options, sorted(servers), sorted(named.keys() - servers.keys()), options, "the server of a second node that is online")
+    """A server of each node that is named; those of nodes that are online have to answer, and so have those of no node."""
+    named, outside = _servers(params["servers"], facts), _outside(params["servers"], facts)
+    servers = {name: server for name, server in named.items() if name in facts.online | outside}
+    nodes = sorted(servers.keys() - outside)
+    options: t.Dict[str, t.Any] = {"servers": servers}
+    settings = {**options, "nodes": nodes} if outside else options
+    return Place(options, nodes, sorted(named.keys() - servers.keys()), settings, "the server of a second node that is online", outside)
+
+
+def _outside(given: t.Sequence[Described], facts: Facts) -> t.FrozenSet[str]:
+    """The names of servers that are of no node."""
+    found = frozenset(each["node"] for each in given if each.get("outside"))
+    unfit = sorted(name for name in found if not _NAME.match(name))
+    if unfit:
+        raise InvalidInput(f"servers names {', '.join(map(repr, unfit))}, which is no name of a host: give the server outside one of letters, digits, dots.")
+    strange = sorted(found & facts.nodes)
+    if strange:
+        raise InvalidInput(f"servers says that {', '.join(strange)} is outside, and it is a node of this cluster: leave outside out, or name it otherwise.")
+    return found
 
 
 def _servers(given: t.Sequence[Described], facts: Facts) -> t.Dict[str, Described]:
@@ -72,9 +90,10 @@ def _servers(given: t.Sequence[Described], facts: Facts) -> t.Dict[str, Describe
         raise InvalidInput("servers names the same node twice.")
     if facts.master not in servers:
         raise InvalidInput(f"servers does not name the one of the master, {facts.master}: the service on the master writes to it.")
-    strange = sorted(servers.keys() - facts.nodes)
+    strange = sorted(each["node"] for each in given if each["node"] not in facts.nodes and not each.get("outside"))
     if strange:
-        raise InvalidInput(f"servers names {', '.join(strange)}, which is no node of this cluster: its nodes are {', '.join(sorted(facts.nodes))}.")
+        known = f"its nodes are {', '.join(sorted(facts.nodes))}"
+        raise InvalidInput(f"servers names {', '.join(strange)}, which is no node of this cluster: {known}. A server of no node is to say outside.")
     return servers
 
 

@@ -69,10 +69,11 @@ def _to_database(params: t.Mapping[str, t.Any], cluster: Cluster, runner: Runner
     primary = params["couchdb_mode"] == "primary"
     storage = open_storage(params["storage"], name=master, **place.options)
     storage.probe()
-    most = len(place.nodes) if storage.copies else 1  # a store that replicates by itself answers as one
-    if not 0 <= params["acknowledge"] <= most:
-        raise InvalidInput(f"acknowledge is {params['acknowledge']}, and of {params['storage']} {most} can be told apart: that many can have a job at most.")
-    if primary and storage.machines < 2:
+    if not 0 <= params["acknowledge"] <= storage.apart:
+        raise InvalidInput(
+            f"acknowledge is {params['acknowledge']}, and of {params['storage']} {storage.apart} can be told apart: that many can have a job at most."
+        )
+    if primary and storage.machines - len(place.outside) < 2:
         raise InvalidInput(f"couchdb_mode primary needs {place.lone}: without it nothing but the master would have a copy.")
     before, present = candidate_pool.read(cluster, master), _present()
     kept = present.pool_size if present else None

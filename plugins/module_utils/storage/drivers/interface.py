@@ -15,7 +15,7 @@ import abc
 import time
 import typing as t
 
-from ..._errors import GanetiError
+from ..._errors import GanetiError, StorageFailed
 from .documents import Json
 from .epochs import Claim
 
@@ -133,10 +133,7 @@ class Storage(abc.ABC):
         """Replace the simple configuration."""
 
     def everywhere(self, number: int) -> t.Dict[str, t.Union[Json, str, None]]:
-        """A job as each server of the place has it, by the server's name: None where that has it not, in words why it does not answer.
-
-        A place whose servers agree before one answers says so for as many as do.
-        """
+        """A job as each server of the place has it, by the server's name: None where that has it not, in words why it does not answer."""
         found = [*self.jobs([number], archived=True), *self.jobs([number])]
         return {self.where: found[0][1] if found else None}
 
@@ -162,6 +159,28 @@ class Storage(abc.ABC):
     def claims(self) -> t.List[Claim]:
         """The newest claims, of every server that can be asked now; none where nobody has claimed, or nobody can."""
         return []
+
+    def elect(self, wanted: Claim, nodes: t.Collection[str], dead: t.Collection[str] = ()) -> None:
+        """Be the only one that begins the epoch of *wanted*, of all who try, without anybody to decide between them.
+
+        Where *nodes* have servers of their own, more than half of those decide; those of *dead* ones count, and are not asked.
+
+        Raises StorageFenced where another is, and StorageFailed where too few servers answer for anybody to know. Whoever is refused has changed nothing
+        that counts for others. A driver says in its own words how far that holds.
+        """
+        raise StorageFailed(f"{self.where} cannot decide who of several begins an epoch: make another node the master with ganeti.cluster.master_failover.")
+
+    def elected(self) -> t.Optional[Claim]:
+        """Who was elected last, as far as the server says that this node asks."""
+        return None
+
+    def begun(self) -> t.List[Claim]:
+        """What was claimed, and who was elected, as far as servers can be asked now: whoever begins an epoch begins a later one."""
+        return self.claims()
+
+    def notes(self, nodes: t.Collection[str], seconds: float) -> Notes:
+        """What these nodes write for each other. An answer may take so many *seconds*."""
+        raise StorageFailed(f"{self.where} has no place for what nodes tell each other.")
 
     @abc.abstractmethod
     def resolve(self) -> None:
@@ -215,6 +234,11 @@ class Storage(abc.ABC):
         return 1
 
     @property
+    def apart(self) -> int:
+        """Of how many servers it can be told, one by one, whether they have a job (`everywhere`)."""
+        return 1
+
+    @property
     def copies(self) -> t.Optional[Copies]:
         """The other servers that hold copies of their own; None where there are none."""
         return None
@@ -233,6 +257,40 @@ class Storage(abc.ABC):
 
     def __exit__(self, *_error: object) -> None:
         self.close()
+
+
+PARTS = ("watcher", "takeover")
+"""What notes a node may have: whoever writes one is another process (service/watchdog)."""
+
+
+class Heard(t.NamedTuple):
+    """What stands in a node's place: its notes by part; or why that is not known, and whether anybody has answered there all the same."""
+
+    parts: t.Mapping[str, Json]
+    problem: t.Optional[str] = None
+    answers: bool = True
+
+
+class Notes(abc.ABC):
+    """What nodes write for each other beside configuration and jobs: small, not replicated, in no history, and by no claim. Not for several threads at once.
+
+    Whoever reads takes it for what somebody has once written, and for no sign of life.
+    """
+
+    own_servers: t.ClassVar[bool]
+    """Whether each node's notes stand on a server of its own, so that an answer from there says that the machine lives."""
+
+    @abc.abstractmethod
+    def put(self, part: str, note: Json) -> None:
+        """Write this node's note, over the one before."""
+
+    @abc.abstractmethod
+    def read(self) -> t.Dict[str, Heard]:
+        """Those of all nodes, the own one among them, all asked at once."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Let go of connections."""
 
 
 class Feed(abc.ABC):

@@ -18,10 +18,10 @@ from ..._difference import Difference
 from ..._errors import ConnectionFailed, GanetiError, InvalidInput, PreflightFailed
 from ...api.master import succeed
 from ..drivers.documents import Json, batches
+from ..service.situation import Situation, problems
 from . import newest_files
 from .newest_files import Held, Plan
 from .run import DAEMONS, ENSURE, Failover
-from .situation import Situation, problems
 
 _BATCH = 500
 """Jobs that are brought at once."""

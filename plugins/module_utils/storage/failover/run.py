@@ -23,9 +23,9 @@ from ...api.ssh import SshHost, luxi_over_ssh
 from ..cluster import candidate_pool
 from ..drivers.disk import DIRECTORY
 from ..drivers.documents import Json
-from . import admit_candidate, ganeti_failover
+from ..service import admit_candidate, ganeti_failover
+from ..service.situation import Situation, problems
 from .hosts import Hosts
-from .situation import Situation, problems
 
 DAEMONS = "/usr/lib/ganeti/daemon-util"
 ENSURE = "/usr/lib/ganeti/ensure-dirs"
@@ -148,22 +148,18 @@ class Failover:
         promoted = None
         if not situation.from_files:
             with self._timed("write its files"):
-                promoted = self._hosts.program(self._new, "promote", self._request(situation))
+                promoted = self._hosts.program(self._new, "promote", situation.request)
                 succeed(self._new, [ENSURE], "Giving the files to Ganeti's users")
             with self._timed("tell the nodes"):
                 self._admit(situation, promoted)
         else:
-            self._hosts.program(self._new, "reserve", self._request(situation))
+            self._hosts.program(self._new, "reserve", situation.request)
         seconds = self._hand_over(situation)
         self._tidy_up(situation, bool(promoted))
         serial = promoted["serial"] if promoted else situation.survey["serial"]
         self._wait("writes to its database", lambda: bool(self._hosts.program(self._new, "survey")["serial"] >= serial))
         source = situation.survey["storage"] if promoted else "files"
         return {"serial": serial, "seconds": seconds, "steps": self._steps, "source": source, "warnings": self._warnings}
-
-    @staticmethod
-    def _request(situation: Situation) -> Json:
-        return {"name": situation.new, "dead": situation.dead, "seen": situation.seen, "job": situation.seen_job}
 
     @contextlib.contextmanager
     def _timed(self, step: str) -> t.Iterator[None]:
@@ -250,10 +246,7 @@ class Failover:
 
     def _ganetis_failover(self, situation: Situation) -> None:
         """Ganeti tells by its exit status of warnings too, as of an old master that does not answer; what counts is who is the master then."""
-        options = [] if situation.voting and not situation.dead else ["--no-voting", "--yes-do-it"]
-        addresses = [situation.survey["nodes"][name]["address"] for name in situation.dead]
-        given = {"argv": ["gnt-cluster", "master-failover", *options], "closed": [*addresses, situation.survey["master_ip"]] if addresses else []}
-        found = self._hosts.text(self._new, ganeti_failover, given, "Running Ganeti's own failover")
+        found = self._hosts.text(self._new, ganeti_failover, situation.takeover, "Running Ganeti's own failover")
         self._warnings += [f"gnt-cluster master-failover: {line}" for line in found["lines"]]
         if found["status"] and self._ssconf("master_node") != [situation.new]:
             why = " ".join(found["lines"]) or f"exit status {found['status']}"

@@ -31,12 +31,11 @@ def survey(name: str, storage: Storage, directory: str, each_job: bool = False) 
     serial, last = configuration["serial_no"], storage.last_job()
     database = holdings(storage, serial) if each_job else {"serial": serial, "job": last, "queue": {}, "archived": []}
     with concurrent.futures.ThreadPoolExecutor(1) as executor:  # a server that is away costs both of them seconds
-        claims = executor.submit(storage.claims)
+        claims = executor.submit(storage.begun)
         answers = storage.copies.answers() if storage.copies else {}
     return {
         "name": name,
         "storage": storage.name,
-        "cluster_name": configuration["cluster"]["cluster_name"],
         "serial": serial,
         "behind": behind,
         "contents": storage.copies.contents() if storage.copies else {},
@@ -44,14 +43,23 @@ def survey(name: str, storage: Storage, directory: str, each_job: bool = False) 
         "serials": {name: answer.serial for name, answer in answers.items()},
         "job_serials": {name: answer.job for name, answer in answers.items() if answer.job is not None},
         "claimed": max((claim.serial for claim in claims.result()), default=0),
-        "nodes": {node["name"]: _node(uuid, node) for uuid, node in configuration["nodes"].items()},
-        "pool_size": configuration["cluster"]["candidate_pool_size"],
-        "version": configuration["version"],
-        "installed": installed(),
-        "master_ip": configuration["cluster"]["master_ip"],
+        **of_configuration(configuration),
         "master": DiskStorage(directory).master(),
         "files": of_files(directory),
         "unfinished": promotion_mark.unfinished(directory),
+    }
+
+
+def of_configuration(configuration: Json) -> Json:
+    """What a configuration says of the cluster and its nodes, and which one the installed Ganeti reads."""
+    cluster = configuration["cluster"]
+    return {
+        "cluster_name": cluster["cluster_name"],
+        "nodes": {node["name"]: _node(uuid, node) for uuid, node in configuration["nodes"].items()},
+        "pool_size": cluster["candidate_pool_size"],
+        "version": configuration["version"],
+        "installed": installed(),
+        "master_ip": cluster["master_ip"],
     }
 
 

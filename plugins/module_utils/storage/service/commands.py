@@ -24,6 +24,7 @@ from .health import said
 from .mastership import begin, resting
 from .one_writer import alone
 from .settings import Settings
+from .watchdog import arming
 
 
 def carry_out(chosen: Settings, asked: argparse.Namespace, step: t.Optional[str]) -> str:
@@ -32,6 +33,8 @@ def carry_out(chosen: Settings, asked: argparse.Namespace, step: t.Optional[str]
         return fail_over(chosen, step)
     if asked.reclaim:
         return reclaim(chosen)
+    if asked.arm or asked.disarm:
+        return (arming.arm if asked.arm else arming.disarm)(chosen.directory)
     return prune(chosen) if asked.prune else copy(chosen, asked)
 
 

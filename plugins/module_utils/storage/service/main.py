@@ -11,6 +11,8 @@ ends with 0, 1 or 2, as monitoring systems want it: all is well, a standby lags,
 snapshot of another cluster is refused without ``--another-cluster``.
 ``service.pyz --config FILE --prune`` makes the database forget jobs whose files are gone here, however many; the service itself refuses that.
 ``service.pyz --config FILE --reclaim`` says that this node is the master, whoever has claimed the storage since, as a failover that nobody went on with.
+``--watch FILE`` runs the watchdog of this node, with the options that the file has, and ``--take-over FILE`` makes this node the master where a majority sees
+the old one gone. ``--arm`` arms this node for the master that it knows, ``--disarm`` for nobody (watchdog/decision.py).
 ``--survey``, ``--compare``, ``--files``, ``--reserve``, ``--promote`` and ``--archive`` are steps of a failover (ganeti.cluster.master_failover), which
 speaks JSON with them, and so do the modules with ``--acknowledged`` that wait until enough servers have a job.
 """
@@ -35,6 +37,7 @@ from .one_writer import alone
 from .settings import Settings
 from .signs_of_life import Signs
 from .tend import STEP, Tender
+from .watchdog import deeds, options, watcher
 
 _OTHER = "another process of this node writes to the storage, as one that restores a snapshot does: this one goes on when that has ended"
 
@@ -106,6 +109,10 @@ def main() -> int:
     instead.add_argument("--restore", metavar="ARCHIVE", help="make the database hold what a snapshot does")
     instead.add_argument("--prune", action="store_true", help="have the database forget jobs whose files are gone here, however many")
     instead.add_argument("--reclaim", action="store_true", help="this is the master, as all nodes know: claim the storage anew, whoever else has")
+    instead.add_argument("--watch", metavar="FILE", help="watch the master, with the options of the watchdog that this file has")
+    instead.add_argument("--take-over", metavar="FILE", help="become the master, where most nodes see it gone and the command in this file proves it")
+    instead.add_argument("--arm", action="store_true", help="have the watchdog of this node act, should the master that it knows now be gone")
+    instead.add_argument("--disarm", action="store_true", help="have it not act")
     parser.add_argument("--another-cluster", action="store_true", help="with --restore: the snapshot may be one of another cluster")
     parser.add_argument("--keep", type=int, default=30, help="how many snapshots to keep, 30 if it is not given")
     for name, words in commands.STEPS.items():
@@ -113,15 +120,28 @@ def main() -> int:
     asked = parser.parse_args()
     try:
         chosen = settings.read(asked.config)
-        step = next((name for name in commands.STEPS if getattr(asked, name)), None)
-        if not (asked.check or asked.snapshot or asked.restore or asked.prune or asked.reclaim or step):
-            run(chosen)
-            return 0
-        status, line = check(chosen) if asked.check else (OK, commands.carry_out(chosen, asked, step))
+        status, line = _do(chosen, asked)
     except GanetiError as error:
         status, line = CRITICAL, f"CRITICAL: {error.message}"
-    sys.stdout.write(line + "\n")
+    if line:
+        sys.stdout.write(line + "\n")
     return status
+
+
+def _do(chosen: Settings, asked: argparse.Namespace) -> t.Tuple[int, str]:
+    """What is asked for; an exit status and a line, none where it runs until its end."""
+    step = next((name for name in commands.STEPS if getattr(asked, name)), None)
+    if asked.check:
+        return check(chosen)
+    if asked.take_over:
+        return deeds.take_over(chosen, options.read(asked.take_over))
+    if asked.watch:
+        watcher.run(chosen, options.read(asked.watch))
+        return OK, ""
+    if step or any((asked.snapshot, asked.restore, asked.prune, asked.reclaim, asked.arm, asked.disarm)):
+        return OK, commands.carry_out(chosen, asked, step)
+    run(chosen)
+    return OK, ""
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import zipfile
 from ... import _errors, _files
 from ..drivers import addresses, bad_job_files, conversion, disk, documents, epochs, factory, interface, job_status, reread
 from ..drivers.couchdb import (
+    ballot,
     bulk,
     changes_feed,
     client,
@@ -26,6 +27,7 @@ from ..drivers.couchdb import (
     fence,
     half_archived,
     last_writes,
+    notes,
     pieces,
     preparation,
     replication,
@@ -40,16 +42,19 @@ from ..drivers.couchdb import (
 from ..drivers.etcd import changes, endpoints, layout, members, wire
 from ..drivers.etcd import client as etcd_client
 from ..drivers.etcd import fence as etcd_fence
+from ..drivers.etcd import notes as etcd_notes
 from ..drivers.etcd import revisions as etcd_revisions
 from ..drivers.etcd import storage as etcd_storage
 from . import (
     acknowledged,
+    admit_candidate,
     begun_epoch,
     candidate_files,
     candidate_survey,
     commands,
     ending,
     follow,
+    ganeti_failover,
     health,
     inotify,
     main,
@@ -61,24 +66,28 @@ from . import (
     settings,
     shared_epoch,
     signs_of_life,
+    situation,
     snapshot,
     storage_comparison,
     taken_over,
     tend,
     unused_epoch,
 )
+from .watchdog import admission, arming, decision, deeds, fence_command, messages, options, sight, takeover, watcher
 
 _PACKAGE = "ganeti_couchdb"
 _MODULES: t.Tuple[types.ModuleType, ...] = (
     _errors, _files,
     addresses, bad_job_files, conversion, disk, documents, epochs, factory, interface, job_status, reread,
-    bulk, changes_feed, client, conflicts, description, fence, half_archived, last_writes, pieces, preparation, replication, revisions, seen, server_check,
-    server_comparison, standbys, storage, whole_configuration,
-    changes, endpoints, etcd_client, etcd_fence, etcd_revisions, etcd_storage, layout, members, wire,
-    acknowledged, begun_epoch, candidate_files, candidate_survey, commands, ending, follow, health, inotify, main, mastership, one_writer, promote,
-    promotion_mark, removal, settings, shared_epoch, signs_of_life, snapshot, storage_comparison, taken_over, tend, unused_epoch,
+    ballot, bulk, changes_feed, client, conflicts, description, fence, half_archived, last_writes, notes, pieces, preparation, replication, revisions, seen,
+    server_check, server_comparison, standbys, storage, whole_configuration,
+    changes, endpoints, etcd_client, etcd_fence, etcd_notes, etcd_revisions, etcd_storage, layout, members, wire,
+    acknowledged, admit_candidate, begun_epoch, candidate_files, candidate_survey, commands, ending, follow, ganeti_failover, health, inotify, main,
+    mastership, one_writer, promote, promotion_mark, removal, settings, shared_epoch, signs_of_life, situation, snapshot, storage_comparison, taken_over,
+    tend, unused_epoch,
+    admission, arming, decision, deeds, fence_command, messages, options, sight, takeover, watcher,
 )  # fmt: skip
-_PACKAGES = ("", "storage/", "storage/drivers/", "storage/drivers/couchdb/", "storage/drivers/etcd/", "storage/service/")
+_PACKAGES = ("", "storage/", "storage/drivers/", "storage/drivers/couchdb/", "storage/drivers/etcd/", "storage/service/", "storage/service/watchdog/")
 _ROOT = __name__.rsplit(".", 3)[0]
 """The package of which all of these are parts here."""
 _MAIN = f"from {_PACKAGE}.storage.service.main import main\nraise SystemExit(main())\n"

@@ -41,6 +41,8 @@ class Settings(t.NamedTuple):
     degrade: str = "after"
     """What is done where they have not after some seconds: "wait", "after" or "refuse" (api/acknowledge.py)."""
     degrade_after: float = 30.0
+    nodes: t.Tuple[str, ...] = ()
+    """All nodes that have the service."""
 
     def open(self, patience: t.Optional[float] = None) -> Storage:
         """The storage, as this node uses it; nothing is asked of a server yet."""
@@ -64,7 +66,8 @@ def read(file: str, usable: bool = True) -> Settings:
             raise InvalidInput(f"{file} holds passwords and can be read by others: give it to root alone, with mode 0600.")
         name = given.get("name") or _own_name(given.get("nodes") or given["servers"], file)
         options = {key: value for key, value in given.items() if key not in _DEFAULTS and key not in _NAMES}
-        chosen = Settings(name, options, **{key: given.get(key, value) for key, value in _DEFAULTS.items()})
+        nodes = tuple(sorted(given.get("nodes") or given.get("servers") or [name]))
+        chosen = Settings(name, options, nodes=nodes, **{key: given.get(key, value) for key, value in _DEFAULTS.items()})
         if usable:
             chosen.open().close()
         return chosen

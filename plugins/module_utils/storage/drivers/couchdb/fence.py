@@ -54,7 +54,7 @@ from ..documents import CONFIG, DATABASES, Json
 from ..epochs import Claim, kept, newer
 from .client import Client, Server, brief, path
 
-_DATABASE, _DOCUMENT = "claims", "claim"
+DATABASE, _DOCUMENT = "claims", "claim"
 """Where a claim stands, on each server. No replication has anything to do with it."""
 _USERS = "_users"
 _ID = "org.couchdb.user:"
@@ -128,7 +128,7 @@ def rights(found: t.Optional[Held]) -> Json:
 
 
 def _document(admin: Client, prefix: str) -> t.Optional[Json]:
-    return t.cast("t.Optional[Json]", admin.get(path(prefix + _DATABASE, _DOCUMENT), missing=True))
+    return t.cast("t.Optional[Json]", admin.get(path(prefix + DATABASE, _DOCUMENT), missing=True))
 
 
 def _held(document: t.Optional[Json]) -> t.Optional[Held]:
@@ -137,13 +137,13 @@ def _held(document: t.Optional[Json]) -> t.Optional[Held]:
 
 def _swap(admin: Client, prefix: str, before: t.Optional[Json], made: Held) -> bool:
     """Step a; False where somebody else was faster."""
-    if before is None and admin.get(path(prefix + _DATABASE), missing=True) is None:
-        answer = admin.ask("PUT", path(prefix + _DATABASE))
+    if before is None and admin.get(path(prefix + DATABASE), missing=True) is None:
+        answer = admin.ask("PUT", path(prefix + DATABASE))
         if answer.status not in (201, 202, 412):  # 412: somebody else has made it
-            raise StorageFailed(f"CouchDB at {admin.server.url} did not make the database {prefix + _DATABASE} ({answer.status}): see its log.")
+            raise StorageFailed(f"CouchDB at {admin.server.url} did not make the database {prefix + DATABASE} ({answer.status}): see its log.")
     rev = {"_rev": before["_rev"]} if before else {}
     try:
-        admin.put(path(prefix + _DATABASE, _DOCUMENT), {**made.claim._asdict(), "user": made.user, **rev})
+        admin.put(path(prefix + DATABASE, _DOCUMENT), {**made.claim._asdict(), "user": made.user, **rev})
     except StorageConflict:
         return False
     return True

@@ -17,11 +17,12 @@ from ...._errors import GanetiError, StorageConflict, StorageFailed, StorageRefu
 from .. import documents
 from ..documents import ARCHIVE, CONFIG, CONTAINERS, DATABASES, QUEUE, SERIAL, SSCONF, Json
 from ..epochs import Claim
-from ..interface import Checked, Copies, Feed, History, Newest, Queue, Storage
-from . import conflicts, description, fence, half_archived, last_writes, seen, server_comparison, whole_configuration
+from ..interface import Checked, Copies, Feed, History, Newest, Notes, Queue, Storage
+from . import ballot, conflicts, description, fence, half_archived, last_writes, seen, server_comparison, whole_configuration
 from .bulk import send
 from .changes_feed import ChangesFeed
 from .client import Client, Server, brief, described, path
+from .notes import CouchNotes
 from .preparation import prepare, probe
 from .revisions import CouchHistory
 from .server_check import ServerCheck
@@ -79,6 +80,10 @@ class CouchStorage(Storage):
     def machines(self) -> int:
         return 1 + len(self._standbys)
 
+    @property
+    def apart(self) -> int:
+        return self.machines
+
     def prepare(self) -> None:
         """Make the databases, for nobody but who has claimed them, where they are missing; refuse a server that lets anybody read."""
         prepare(self._admin, self._prefix)
@@ -106,6 +111,23 @@ class CouchStorage(Storage):
 
     def claims(self) -> t.List[Claim]:
         return fence.claims([self._admin.server, *self._standbys.values()], self._prefix)
+
+    def elect(self, wanted: Claim, nodes: t.Collection[str], dead: t.Collection[str] = ()) -> None:
+        """What holds then is said in ballot.py."""
+        ballot.elect(self._of(nodes), self._prefix, wanted, dead)
+
+    def elected(self) -> t.Optional[Claim]:
+        return ballot.elected(self._admin, self._prefix)
+
+    def begun(self) -> t.List[Claim]:
+        return [*self.claims(), *ballot.all_elected([self._admin.server, *self._standbys.values()], self._prefix)]
+
+    def notes(self, nodes: t.Collection[str], seconds: float) -> Notes:
+        return CouchNotes(self._own, self._of(nodes), self._prefix, seconds)
+
+    def _of(self, nodes: t.Collection[str]) -> t.Dict[str, Server]:
+        """The servers of nodes; not those that are of none."""
+        return {name: server for name, server in {self._own: self._admin.server, **self._standbys}.items() if name in nodes}
 
     @property
     def copies(self) -> t.Optional[Copies]:

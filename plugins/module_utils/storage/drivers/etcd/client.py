@@ -127,10 +127,14 @@ class Client:
 
     def member(self, one: Endpoint) -> wire.Json:
         """What a member says of itself: version, dbSize, leader, raftIndex, errors."""
+        with self.of(one) as alone:
+            return alone.ask("/v3/maintenance/status", {})
+
+    def of(self, one: Endpoint) -> Client:
+        """A client that asks this member and no other."""
         alone = Client(self.access, min(self._seconds, _EACH_SECONDS))
         alone._order, alone._token = [one], self._token
-        with alone:
-            return alone.ask("/v3/maintenance/status", {})
+        return alone
 
     # --- Requests ------------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@
 ``queue-serial``               the last job id that was given out
 ``archive/DIRECTORY/ID``       ``{info, archive_index}``: an archived job, in directories as Ganeti's
 ``ssconf/NAME``                a text
+``notes/NODE/PART``            what a node has written for the others (service/watchdog); by no claim, and in no history
 =============================  ==========================================================================================
 
 Nothing here talks to anybody.
@@ -29,7 +30,7 @@ from ...._errors import InvalidInput, StorageRefused
 from ..documents import CONTAINERS, JOBS_PER_DIRECTORY, Json, encoded
 
 FENCE, HEAD, SERIAL = "fence", "config/head", "queue-serial"
-CONFIG, STAGED, REMOVED, QUEUE, ARCHIVE, SSCONF = "config/", "staged/", "removed/", "queue/", "archive/", "ssconf/"
+CONFIG, STAGED, REMOVED, QUEUE, ARCHIVE, SSCONF, NOTES = "config/", "staged/", "removed/", "queue/", "archive/", "ssconf/", "notes/"
 
 _CLUSTER = re.compile(r"[0-9a-zA-Z][-0-9a-zA-Z]*\Z")
 _PREFIX = re.compile(r"[!-.0-~]+(/[!-.0-~]+)*/\Z")

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import secrets
 import typing as t
@@ -14,10 +15,11 @@ from ...._errors import AuthenticationFailed, ConnectionFailed, GanetiError, Sto
 from .. import documents, epochs
 from ..documents import CONFIG, CONTAINERS, Json
 from ..epochs import Claim
-from ..interface import Checked, History, Queue, Storage
+from ..interface import Checked, History, Notes, Queue, Storage
 from . import changes, fence, layout, members, wire
 from .client import PATIENCE, Client, Compacted, TooMuch
-from .endpoints import Access
+from .endpoints import Access, Endpoint
+from .notes import EtcdNotes
 from .revisions import EtcdHistory
 
 _GETS = 100
@@ -34,8 +36,10 @@ class EtcdStorage(Storage):
 
     name = "etcd"
 
-    def __init__(self, client: Client, cluster: str, prefix: str = "ganeti/") -> None:
+    def __init__(self, client: Client, cluster: str, prefix: str = "ganeti/", own: str = "") -> None:
         self._client = client
+        self._node = own
+        """The name of the node that this is."""
         self._root = layout.root(prefix, cluster)
         self._session = secrets.token_hex(8)
         self._mine: t.Optional[fence.Holder] = None
@@ -88,6 +92,18 @@ class EtcdStorage(Storage):
             return []
         return [] if held is None else [held.claim]
 
+    def elect(self, wanted: Claim, nodes: t.Collection[str], dead: t.Collection[str] = ()) -> None:
+        """A claim is one: of two that begin the same epoch the first one has it (fence.py)."""
+        del nodes, dead  # all members hold the same
+        self.claim(wanted)
+
+    def elected(self) -> t.Optional[Claim]:
+        held = fence.holder(self._client.get(self._key(layout.FENCE)))
+        return None if held is None else held.claim
+
+    def notes(self, nodes: t.Collection[str], seconds: float) -> Notes:
+        return EtcdNotes(Client(self._client.access, seconds), self._root, self._node, nodes)
+
     # --- The place itself --------------------------------------------------------------------------------------------
 
     @property
@@ -97,6 +113,28 @@ class EtcdStorage(Storage):
     @property
     def machines(self) -> int:
         return len(self._client.access.endpoints)
+
+    @property
+    def apart(self) -> int:
+        return self.machines
+
+    def everywhere(self, number: int) -> t.Dict[str, t.Union[Json, str, None]]:
+        """Each member says what it has itself: by then that is on its stable storage. A majority has whatever the service's write was acknowledged for; the
+        others follow."""
+        endpoints = self._client.access.endpoints
+        with concurrent.futures.ThreadPoolExecutor(len(endpoints)) as executor:
+            return dict(zip((one.url for one in endpoints), executor.map(lambda one: self._on(one, number), endpoints)))
+
+    def _on(self, one: Endpoint, number: int) -> t.Union[Json, str, None]:
+        found: t.Optional[Json] = None
+        try:
+            with self._client.of(one) as member:
+                for archived in (False, True):
+                    for kv in member.range(self._key(layout.job(number, archived)), serializable=True).kvs:
+                        found = layout.read_job(kv.value, number) or found
+        except GanetiError as error:
+            return error.message
+        return found
 
     @property
     def history(self) -> History:
@@ -414,6 +452,5 @@ def open_etcd(
     patience: t.Optional[float] = None,
     **access: t.Any,
 ) -> EtcdStorage:
-    """The storage of a cluster on these members, whichever node this is; *access* as Access takes it."""
-    del name  # all members hold the same
-    return EtcdStorage(Client(Access(endpoints, **access), PATIENCE if patience is None else patience), cluster, prefix)
+    """The storage of a cluster on these members, of which all nodes see the same; *access* as Access takes it."""
+    return EtcdStorage(Client(Access(endpoints, **access), PATIENCE if patience is None else patience), cluster, prefix, name)

@@ -30,6 +30,19 @@ def test_servers_of_couchdb_are_nodes_own():
     assert found.warnings == ["a3 is offline, so nothing was done there: run this again when it is back."]
 
 
+def outside(name, nodes=("a1", "a2")):
+    """The parameters with a server more, which is said to be of no node."""
+    given = params("couchdb", nodes)
+    return {**given, "servers": [*given["servers"], {"node": name, **SERVER, "outside": True}]}
+
+
+def test_a_server_may_be_of_no_node_and_holds_a_copy_all_the_same():
+    found = places.place(outside("pool.example.com"), FACTS)
+    assert list(found.options["servers"]) == ["a1", "a2", "pool.example.com"] and found.options["servers"]["pool.example.com"] == SERVER
+    assert found.nodes == found.settings["nodes"] == ["a1", "a2"] and found.outside == {"pool.example.com"} and not found.warnings
+    assert places.place(outside("pool", ["a1"]), FACTS).nodes == ["a1"]
+
+
 def test_members_of_etcd_are_the_same_for_every_node_that_may_become_the_master():
     found = places.place(params("etcd", etcd=ETCD), FACTS)
     assert found.options == {"endpoints": ["https://e1:2379"], "ca_path": "/ca.pem", "cert_path": "/c.pem", "cluster": "c0ffee"}
@@ -44,6 +57,8 @@ def test_members_of_etcd_are_the_same_for_every_node_that_may_become_the_master(
         (params("couchdb", ["a2"]), "servers does not name the one of the master, a1"),
         (params("couchdb", ["a1", "a1"]), "servers names the same node twice"),
         (params("couchdb", ["a1", "b1"]), "servers names b1, which is no node of this cluster: its nodes are a1, a2, a3, a4, a5"),
+        (outside("a3"), "servers says that a3 is outside, and it is a node of this cluster"),
+        (outside("a_3"), "servers names 'a_3', which is no name of a host"),
         (params("couchdb", ["a1"], ETCD), "etcd is no option of the storage couchdb, which takes servers: leave it out"),
         (params("etcd", ["a1"], ETCD), "servers is no option of the storage etcd, which takes etcd: leave it out"),
         (params("etcd", etcd={**ETCD, "cert_path": "c.pem", "key_path": "k.pem"}), "cert_path: c.pem, key_path: k.pem is relative to nothing"),

@@ -20,8 +20,8 @@ import pytest
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, GanetiError, InvalidInput, PreflightFailed
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.disk import DiskStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.epochs import EPOCH
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.failover import by_files, ganeti_failover, hosts, run, start
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import candidate_files
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.failover import by_files, hosts, run, start
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import candidate_files, ganeti_failover
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.program import program
 
 from ..samples import cluster, job

@@ -22,12 +22,12 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.dis
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.epochs import EPOCH
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.factory import open_storage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.interface import Queue
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.failover import admit_candidate, ganeti_failover, hosts, run
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.failover.situation import Situation, problems
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import promote, promotion_mark
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.failover import hosts, run
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import admit_candidate, ganeti_failover, promote, promotion_mark
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.candidate_survey import of_files, survey
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.program import script
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.promote import Request
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.situation import Situation, problems
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.storage_comparison import lacking, numbers, runs
 
 from ..samples import cluster, job
@@ -79,6 +79,7 @@ def nodes(**changes):
         (situation(installed=None), "Ganeti's library is not found on a2"),
         (situation(serials={"a1": "away", "a3": EPOCH + 2}), "all changes since another node became the master would be lost"),
         (situation(serials={"a1": "away", "a3": 27}), "The standby a3 has serial number 27, a2 only 20: 7 changes would be lost. Make a3 the master"),
+        (situation(serials={"a1": "away", "pool": 27}), "The server of no node, pool has serial number 27, a2 only 20: 7 changes would be lost"),
         (situation(why="a1 cannot tell what it has: CouchDB does not answer"), "Nobody knows what the master until now, a1, has"),
         (situation(["a3"], serials={"a1": 22}), "The standby a1 has serial number 22"),
         (situation(["a3"])._replace(candidates={"a3": 23}), "The files of the master candidate a3 have serial number 23, a2 has only 20: 3 changes"),
@@ -200,7 +201,7 @@ def test_a_planned_failover_waits_for_jobs_that_are_in_files_only(failing_over):
     after = found._stop(situation())
     assert after.same and after.stopped and after.seen_job == 8 and len(late) == 1
     assert found.commands == [("a1", "stop-master")]
-    assert found._request(after) == {"name": "a2", "dead": [], "seen": 20, "job": 8}
+    assert after.request == {"name": "a2", "dead": [], "seen": 20, "job": 8}
 
 
 def test_who_interrupts_the_waiting_has_the_old_master_go_on(failing_over, monkeypatch):

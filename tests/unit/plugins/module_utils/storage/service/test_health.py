@@ -16,6 +16,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.cou
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.client import Client, path
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.server_comparison import Contents, Gap
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.storage import CouchStorage
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.epochs import Claim
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.interface import Queue
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import health, signs_of_life
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.follow import Status
@@ -218,7 +219,21 @@ def test_what_servers_have_as_a_whole_is_told_of(incomplete, tmp_path, monkeypat
     assert told["healthy"] is False and told["serial"] == 20
     seen = {name: (each["serial"], each["whole"], each["lag"]) for name, each in told["servers"].items()}
     assert seen == {"a1": (20, 20, 0), "a2": (20, None, 0)}
+    assert told["watchdog"] == {}
+    with standby_of(incomplete) as standby:
+        standby.claim(Claim(20, "u1"))
+        notes = standby.notes(["a1", "a2"], 5)
+        notes.put("watcher", {"sees": "alive", "master": "a1", "armed": True, "says": "all is well", "takeover": 5})
+        notes.close()
+    watchdog = storage_status.describe({"cluster_name": None, "settings_file": str(file)})["watchdog"]
+    assert watchdog["a2"] == {"sees": "alive", "armed": True, "says": "all is well", "takeover": None, "problem": None}
+    assert watchdog["a1"] == dict.fromkeys(("sees", "armed", "says", "takeover", "problem"))
     assert told["servers"]["a1"]["problem"] is None and "disks do not fit it" in told["servers"]["a2"]["problem"]
+
+
+def standby_of(chosen):
+    """The storage as the standby uses it."""
+    return chosen._replace(name="a2").open()
 
 
 def test_many_are_not_named():

@@ -38,6 +38,16 @@ def test_a_node_is_found_among_those_that_have_them(read):
     assert read(**ETCD, name="a1").name == "a1" == read(**ETCD, name="a1", nodes=["a2"]).name
 
 
+def test_which_nodes_have_the_service(read):
+    """Servers that are of no node are not among them."""
+    assert read(**ETCD, name="a1", nodes=["a2", "a1"]).nodes == ("a1", "a2")
+    server = {"url": "http://127.0.0.1:5984", "username": "ganeti", "password": "secret"}
+    three = {name: server for name in ("a2", "a1", "pool")}
+    assert read(name="a1", servers=three).nodes == ("a1", "a2", "pool")
+    found = read(name="a1", servers=three, nodes=["a1", "a2"])
+    assert found.nodes == ("a1", "a2") and list(found.options["servers"]) == ["a2", "a1", "pool"]
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -10,7 +10,7 @@ import typing as t
 
 from ..drivers import epochs
 from ..drivers.documents import Json
-from ..service.storage_comparison import lacking
+from .storage_comparison import lacking
 
 
 class Situation(t.NamedTuple):
@@ -86,6 +86,18 @@ class Situation(t.NamedTuple):
         return max([*told, *(int(each[key]) for each in held if each)])
 
     @property
+    def request(self) -> Json:
+        """What the new master's files are to be made of (promote.Request)."""
+        return {"name": self.new, "dead": self.dead, "seen": self.seen, "job": self.seen_job}
+
+    @property
+    def takeover(self) -> Json:
+        """Ganeti's own failover, as ganeti_failover.py is given it: without asking the nodes where most of them, or the old master, do not answer."""
+        options = [] if self.voting and not self.dead else ["--no-voting", "--yes-do-it"]
+        addresses = [self.survey["nodes"][name]["address"] for name in self.dead]
+        return {"argv": ["gnt-cluster", "master-failover", *options], "closed": [*addresses, self.survey["master_ip"]] if addresses else []}
+
+    @property
     def away(self) -> t.List[str]:
         """Nodes that should be online, and cannot be told of the new master."""
         return sorted(name for name, node in self.survey["nodes"].items() if not node["offline"] and name not in {*self.reached, self.new, self.old})
@@ -94,25 +106,27 @@ class Situation(t.NamedTuple):
 def problems(situation: Situation, fenced: bool, accept_loss: bool) -> t.List[str]:
     """Why the failover is not to be: all reasons at once, each with what to do."""
     return [
-        *_of_node(situation),
+        *of_node(situation.survey),
         *_of_old_master(situation, fenced),
         *([] if accept_loss or situation.from_files else _of_copies(situation)),
         *([] if accept_loss else _of_candidates(situation)),
     ]
 
 
-def _of_node(situation: Situation) -> t.Iterator[str]:
-    survey, node = situation.survey, situation.survey["nodes"].get(situation.new)
+def of_node(survey: Json) -> t.Iterator[str]:
+    """What of the node itself, and of its Ganeti, keeps it from being the master."""
+    name = survey["name"]
+    node = survey["nodes"].get(name)
     if node is None:
-        yield f"The configuration in {situation.new}'s database knows no node of this name: see what is replicated there"
+        yield f"The configuration in {name}'s database knows no node of this name: see what is replicated there"
         return
     if node["offline"] or node["drained"] or not node["master_capable"]:
-        yield f"The node {situation.new} is offline, drained or not master capable: choose another node"
+        yield f"The node {name} is offline, drained or not master capable: choose another node"
     if survey["installed"] is None:
-        yield f"Ganeti's library is not found on {situation.new}: install ganeti there, in the version of the cluster"
+        yield f"Ganeti's library is not found on {name}: install ganeti there, in the version of the cluster"
     elif survey["installed"] != survey["version"]:
         older = "an older" if survey["installed"] < survey["version"] else "a newer"
-        yield f"The node {situation.new} has {older} Ganeti ({survey['installed']}) than the configuration is of ({survey['version']}): choose another node"
+        yield f"The node {name} has {older} Ganeti ({survey['installed']}) than the configuration is of ({survey['version']}): choose another node"
 
 
 def _of_old_master(situation: Situation, fenced: bool) -> t.Iterator[str]:
@@ -132,9 +146,10 @@ def _of_copies(situation: Situation) -> t.Iterator[str]:
     here = int(situation.survey["serial"])
     for name, found in sorted(situation.survey["serials"].items()):
         if isinstance(found, int) and found > here and not (name == situation.old and (situation.old_survey or situation.old_files)):
+            where, todo = ("standby", f"Make {name} the master") if name in situation.survey["nodes"] else ("server of no node,", "Take a snapshot of it there")
             yield (
-                f"The standby {name} has serial number {found}, {situation.new} only {here}: {epochs.lost(here, found)} would be lost. "
-                f"Make {name} the master, or set accept_loss"
+                f"The {where} {name} has serial number {found}, {situation.new} only {here}: {epochs.lost(here, found)} would be lost. "
+                f"{todo}, or set accept_loss"
             )
 
 
