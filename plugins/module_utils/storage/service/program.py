@@ -19,6 +19,7 @@ from ... import _errors, _files
 from ..drivers import addresses, bad_job_files, conversion, disk, documents, epochs, factory, interface, job_status, reread
 from ..drivers.couchdb import (
     bulk,
+    carried,
     changes_feed,
     client,
     conflicts,
@@ -27,6 +28,7 @@ from ..drivers.couchdb import (
     last_writes,
     pieces,
     preparation,
+    push,
     replication,
     revisions,
     seen,
@@ -69,7 +71,7 @@ _PACKAGE = "ganeti_couchdb"
 _MODULES: t.Tuple[types.ModuleType, ...] = (
     _errors, _files,
     addresses, bad_job_files, conversion, disk, documents, epochs, factory, interface, job_status, reread,
-    bulk, changes_feed, client, conflicts, description, fence, last_writes, pieces, preparation, replication, revisions, seen, server_check,
+    bulk, carried, changes_feed, client, conflicts, description, fence, last_writes, pieces, preparation, push, replication, revisions, seen, server_check,
     server_comparison, standbys, storage, whole_configuration,
     changes, endpoints, etcd_client, etcd_fence, etcd_revisions, etcd_storage, layout, members, wire,
     acknowledged, candidate_files, candidate_survey, commands, ending, follow, health, inotify, main, mastership, one_writer, promote, promotion_mark,
