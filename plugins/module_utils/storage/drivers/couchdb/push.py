@@ -34,12 +34,12 @@ MOST = 2000
 """Documents that may wait for one standby."""
 _ATTEMPTS = 2
 """A connection that was kept may turn out to be closed."""
-_RETRY = (1.0, 30.0)
+_RETRY = (1.0, 5.0)
 """Seconds until another try after an error: at first, and at most."""
 _LOCKED = 300.0
 """Seconds until another try with a user that was refused: CouchDB locks a user for five minutes after five of them."""
-_JOIN = 10.0
-"""Seconds in which the replicator has to bring what was written before."""
+_JOIN = 30.0
+"""Seconds in which the replicator has to bring what was written before; with CouchDB's defaults it begins within five."""
 _PAUSE = 0.1
 _BATCH = 1000
 """Documents in a request that asks for revisions."""
@@ -137,11 +137,8 @@ class Push(threading.Thread):
 
     def _go(self, found: fence.Held) -> None:
         with Client(self._way.own, SECONDS, _ATTEMPTS) as own, Client(fence.as_writer(self._way.standby, found), SECONDS, _ATTEMPTS) as standby:
-            with self._lock:
-                self._waiting = None if self._ended.is_set() else []
-            there = There()
             try:
-                self._join(own, standby, there)
+                there = self._join(own, standby)
                 self.problem, self._delay = None, _RETRY[0]
                 self.in_step.set()
                 for changes in iter(self._take, []):
@@ -162,20 +159,35 @@ class Push(threading.Thread):
             taken, self._waiting = self._waiting, []
             return taken
 
-    def _join(self, own: Client, standby: Client, there: There) -> None:
-        """Wait until the standby has what there is of the configuration, be it an older revision of what changes meanwhile."""
-        wanted = {name: _newest(own, self._way.prefix + name) for name in (*CONTAINERS, CONFIG)}
-        for database, revs in wanted.items():
-            for name, rev in revs.items():
-                there.note(database, name, rev)
+    def _join(self, own: Client, standby: Client) -> There:
+        """Be given what is written, and wait until the standby has what there is of the configuration by now, be it an older revision of what changes then.
+
+        Where that takes long, what is given has to be dropped; then it is as if there had been nothing given yet.
+        """
         deadline = time.monotonic() + _JOIN
-        while wanted and not self._ended.is_set():
+        while True:
+            with self._lock:
+                self._waiting = None if self._ended.is_set() else []
+            there = There()
+            wanted = {name: _newest(own, self._way.prefix + name) for name in (*CONTAINERS, CONFIG)}
+            for database, revs in wanted.items():
+                for name, rev in revs.items():
+                    there.note(database, name, rev)
+            self._wait_for(standby, wanted, deadline)
+            if self._waiting is not None or self._ended.is_set():
+                return there
+
+    def _wait_for(self, standby: Client, wanted: t.Mapping[str, t.Mapping[str, str]], deadline: float) -> None:
+        """Until the standby has these revisions, by database and id."""
+        while not self._ended.is_set():
             lacking = {name: _lacking(standby, self._way.prefix + name, revs) for name, revs in wanted.items()}
             wanted = {name: revs for name, revs in lacking.items() if revs}
-            if wanted and time.monotonic() > deadline:
+            if not wanted:
+                return
+            if time.monotonic() > deadline:
                 what = f"CouchDB at {standby.server.url} lacks something of {', '.join(wanted)}"
                 raise StorageFailed(f"{what}, which replications from the master have not brought yet: see how they are.")
-            self._ended.wait(_PAUSE if wanted else 0.0)
+            self._ended.wait(_PAUSE)
 
     def _bring(self, own: Client, standby: Client, there: There, changes: t.Sequence[Change]) -> None:
         for database, some in carried.in_order(changes):
