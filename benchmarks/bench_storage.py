@@ -4,13 +4,14 @@
 
 """Measures the storage in CouchDB: what a change costs by the size of the configuration, and how far databases are behind.
 
-Run it with ``COUCHDB_URLS=http://admin:PASSWORD@127.0.0.1:PORT,http://... make bench-storage``. It wants two real CouchDB servers, and refuses
-the tests' stand-in. It writes docs/bench-storage.{json,md,svg}. Ganeti takes no part: its files are written here, as it writes them.
+Run it with ``COUCHDB_URLS=http://admin:PASSWORD@127.0.0.1:PORT,http://...,http://... make bench-storage``. It wants three real CouchDB servers on this
+machine, and refuses the tests' stand-in. It writes docs/bench-storage.{json,md,svg}. Ganeti takes no part: its files are written here, as it writes them.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -24,24 +25,28 @@ import urllib.parse
 import uuid
 from pathlib import Path
 
+import server_processors
 import storage_report
 from nodes import ROOT, machine
-from storage_report import Lag, Recorded
+from storage_report import WAYS, Lag, Recorded
 
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb import replication
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.client import Answer, Client, Server, path
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.storage import CouchStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.disk import DiskStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.documents import Json
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.epochs import Claim
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.follow import Follower
 
 SIZES = (0.1, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0)
 """MB of the configuration's file, as in the thesis's figures 5.7 to 5.9."""
 CHANGES = 20
-RATES = (50, 100, 200)
+RATES = (5, 50, 100, 200)
 """Jobs a second."""
 SECONDS = 10.0
 PREFIX = "bench_"
+NAMES = ("a1", "a2", "a3")
+"""Of the master and the standbys."""
+MINE = Claim(1, "u1")
 
 
 class Counting(Client):
@@ -60,12 +65,12 @@ class Counting(Client):
 
 
 def servers() -> list[Server]:
-    """The two servers, which must be real."""
+    """The servers of the master and the standbys, which must be real."""
     urls = [each for each in os.environ.get("COUCHDB_URLS", "").split(",") if each]
-    if len(urls) < 2:
-        raise SystemExit("COUCHDB_URLS names no two CouchDB servers: give them as http://user:password@127.0.0.1:port,...")
+    if len(urls) < len(NAMES):
+        raise SystemExit(f"COUCHDB_URLS names no {len(NAMES)} CouchDB servers: give them as http://user:password@127.0.0.1:port,...")
     found = []
-    for url in urls[:2]:
+    for url in urls[: len(NAMES)]:
         parts = urllib.parse.urlsplit(url)
         found.append(Server(f"{parts.scheme}://{parts.hostname}:{parts.port}", parts.username or "", parts.password or ""))
     for server in found:
@@ -103,8 +108,9 @@ def instance(number: int) -> Json:
 def record(server: Server, megabytes: float, directory: Path) -> t.Iterator[Recorded]:
     """One instance changes: Ganeti's way, the whole file to stable storage, and ours, from reading the file to CouchDB's answer."""
     files = DiskStorage(str(directory), remember=True)  # as the service does
-    client = Counting(server)
-    couch = CouchStorage(client, PREFIX)
+    couch = CouchStorage(Client(server), PREFIX)
+    couch.claim(MINE)
+    client = couch._client = Counting(couch._client.server)  # the claim's user, as whom the service writes
     current = configuration(megabytes)
     files.write_configuration(current)
     size = os.path.getsize(directory / "config.data")
@@ -128,7 +134,7 @@ def record(server: Server, megabytes: float, directory: Path) -> t.Iterator[Reco
 
 
 class Standby(threading.Thread):
-    """Notes when jobs arrive on the standby."""
+    """Notes when jobs arrive on a standby, by its feed of changes, which mostly tells of them within a millisecond."""
 
     def __init__(self, server: Server) -> None:
         super().__init__(daemon=True)
@@ -136,6 +142,10 @@ class Standby(threading.Thread):
         self._since = self._client.get(path(f"{PREFIX}queue", "_changes"))["last_seq"]
         self.arrived: dict[int, float] = {}
         self.ended = threading.Event()
+
+    def lacks(self, jobs: t.Collection[int]) -> bool:
+        """Whether one of the jobs has not arrived yet."""
+        return not self.arrived.keys() >= set(jobs)
 
     def run(self) -> None:
         """Wait for changes."""
@@ -148,43 +158,61 @@ class Standby(threading.Thread):
                     self.arrived.setdefault(int(row["id"]), now)
 
 
-def follow(here: Server, there: Server, rate: int, directory: Path) -> Lag:
-    """Write job files at a rate; how long after its file was there each job was on the standby."""
+def follow(way: str, found: list[Server], rate: int, directory: Path) -> Lag:
+    """Write job files at a rate; how long after its file was there each job was on both standbys, and what it cost the servers' processors."""
     (directory / "queue" / "archive").mkdir(parents=True, exist_ok=True)
     DiskStorage(str(directory)).write_configuration(configuration(0.1))
-    client = Client(here)
-    follower = Follower(str(directory), CouchStorage(Client(here), PREFIX), lambda _status: None)
+    servers = dict(zip(NAMES[1:], found[1:]))
+    tended = CouchStorage(Client(found[0]), PREFIX, NAMES[0], servers)  # by a thread of its own, in the service
+    tended.claim(MINE)
+    written = CouchStorage(Client(found[0]), PREFIX, NAMES[0], servers if way == "push" else {})
+    written.claim(MINE)
+    follower = Follower(str(directory), written, lambda _status: None)
     follower.step(0)
-    replication.arrange(client, replication.wanted(("a1", here), {"a2": there}, PREFIX))
-    ready(here, there, follower)
-    standby = Standby(there)
-    standby.start()
+    problem = tended.copies.tend() if tended.copies else "no standbys"
+    if problem:
+        raise SystemExit(problem)
+    ready(written, found, follower)
+    standbys = [Standby(each) for each in found[1:]]
+    for standby in standbys:
+        standby.start()
+    before = server_processors.times(found)
     writer = Writer(directory, rate)
     writer.start()
     deadline = time.monotonic() + SECONDS + 60
-    while (writer.is_alive() or len(standby.arrived.keys() & writer.written.keys()) < len(writer.written)) and time.monotonic() < deadline:
+    while (writer.is_alive() or any(each.lacks(writer.written) for each in standbys)) and time.monotonic() < deadline:
         follower.step(0.2)
-    standby.ended.set()
-    standby.join()
+    spent = server_processors.spent(before, server_processors.times(found))
+    for standby in standbys:
+        standby.ended.set()
+        standby.join()
     follower.close()
-    replication.arrange(client, {})
-    client.close()
-    lags = sorted(standby.arrived[number] - begun for number, begun in writer.written.items() if number in standby.arrived)
-    missing = len(writer.written) - len(lags)
-    return Lag(rate, len(writer.written) / writer.took, len(writer.written), missing, statistics.median(lags), lags[int(0.99 * len(lags))], lags[-1])
+    if tended.copies:
+        tended.copies.rest()
+    tended.close()
+    there = [number for number in writer.written if all(number in each.arrived for each in standbys)]
+    lags = sorted(max(each.arrived[number] for each in standbys) - writer.written[number] for number in there)
+    jobs = len(writer.written)
+    costs = [1000 * each / jobs for each in (spent[0], sum(spent[1:]) / len(spent[1:]))]
+    return Lag(way, rate, jobs / writer.took, jobs, jobs - len(lags), statistics.median(lags), lags[int(0.99 * len(lags))], lags[-1], *costs)
 
 
-def ready(here: Server, there: Server, follower: Follower) -> None:
-    """Wait until what is written here arrives there."""
-    one, other = Client(here), Client(there)
-    one.put(path(f"{PREFIX}queue", "ready"), {})
+def ready(written: CouchStorage, found: list[Server], follower: Follower) -> None:
+    """Wait until what is written arrives on the standbys, by replication at first."""
+    written.write_jobs({1_000_000: {"id": 1_000_000, "ops": []}})
     deadline = time.monotonic() + 60
-    while other.get(path(f"{PREFIX}queue", "ready"), missing=True) is None:
+    clients = [Client(each) for each in found[1:]]
+    while not _in_step(written) or any(client.get(path(f"{PREFIX}queue", "1000000"), missing=True) is None for client in clients):
         if time.monotonic() > deadline:
-            raise SystemExit(f"Nothing is replicated: {replication.states(one)}")
+            raise SystemExit(f"Nothing arrives: {follower.status}")
         follower.step(0.1)
-    one.close()
-    other.close()
+    for client in clients:
+        client.close()
+
+
+def _in_step(written: CouchStorage) -> bool:
+    """Whether all standbys that are written to have begun to take it."""
+    return written._pushes is not None and sorted(written._pushes.in_step()) == sorted(written._standbys)
 
 
 class Writer(threading.Thread):
@@ -239,9 +267,9 @@ def main() -> int:
             for row in record(found[0], megabytes, Path(work) / f"record{megabytes}"):
                 recorded.append(row)
                 print(f"{row.way}: {row.size / 1e6:.1f} MB, {row.written} bytes in {row.seconds * 1000:.1f} ms", flush=True)
-        for rate in RATES:
+        for rate, way in itertools.product(RATES, WAYS):
             fresh(found)
-            lags.append(follow(*found, rate, Path(work) / f"follow{rate}"))
+            lags.append(follow(way, found, rate, Path(work) / f"{way}{rate}"))
             print(lags[-1], flush=True)
     for server in found:
         clear(server)

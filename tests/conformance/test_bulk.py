@@ -92,6 +92,59 @@ def test_two_revisions_of_one_document_taken_over_at_once(database: Database) ->
     assert database.get("a", "?conflicts=true") == {"_id": "a", "_rev": "1-bb", "_conflicts": ["1-aa"]}
 
 
+def chain(*generations: int, **members) -> dict:
+    """A document as it is copied in the newest of these generations, with the names of the others."""
+    hashes = [f"{generation:x}" * 32 for generation in generations]
+    return {"_id": "a", "_rev": f"{generations[0]}-{hashes[0]}", "_revisions": {"start": generations[0], "ids": hashes}, **members}
+
+
+def copied(database: Database, *docs: dict) -> None:
+    answer = database.request("POST", "/_bulk_docs", {"docs": list(docs), "new_edits": False})
+    assert (answer.status, answer.value) == (201, [])
+
+
+def leaves(database: Database) -> list:
+    """The newest revisions of the document, and how many revisions each is known to have before it."""
+    found = database.get("a", "?open_revs=all&revs=true")
+    return sorted((each["ok"]["_rev"][:2], len(each["ok"]["_revisions"]["ids"])) for each in found)
+
+
+def test_a_revision_that_brings_the_name_of_one_before_joins_it(database: Database) -> None:
+    """So what is pushed need not bring all of its history."""
+    copied(database, chain(2, 1))
+    copied(database, chain(3, 2))
+    assert leaves(database) == [("3-", 3)]
+    copied(database, chain(4, 3, 2, 1))
+    assert leaves(database) == [("4-", 4)]
+    assert database.request("POST", "/_revs_diff", {"a": [chain(n)["_rev"] for n in (1, 2, 3, 4)]}).value == {}
+
+
+def test_a_revision_that_brings_no_name_that_is_there_makes_a_branch(database: Database) -> None:
+    """Which stays until a revision joins both: that it is there is no reason to bring it again."""
+    copied(database, chain(1))
+    copied(database, chain(3, 2))
+    assert leaves(database) == [("1-", 1), ("3-", 2)]
+    assert database.request("POST", "/_revs_diff", {"a": [chain(3)["_rev"]]}).value == {}
+    copied(database, chain(4, 3, 2, 1))
+    assert leaves(database) == [("4-", 4)]
+
+
+def test_revisions_of_one_document_one_after_the_other_in_one_request(database: Database) -> None:
+    copied(database, chain(1, n=1), chain(2, 1, n=2), chain(3, 2, n=3))
+    assert leaves(database) == [("3-", 3)]
+    assert [row["status"] for row in database.get("a", "?revs_info=true")["_revs_info"]] == ["available"] * 3
+
+
+def test_a_deletion_that_is_copied_and_what_comes_after_it(database: Database) -> None:
+    copied(database, chain(1))
+    copied(database, chain(2, 1, _deleted=True))
+    assert database.request("GET", "/a").status == 404
+    copied(database, chain(3, 2, 1))
+    assert leaves(database) == [("3-", 3)]
+    copied(database, chain(2, 1, _deleted=True))
+    assert leaves(database) == [("3-", 3)], "an older one that comes late changes nothing"
+
+
 def test_many_documents(database: Database) -> None:
     answer = database.request("POST", "/_bulk_docs", {"docs": [{"_id": f"{number:05}", "n": number} for number in range(2000)]})
     assert len(answer.value) == 2000 and all(row["ok"] for row in answer.value)

@@ -243,6 +243,14 @@ class Storage(abc.ABC):
         """The other servers that hold copies of their own; None where there are none."""
         return None
 
+    def carry(self, now: bool) -> t.Optional[str]:
+        """Whether what is written from here on is brought to those servers *now*, and not only by what carries on between them by itself. To be said again and
+        again; which of them are left to that nevertheless, and why, in words.
+
+        Nobody waits for them, and what they lack is no error. A driver whose servers have all that is written when it answers has nothing to do.
+        """
+        return None
+
     @property
     def history(self) -> t.Optional[History]:
         """What was; None where only what is now can be read."""

@@ -28,8 +28,12 @@ from .inotify import Event, Seen, Watcher
 _JOB = re.compile(r"job-([1-9][0-9]*)\Z")
 _GATHER = 0.005
 """Seconds to wait for more after an event, so that a burst becomes one request."""
-_APART = 0.1
-"""Seconds from one write to the next where changes do not end: what is written ten times a second costs Ganeti and the standbys least."""
+_APART = (0.02, 0.1)
+"""Seconds from one write to the next where changes do not end, at least and at most: each costs all servers something, however little is in it."""
+_SHARE = 4
+"""How many times as long as it took is waited after a write, so that a busy machine is asked less often."""
+_STATES = 0.1
+"""Seconds from one configuration to the next: readers keep and try so many of its states (last_writes.py, whole_configuration.py)."""
 _QUIET = 2.0
 """Seconds without another file that vanishes, until it is decided what that means: who removes many is not judged by the first of them."""
 _AGAIN = 60.0
@@ -94,6 +98,8 @@ class Status(t.NamedTuple):
     problem: t.Optional[str] = None
     done: t.Optional[int] = None
     """While it catches up, how many documents it has read or written."""
+    left: t.Optional[str] = None
+    """Which other servers get what is new later than they could, and why."""
 
 
 class Follower:
@@ -109,6 +115,11 @@ class Follower:
         self._delay = _RETRY[0]
         self._next = 0.0
         self._wrote = 0.0
+        self._apart = _APART[0]
+        self._configured = 0.0
+        """When the configuration was written last."""
+        self._later = False
+        """Whether the configuration has changed, and was written a moment ago."""
         self._serial = 0
         """The highest job id that was written."""
         self._unfinished = False
@@ -133,14 +144,19 @@ class Follower:
             changed = self._wait(seconds)
             if changed.everything:
                 self._forget_vanished()
-            if self._behind or changed.everything:
+                self._behind = True
+            self._carry()
+            if self._behind:
                 self._watch()
                 self._catch_up()
+                self._carry()
             elif changed:
+                begun = time.monotonic()
                 self._write(changed)
                 if changed.directories:  # each 10,000 archived jobs
                     self._target.note()
                 self._wrote = time.monotonic()
+                self._apart = min(max(_APART[0], _SHARE * (self._wrote - begun)), _APART[1])
             if time.monotonic() >= self._due:
                 self._remove()
             if time.monotonic() >= self._look:
@@ -155,14 +171,27 @@ class Follower:
         jobs = self._look_at_directories()
         self._behind = self._behind or (self._unfinished and not unfinished)
         self._unfinished = unfinished
-        events = self._watcher.events(0.0 if self._behind or jobs else max(0.0, min(seconds, self._due - time.monotonic())))
+        until = min(self._due, self._configured + _STATES) if self._later else self._due
+        events = self._watcher.events(0.0 if self._behind or jobs else max(0.0, min(seconds, until - time.monotonic())))
         if events and not self._behind:
-            time.sleep(max(_GATHER, self._wrote + _APART - time.monotonic()))
+            time.sleep(max(_GATHER, self._wrote + self._apart - time.monotonic()))
             events += self._watcher.events(0)
         changed = sort(events, self._directory)
         if changed.directories:
             jobs |= self._look_at_directories()
-        return changed._replace(jobs=changed.jobs | jobs)
+        return self._without_hurry(changed._replace(jobs=changed.jobs | jobs))
+
+    def _without_hurry(self, changed: Changed) -> Changed:
+        """The same, but for a configuration that was written a moment ago, which waits."""
+        wanted, due = changed.configuration or self._later, time.monotonic() >= self._configured + _STATES
+        self._later = wanted and not due
+        return changed._replace(configuration=wanted and due)
+
+    def _carry(self) -> None:
+        """What other servers are to have at once. Not what is compared, and not while a promotion is unfinished: a replication brings that."""
+        left = self._target.carry(not self._behind and not self._unfinished)
+        if left != self.status.left:
+            self._say(self.status._replace(left=left))
 
     def _look_at_directories(self) -> t.FrozenSet[int]:
         """The jobs in directories of the archive that are new, of which Ganeti makes one for each 10,000 jobs: they may have come before anybody watched.
@@ -196,6 +225,7 @@ class Follower:
     def _catch_up(self) -> None:
         self._say(self.status._replace(state="catching up", done=0))
         self._source.forget()
+        self._later = False
         self._target.resolve()
         self._target.intruded()  # from here on
         self._source.bad_files.prune()
@@ -234,13 +264,13 @@ class Follower:
         if changed.configuration:
             configuration = self._source.configuration()
             self._target.write_configuration(configuration)
-            serial = configuration["serial_no"]
+            serial, self._configured = configuration["serial_no"], time.monotonic()
         self._follows(serial)
 
     def _follows(self, serial: t.Optional[int]) -> None:
         """All is written, but for what is set aside; and all is removed that may be."""
         problems = [*self._source.bad_files.words(), *([self._held] if self._held else [])]
-        self._say(Status("following", serial, time.time(), " ".join(problems) or None))
+        self._say(Status("following", serial, time.time(), " ".join(problems) or None, left=self.status.left))
 
     def _write_queue(self, numbers: t.FrozenSet[int], serial: t.Optional[int]) -> None:
         """What is true of a job is where its file is now, whatever the events were."""

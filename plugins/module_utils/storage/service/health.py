@@ -67,6 +67,8 @@ def _of_service(chosen: Settings, state: str = "following") -> t.Iterator[Proble
         yield WARNING, f"the service is catching up, {found.get('done') or 0} documents so far"
     elif found["state"] != state or found["problem"]:
         yield CRITICAL, f"the service is {found['state']}: {found['problem']}"
+    elif found.get("left"):
+        yield WARNING, found["left"]
 
 
 def said(chosen: Settings) -> t.Optional[Json]:

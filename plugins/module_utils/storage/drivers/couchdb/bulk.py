@@ -25,28 +25,33 @@ class Sent(t.NamedTuple):
     refused: t.Dict[str, str]
 
 
-def send(client: Client, database: str, batch: t.Sequence[Json], went_on: t.Optional[t.Callable[[int], None]] = None) -> Sent:
-    """Write documents, in pieces, as what a request costs the server grows faster than it does; *went_on* is called after each."""
+def send(
+    client: Client, database: str, batch: t.Sequence[Json], went_on: t.Optional[t.Callable[[int], None]] = None, as_they_are: bool = False
+) -> Sent:
+    """Write documents, in pieces, as what a request costs the server grows faster than it does; *went_on* is called after each.
+
+    *as_they_are* they have revisions already, as replication writes them: those are taken over beside whatever is there, and no conflict is told.
+    """
     whole = Sent({}, set(), {})
     for piece in pieces.of(batch):
-        whole = _together(whole, _send(client, database, piece))
+        whole = _together(whole, _send(client, database, piece, {"new_edits": False} if as_they_are else {}))
         if went_on:
             went_on(len(piece))
     return whole
 
 
-def _send(client: Client, database: str, batch: t.Sequence[Json]) -> Sent:
+def _send(client: Client, database: str, batch: t.Sequence[Json], options: t.Mapping[str, bool]) -> Sent:
     """Write documents, in one request where the server takes all of them.
 
     It refuses a request as a whole for one document that is too large. Halves of it are sent then, and their halves, until the document is alone.
     """
     try:
-        answers = client.post(path(database, "_bulk_docs"), {"docs": list(batch)})
+        answers = client.post(path(database, "_bulk_docs"), {**options, "docs": list(batch)})
     except StorageRefused as error:
         if len(batch) == 1:
             return Sent({}, set(), {batch[0]["_id"]: error.message})
         half = len(batch) // 2
-        return _together(_send(client, database, batch[:half]), _send(client, database, batch[half:]))
+        return _together(_send(client, database, batch[:half], options), _send(client, database, batch[half:], options))
     return _sent(client, database, answers)
 
 

@@ -27,12 +27,22 @@ What holds, for each server by itself, from when `claim` has returned there:
 6. **A reader of the new epoch reads what was claimed for it:** a promotion claims its own server before it reads what it makes files of, and the service
    claims a standby before it settles what is there (standbys.py) and carries anything to it.
 
+The service itself also writes to standbys (push.py), with revisions that are taken over as they are, so that no leading revision is asked for. For that:
+
+7. **A push is refused where a replication would be.** It goes by the user of the claim on that standby, never by the administrator, and only of a claim of its
+   own master and epoch, in which there is one: so by (2) none that begins after a newer claim is carried out. One that is refused looks at the claim again,
+   as the administrator, and finds another's. Of a claim of the same node in a later epoch it takes no user either: that is another process's.
+8. **A push claims nothing.** It reads the claim, and makes, changes and removes no document of it, no user and no rights. So (1) and (5) are as they were.
+9. **What is pushed is in the master's own database already,** under this revision and on top of the same ones. So settling takes it for the master's (6), and
+   a replication that comes to it as well finds it there. A push never makes a second branch of what the standby has of this master's.
+10. **Nothing is pushed but by who follows as the master:** what is written while all is compared, or a promotion is unfinished, is left to the replications.
+
 What does not hold:
 
 * Rights count for the next request; that a user is gone counts milliseconds later, and where a server has just been made, or somebody looked that user
   up at the same moment, CouchDB may let it in for longer: up to ten minutes (tests/conformance/test_security.py). It has no rights then.
-* A request that the server has begun to carry out before (c) may end after it: one batch. Writers that are not the service are looked for every few
-  seconds, and what they have written is taken back (`CouchStorage.intruded`, conflicts.py).
+* A request that the server has begun to carry out before (c) may end after it: one batch, be it of a service, of a replication or a push. Writers that are
+  not the service are looked for every few seconds, and what they have written is taken back (`CouchStorage.intruded`, conflicts.py).
 * A server that cannot be reached is not claimed. An old master that is cut off together with its own server goes on writing there. Nobody of the newer
   epoch reads that before it is claimed; what it has written is lost then, but for archived jobs that nobody else has.
 * The administrator of a server may do anything. So may replications of releases before this one, which have its password, until they are removed or
@@ -89,6 +99,12 @@ def claim(admin: Client, prefix: str, wanted: Claim) -> Held:
 def held(admin: Client, prefix: str) -> t.Optional[Held]:
     """The claim that stands on a server; None where there is none."""
     return _held(_document(admin, prefix))
+
+
+def ready(admin: Client, prefix: str) -> t.Optional[Held]:
+    """The claim that stands on a server once its user has got the rights (step c), who would be locked out by coming before; None until then."""
+    found = held(admin, prefix)
+    return found if found is not None and admin.get(f"{path(prefix + DATABASES[-1])}/_security") == rights(found) else None
 
 
 def standing(admin: Client, prefix: str) -> t.Optional[Claim]:

@@ -19,11 +19,12 @@ from ..documents import ARCHIVE, CONFIG, CONTAINERS, DATABASES, QUEUE, SERIAL, S
 from ..epochs import Claim
 from ..interface import Checked, Copies, Feed, History, Newest, Notes, Queue, Storage
 from . import ballot, conflicts, description, fence, half_archived, last_writes, seen, server_comparison, whole_configuration
-from .bulk import send
+from .bulk import Sent, send
 from .changes_feed import ChangesFeed
 from .client import Client, Server, brief, described, path
 from .notes import CouchNotes
 from .preparation import prepare, probe
+from .push import Pushes
 from .revisions import CouchHistory
 from .server_check import ServerCheck
 from .standbys import Standbys
@@ -60,6 +61,7 @@ class CouchStorage(Storage):
         self._claimer: t.Optional[Client] = None
         self._held: t.Optional[fence.Held] = None
         self._copies: t.Optional[Standbys] = None
+        self._pushes: t.Optional[Pushes] = None
         self._known: t.Dict[str, t.Dict[str, Written]] = {}
         self._last: t.Optional[documents.Parts] = None
         self._recent: t.Optional[t.List[last_writes.Write]] = None
@@ -102,6 +104,7 @@ class CouchStorage(Storage):
             self._claimer = Client(self._admin.server, _CLAIM_SECONDS)
         found = fence.claim(self._claimer, self._prefix, wanted)
         if found != self._held:
+            self._end_pushes()
             self._held, self._copies = found, None
             if self._client is not self._admin:
                 self._client.close()
@@ -134,6 +137,21 @@ class CouchStorage(Storage):
         if self._copies is None:
             self._copies = Standbys(self._own, self._admin, self._standbys, self._prefix, self._held)
         return self._copies
+
+    def carry(self, now: bool) -> t.Optional[str]:
+        """By writing to them what the own server has taken, with its revisions (push.py). CouchDB's replicator brings the rest. Why it is safe: fence.py."""
+        if not now or self._held is None:
+            self._end_pushes()
+            return None
+        if self._pushes is None:
+            own = fence.as_writer(self._admin.server, self._held)
+            self._pushes = Pushes(own, self._standbys, self._prefix, self._held.claim)
+        return self._pushes.problem()
+
+    def _end_pushes(self) -> None:
+        if self._pushes is not None:
+            self._pushes.end()
+        self._pushes = None
 
     @property
     def history(self) -> t.Optional[History]:
@@ -313,6 +331,7 @@ class CouchStorage(Storage):
         self._bulk(SSCONF, [*_over(changed, revs), *gone])
 
     def close(self) -> None:
+        self._end_pushes()
         for client in (self._client, self._admin, self._claimer):
             if client is not None:
                 client.close()
@@ -398,11 +417,11 @@ class CouchStorage(Storage):
         wanted = [self._signed(each) for each in wanted]
         known = self._known.setdefault(database, {})
         revs = {name: known[name].rev for name in (each["_id"] for each in wanted) if name in known}
-        sent = send(self._client, self.database(database), _over(wanted, revs), self._went_on)
+        sent = self._send(database, _over(wanted, revs))
         made, refused = dict(sent.made), dict(sent.refused)
         if sent.conflicts:
             colliding = [each for each in wanted if each["_id"] in sent.conflicts]
-            again = send(self._client, self.database(database), _over(colliding, self._revs(database, sorted(sent.conflicts))), self._went_on)
+            again = self._send(database, _over(colliding, self._revs(database, sorted(sent.conflicts))))
             if again.conflicts:
                 raise self._conflict(database, again.conflicts)
             made.update(again.made)
@@ -416,12 +435,19 @@ class CouchStorage(Storage):
 
         Raises StorageConflict where somebody else has written one, StorageRefused where the server does not take one, after all others are written.
         """
-        sent = send(self._client, self.database(database), batch, self._went_on)
+        sent = self._send(database, batch)
         if sent.conflicts:
             raise self._conflict(database, sent.conflicts)
         for name, why in sent.refused.items():
             raise StorageRefused(f"{name} in {database} at {self._client.server.url} cannot be stored. {why}")
         return sent.made
+
+    def _send(self, database: str, batch: t.Sequence[Json]) -> Sent:
+        """Write documents, and bring to the standbys what the server has taken."""
+        sent = send(self._client, self.database(database), batch, self._went_on)
+        if self._pushes is not None:
+            self._pushes.give(database, batch, sent.made)
+        return sent
 
     def _conflict(self, database: str, names: t.Collection[str]) -> StorageConflict:
         some = ", ".join(sorted(names)[:5])

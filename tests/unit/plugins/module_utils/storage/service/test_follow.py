@@ -18,7 +18,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.cou
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.client import Client, path
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.disk import DiskStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.documents import DATABASES
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import follow
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import follow, promotion_mark
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.follow import Changed, Follower, sort
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.inotify import Event
 
@@ -256,11 +256,59 @@ def test_a_change_after_a_while_is_written_at_once_and_those_of_a_busy_master_to
         slept.append(seconds)
         files.job(20020 + len(slept))
 
+    following._apart = 0.07
     monkeypatch.setattr(follow.time, "monotonic", lambda: following._wrote + 60.0 if not slept else following._wrote)
     monkeypatch.setattr(follow.time, "sleep", sleep)
     monkeypatch.setattr(empty, "write_queue", lambda jobs, serial: wrote.append(sorted(jobs)) or write(jobs, serial))
     for number in (20010, 20011):
         files.job(number)
         following.step(1.0)
-    assert slept == [follow._GATHER, follow._APART]
+    assert slept == [follow._GATHER, follow._APART[0]]
     assert wrote == [[20010, 20021], [20011, 20022]], "what came meanwhile is in the same request"
+
+
+@pytest.mark.parametrize(("took", "apart"), [(0.001, 0.02), (0.01, 0.04), (0.5, 0.1)])
+def test_who_needs_long_to_write_is_asked_less_often(took, apart, following, files, empty, monkeypatch):
+    now = [1000.0]
+    write = empty.write_queue
+    monkeypatch.setattr(follow.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(empty, "write_queue", lambda jobs, serial: now.__setitem__(0, now[0] + took) or write(jobs, serial))
+    files.job(20010)
+    following.step(1.0)
+    assert 20010 in empty.queue().jobs and following._apart == pytest.approx(apart)
+
+
+def test_the_configuration_is_written_ten_times_a_second_at_most(following, files, empty, monkeypatch):
+    """Readers keep and try so many of its states; jobs do not wait for it."""
+    files.put("config.data", json.dumps(configuration(21)))
+    settle(following, lambda: following.status.serial == 21)
+    monkeypatch.setattr(follow.time, "monotonic", lambda: following._configured + 0.05)
+    files.put("config.data", json.dumps(configuration(22)))
+    files.job(20010)
+    following.step(1.0)
+    assert 20010 in empty.queue().jobs and (empty.configuration(), following.status.serial) == (configuration(21), 21)
+    monkeypatch.setattr(follow.time, "monotonic", lambda: following._configured + 0.11)
+    following.step(1.0)
+    assert (empty.configuration(), following.status.serial) == (configuration(22), 22)
+
+
+def test_what_is_followed_is_carried_at_once_and_what_is_compared_is_not(following, files, empty, monkeypatch):
+    """Nor is anything while a promotion is unfinished."""
+    said, now = [], []
+    monkeypatch.setattr(empty, "carry", lambda at_once: now.append(at_once) or (said[-1] if said else None))
+    write = empty.write_queue
+    monkeypatch.setattr(empty, "write_queue", lambda jobs, serial: said.append(f"carried: {now[-1]}") or write(jobs, serial))
+    files.job(20010)
+    following.step(1.0)
+    assert said == ["carried: True"]
+    following.step(0)
+    assert following.status.left == "carried: True" == following.told[-1].left and following.status.state == "following"
+    promotion_mark.begin(str(files.directory))
+    files.job(20011)
+    following.step(1.0)
+    assert said[1:] == ["carried: False"] and 20011 in empty.queue().jobs
+    (files.directory / "promotion-unfinished").unlink()
+    now.clear()
+    files.job(20012)
+    following.step(1.0)
+    assert now == [False, True] and 20012 in empty.queue().jobs, "not what was written meanwhile, which is compared, but what comes then"

@@ -50,6 +50,12 @@ def test_all_is_well(watched):
     assert health.check(watched[0]) == ALL_WELL
 
 
+def test_a_standby_that_gets_what_is_new_later_than_it_could_is_named(watched):
+    chosen = watched[0]
+    signs_of_life.tell(chosen.status, Status("following", 20, left="a2 is left to CouchDB's replicator: it does not answer"))
+    assert health.check(chosen) == (health.WARNING, "WARNING: serial number 20; a2 is left to CouchDB's replicator: it does not answer")
+
+
 def _without_jobs(standby):
     standby.remove_jobs(standby.queue().jobs)
 

@@ -11,6 +11,7 @@ import itertools
 import os
 import pathlib
 import tempfile
+import threading
 import time
 
 import pytest
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import AuthenticationFailed, ConnectionFailed, StorageFailed, StorageFenced
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.conversion import convert
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb import fence, replication
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb import conflicts, fence, push, replication
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.client import Client, Server, path
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.disk import DiskStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.documents import DATABASES
@@ -295,6 +296,90 @@ def test_6_a_promotion_reads_what_it_has_claimed(node, certificate, master, tmp_
 def test_6_nothing_is_carried_to_a_standby_by_who_has_claimed_nothing(node):
     with pytest.raises(StorageFailed, match="a1 has not claimed its own server"):
         node("a1").copies.tend(frozenset)
+
+
+def carrying(node, servers, prefix):
+    """The storage of an old master that has claimed both servers, and brings to the other what it writes; and what brings it."""
+    old = node("a1", OLD)
+    with Client(servers[1]) as client:
+        fence.claim(client, prefix, OLD)
+    old.carry(True)
+    pushing = old._pushes._pushes["a2"]
+    assert pushing.in_step.wait(60)
+    return old, pushing
+
+
+def test_7_a_push_is_refused_when_a_newer_claim_stands(node, servers, prefix):
+    """Also on top of what both have had: of what the new master has written nothing is a branch, and nothing is above it."""
+    old, pushing = carrying(node, servers, prefix)
+    old.write_jobs({7: job(7, "running")})
+    new = node("a2")
+    eventually(lambda: 7 in new.queue().jobs)
+    new.claim(NEW)
+    old.write_jobs({7: job(7, "error"), 8: job(8)})
+    eventually(lambda: old.carry(True))
+    assert f"a2 is left to CouchDB's replicator: CouchDB at {servers[1].url} does not let ganeti-{prefix}-" in old.carry(True)
+    new.write_jobs({7: job(7), 9: job(9)})
+    eventually(lambda: not pushing.in_step.is_set())
+    assert pushing._writer() is None, "the claim is another's, so it begins no more"
+    assert new.queue().jobs == {7, 9} and dict(new.jobs([7])) == {7: job(7)}
+    with Client(servers[1]) as client:
+        assert len(client.get(path(f"{prefix}queue", "7", open_revs="all", revs=True))) == 1
+
+
+@pytest.mark.parametrize("newer", [NEW, Claim(EPOCH, "u1"), Claim(25, "u2")], ids=["another master", "the same node later", "Ganeti's own failover"])
+def test_7_a_push_takes_no_user_of_another_claim(node, servers, prefix, newer):
+    _old, pushing = carrying(node, servers, prefix)
+    assert pushing._writer() is not None
+    with Client(servers[1]) as client:
+        fence.claim(client, prefix, newer)
+    assert pushing._writer() is None
+
+
+def test_7_a_push_waits_for_the_rights_of_its_user(node, servers, prefix):
+    """Who claims may not be there yet: the document of the claim comes first."""
+    _old, pushing = carrying(node, servers, prefix)
+    found = pushing._writer()
+    with Client(servers[1]) as client:
+        client.put(f"/{prefix}ssconf/_security", fence.rights(None))
+        assert pushing._writer() is None and fence.held(client, prefix) == found
+        client.put(f"/{prefix}ssconf/_security", fence.rights(found))
+    assert pushing._writer() == found
+
+
+def test_8_a_push_claims_nothing(node, servers, prefix, monkeypatch):
+    asked = []
+    ask = Client.ask
+
+    def noted(client, method, where, body=None, seconds=None):
+        if isinstance(threading.current_thread(), push.Push):
+            asked.append((client.server.username, method, where.partition("?")[0].removeprefix(f"/{prefix}")))
+        return ask(client, method, where, body, seconds)
+
+    monkeypatch.setattr(Client, "ask", noted)
+    old, _pushing = carrying(node, servers, prefix)
+    old.write_jobs({7: job(7)})
+    old.write_configuration(configuration())
+    new = node("a2")
+    eventually(lambda: new._head() is not None)
+    admins = {method for user, method, _where in asked if user == servers[1].username}
+    assert admins == {"GET"} and {where.rpartition("/")[2] for _user, method, where in asked if method != "GET"} == {"_bulk_docs"}
+    assert {where.partition("/")[0] for _user, method, where in asked if method != "GET"} <= set(DATABASES)
+
+
+def test_9_what_is_pushed_is_the_masters_own(node, servers, prefix):
+    """So who settles takes nothing of it away, and a replication that comes later finds it there."""
+    old, _pushing = carrying(node, servers, prefix)
+    old.write_jobs({7: job(7), 8: job(8, "running")})
+    old.write_jobs({8: job(8)})
+    new = node("a2")
+    eventually(lambda: new.copies.contents() == old.copies.contents())
+    assert old.copies.tend() is None
+    assert new.copies.contents() == old.copies.contents()
+    old.write_jobs({9: job(9)})
+    eventually(lambda: new.copies.contents() == old.copies.contents())
+    with Client(servers[1]) as client:
+        assert [conflicts.find(client, prefix + name) for name in DATABASES] == [{}] * len(DATABASES)
 
 
 def test_the_users_of_another_cluster_on_the_same_server_stay(node, servers, prefix):
