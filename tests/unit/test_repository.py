@@ -26,7 +26,8 @@ PACKAGES = {
     "images": {"", "api", "images"},
     "storage": {"", "api", "storage"},
     "compression": {"", "stream", "compression"},
-    "move": {"", "api", "compression", "images", "storage", "stream", "move"},
+    "zeroing": {"", "api", "stream", "zeroing"},
+    "move": {"", "api", "compression", "images", "storage", "stream", "zeroing", "move"},
 }
 ROOMS = {
     "drivers": {"drivers"},
