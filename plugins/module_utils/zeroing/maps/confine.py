@@ -20,13 +20,13 @@ import signal
 import typing as t
 
 _NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC, _NEWPID, _NEWNET = 0x20000, 0x2000000, 0x4000000, 0x8000000, 0x20000000, 0x40000000
-_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REC, _MS_PRIVATE = 0x1, 0x2, 0x4, 0x8, 0x4000, 0x40000
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REMOUNT, _MS_REC, _MS_PRIVATE = 0x1, 0x2, 0x4, 0x8, 0x20, 0x4000, 0x40000
 _MNT_DETACH = 2
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_READ, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 4, 23, 24, 38
 _NOBODY = 65534
 _MEMORY = 512 * 1024 * 1024
 _SECONDS = 600
-_MOUNT_POINT = b"/tmp"
+_MOUNT_POINT, _EMPTY = b"/tmp", "/empty"
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -63,10 +63,15 @@ def die_with_parent() -> None:
 def _empty_root() -> None:
     """Make an empty file system that cannot be written the only one there is."""
     _call("mount", b"none", b"/", None, _MS_REC | _MS_PRIVATE, None)
-    _call("mount", b"none", _MOUNT_POINT, b"tmpfs", _MS_RDONLY | _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, b"size=4k,mode=555")
+    kept = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
+    _call("mount", b"none", _MOUNT_POINT, b"tmpfs", kept, b"size=16k,mode=555")
     os.chdir(_MOUNT_POINT)
     _call("pivot_root", b".", b".")
     _call("umount2", b".", _MNT_DETACH)
+    os.mkdir(_EMPTY, 0o555)
+    _call("mount", b"none", b"/", None, _MS_REMOUNT | _MS_RDONLY | kept, None)
+    # One step further in: the kernel gives nobody a user namespace, and with it capabilities, whose root is not that of his mounts.
+    os.chroot(_EMPTY)
     os.chdir("/")
 
 

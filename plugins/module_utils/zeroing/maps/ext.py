@@ -102,10 +102,18 @@ def free_space(volume: Volume) -> FreeSpace:
 
 def parse(data: bytes) -> Superblock:
     """The superblock in its 1024 bytes."""
-    word = lambda offset: int.from_bytes(data[offset : offset + 4], "little")
-    half = lambda offset: int.from_bytes(data[offset : offset + 2], "little")
-    revision, wide = word(0x4C), bool(word(0x60) & _64BIT) and word(0x4C) > 0
-    high = (lambda offset: word(offset) << 32) if wide else (lambda offset: 0)
+
+    def half(offset: int) -> int:
+        return int.from_bytes(data[offset : offset + 2], "little")
+
+    def word(offset: int) -> int:
+        return int.from_bytes(data[offset : offset + 4], "little")
+
+    def high(offset: int) -> int:
+        return word(offset) << 32 if wide else 0
+
+    revision = word(0x4C)
+    wide = bool(word(0x60) & _64BIT) and revision > 0
     if max(word(0x18), word(0x1C)) > 20:
         raise Refused("its blocks have an impossible size")
     return Superblock(

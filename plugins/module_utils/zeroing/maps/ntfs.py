@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 import typing as t
 
-from .ranges import Range, joined, zero_bits
+from .ranges import Range, zero_bits
 from .volume import FreeSpace, Piece, Refused, Volume
 
 _LOGFILE, _VOLUME, _ROOT, _BITMAP = 2, 3, 5, 6
@@ -57,7 +57,7 @@ def free_space(volume: Volume) -> FreeSpace:
     check_volume(_one(volume, shape, _VOLUME, _VOLUME_INFORMATION).value)
     check_journal(_content(volume, shape, _one(volume, shape, _LOGFILE, _DATA), 2 * _PIECE))
     _check_awake(volume, shape)
-    return FreeSpace("ntfs", joined(_free(volume, shape)))
+    return FreeSpace("ntfs", _free(volume, shape))
 
 
 def geometry(boot: bytes, size: int) -> Geometry:
@@ -92,7 +92,7 @@ def check_journal(data: bytes) -> None:
     """Raise Refused unless the beginning of the journal says that it was closed, or emptied."""
     if data and data.count(0xFF) == len(data):
         return
-    restarts = []
+    restarts: t.List[t.Tuple[int, bool]] = []
     for start in range(0, len(data) - 4096 + 1, 4096):
         if data[start : start + 4] == b"RSTR" and len(restarts) < 2:
             page = fixed(data[start : start + 4096], b"RSTR")
@@ -155,7 +155,7 @@ def _attributes(volume: Volume, shape: Geometry, number: int) -> t.List[Attribut
     at, flags, base = *struct.unpack_from("<HH", data, 20), int.from_bytes(data[32:40], "little")
     if not flags & 1 or base:
         raise Refused(f"its file {number} is not in use")
-    result = []
+    result: t.List[Attribute] = []
     while at + 4 <= len(data):
         kind, length = struct.unpack_from("<II", data + bytes(4), at)
         if kind == _END:

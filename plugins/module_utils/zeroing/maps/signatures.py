@@ -53,7 +53,7 @@ def found(volume: Volume) -> t.Set[str]:
 
 
 def _has(volume: Volume, offset: int, mark: bytes) -> bool:
-    return 0 <= offset and offset + len(mark) <= volume.size and volume.read(offset, len(mark)) == mark
+    return offset >= 0 and offset + len(mark) <= volume.size and volume.read(offset, len(mark)) == mark
 
 
 def _raid_places(size: int) -> t.Iterator[int]:

@@ -10,7 +10,7 @@ import typing as t
 
 from . import ext, lvm, ntfs, signatures, xfs
 from .partitions import overlapping, partitions, volume_of
-from .ranges import Collected, Range
+from .ranges import Collected, Range, joined
 from .volume import FreeSpace, Refused, Volume
 
 WHOLE = "whole disk"
@@ -83,11 +83,13 @@ def _file_system(name: str, volume: Volume, marks: t.Set[str]) -> Part:
     if len(marks) > 1:
         return Part(name, None, volume.size, reason=f"it has the marks of {_listed(marks)}, and which of them is valid cannot be told")
     kind = next(iter(marks), None)
+    if kind is None:
+        return Part(name, None, volume.size, reason="nothing on it is known")
     if kind not in _READERS:
-        return Part(name, _kind(marks), volume.size, reason=f"no map is read of {_kind(marks)}" if kind else "nothing on it is known")
+        return Part(name, _kind(marks), volume.size, reason=f"no map is read of {_kind(marks)}")
     found = _READERS[kind](volume)
     free = Collected()
-    for start, end in found.ranges:
+    for start, end in joined(found.ranges):  # what ends within a granule may go on there
         for first, last in volume.on_disk(start, end):
             free.add(first, last)
     return Part(name, found.kind, volume.size, free)

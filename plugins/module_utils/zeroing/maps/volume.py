@@ -81,4 +81,4 @@ class FreeSpace(t.NamedTuple):
 
     kind: str
     ranges: t.Iterable[Range]
-    """Found as they are asked for, so asking can raise Refused to the last; only then all of them count."""
+    """In ascending order. Found as they are asked for, so asking can raise Refused to the last; only then all of them count."""

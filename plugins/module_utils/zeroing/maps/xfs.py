@@ -64,7 +64,10 @@ def free_space(volume: Volume) -> FreeSpace:
 
 def parse(data: bytes) -> Superblock:
     """The superblock in its first sector."""
-    number = lambda offset, length: int.from_bytes(data[offset : offset + length], "big")
+
+    def number(offset: int, length: int) -> int:
+        return int.from_bytes(data[offset : offset + length], "big")
+
     version = number(100, 2) & 0xF
     newer = version == 5
     return Superblock(
