@@ -27,6 +27,8 @@ _UNMOUNT = 0x20
 _MOST_LOG = 4 * 1024**3
 _PIECE = 1024 * 1024
 _NONE = 0xFFFFFFFF
+_BEGINNING = struct.Struct(">II504x")
+"""Of a block of the log: its cycle number, or a record's mark with that behind it."""
 _AGF = struct.Struct(">4sIII II4x II4x IIIII")
 
 
@@ -116,27 +118,23 @@ def _end_of_log(volume: Volume, place: int, count: int) -> t.Tuple[int, t.Option
     """
     first = head = -1
     record: t.Optional[int] = None
-    last_of_all: t.Optional[int] = None
-    position = 0
-    while position < count:
-        data = volume.read(place + position * _BASIC, min(_PIECE, (count - position) * _BASIC))
-        for start in range(0, len(data), _BASIC):
-            word, following = struct.unpack_from(">II", data, start)
-            cycle = following if word == _RECORD else word
-            if position == 0:
-                first = cycle
-            if head < 0 and cycle != first:
-                head = position
-            if cycle != (first if head < 0 else first - 1) and not (head >= 0 and first == 1 and cycle == 0):
-                raise Refused("its log was not written in one go")
-            if word == _RECORD:
-                last_of_all = position
-                if head < 0:
-                    record = position
-            position += 1
+    """The last record before the end, or of all as long as no end was seen."""
+    for position in range(0, count, _PIECE // _BASIC):
+        pairs = list(_BEGINNING.iter_unpack(volume.read(place + position * _BASIC, min(_PIECE, (count - position) * _BASIC))))
+        cycles = [following if word == _RECORD else word for word, following in pairs]
+        if first < 0:
+            first = cycles[0]
+        written = len(cycles) if head < 0 else 0
+        if head < 0 and cycles.count(first) < len(cycles):
+            written = next(number for number, cycle in enumerate(cycles) if cycle != first)
+            head = position + written
+        if cycles.count(first - 1) < len(cycles) and any(cycle != first - 1 for cycle in cycles[written:]):
+            raise Refused("its log was not written in one go")
+        records = [position + number for number, (word, _following) in enumerate(pairs[:written]) if word == _RECORD]
+        record = records[-1] if records else record
     if first <= 0:
         raise Refused("its log is empty")
-    return (head, record) if head >= 0 else (0, last_of_all)
+    return max(head, 0), record
 
 
 def _is_unmount(volume: Volume, place: int, count: int, head: int, record: int) -> bool:
