@@ -236,7 +236,7 @@ options:
   skip_free_space:
     description:
       - Whether blocks that the guest's file systems say are free are left out. They are neither read nor sent, and read as zeros at the destination.
-      - For ext2, ext3, ext4, XFS and NTFS on whole disks, in partitions (GPT or MBR), and on simple logical volumes of LVM on one disk.
+      - For ext2, ext3, ext4, XFS, btrfs and NTFS on whole disks, in partitions (GPT or MBR), and on simple logical volumes of LVM on one disk.
         All of anything else is copied.
       - A file system is only believed if it was unmounted in order, so not one of a guest that had to be killed. RV(free_space_skipped) has what was
         skipped, and why not where nothing was.

@@ -11,9 +11,9 @@ import types
 import typing as t
 
 # Written out, as Ansible packs with a module only what it sees imported by name.
-from . import confine, ext, lvm, main, ntfs, partitions, ranges, signatures, survey, volume, xfs
+from . import btrfs, confine, ext, lvm, main, ntfs, partitions, ranges, signatures, survey, volume, xfs
 
-MODULES: t.Tuple[types.ModuleType, ...] = (ranges, volume, partitions, ext, xfs, ntfs, lvm, signatures, survey, confine, main)
+MODULES: t.Tuple[types.ModuleType, ...] = (ranges, volume, partitions, ext, xfs, ntfs, btrfs, lvm, signatures, survey, confine, main)
 """The modules of the program, each after those that it imports."""
 
 _LOADER = '''\

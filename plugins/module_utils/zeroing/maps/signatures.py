@@ -12,15 +12,14 @@ from __future__ import annotations
 
 import typing as t
 
-from . import ext, lvm, ntfs, xfs
+from . import btrfs, ext, lvm, ntfs, xfs
 from .volume import Volume
 
-EXT, XFS, NTFS, LVM = "ext", "XFS", "NTFS", "LVM"
+EXT, XFS, NTFS, BTRFS, LVM = "ext", "XFS", "NTFS", "btrfs", "LVM"
 _MD = 0xA92B4EFC.to_bytes(4, "little")
 _UBERBLOCK = 0x00BAB10C
 
 _PLAIN: t.Mapping[str, t.Sequence[t.Tuple[int, bytes]]] = {
-    "btrfs": ((65536 + 64, b"_BHRfS_M"),),
     "bcache or bcachefs": ((4096 + 24, bytes.fromhex("c68573f6")),),
     "bluestore": ((0, b"bluestore block device"),),
     "an encrypted volume (LUKS)": ((0, b"LUKS\xba\xbe"), (16384, b"SKUL\xba\xbe")),
@@ -42,7 +41,7 @@ _PLAIN: t.Mapping[str, t.Sequence[t.Tuple[int, bytes]]] = {
 
 def found(volume: Volume) -> t.Set[str]:
     """All of whose marks are on a volume."""
-    readers = ((EXT, ext.is_there), (XFS, xfs.is_there), (NTFS, ntfs.is_there), (LVM, lvm.is_there))
+    readers = ((EXT, ext.is_there), (XFS, xfs.is_there), (NTFS, ntfs.is_there), (BTRFS, btrfs.is_there), (LVM, lvm.is_there))
     result = {name for name, is_there in readers if is_there(volume)}
     result |= {name for name, marks in _PLAIN.items() if any(_has(volume, offset, mark) for offset, mark in marks)}
     if any(_has(volume, offset, _MD) for offset in _raid_places(volume.size)):

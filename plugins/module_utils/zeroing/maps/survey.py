@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import ext, lvm, ntfs, signatures, xfs
+from . import btrfs, ext, lvm, ntfs, signatures, xfs
 from .partitions import overlapping, partitions, volume_of
 from .ranges import Collected, Range, joined
 from .volume import FreeSpace, Refused, Volume
@@ -19,6 +19,7 @@ _READERS: t.Mapping[str, t.Callable[[Volume], FreeSpace]] = {
     signatures.EXT: ext.free_space,
     signatures.XFS: xfs.free_space,
     signatures.NTFS: ntfs.free_space,
+    signatures.BTRFS: btrfs.free_space,
 }
 _NAMES = {signatures.EXT: "ext2, ext3 or ext4", signatures.LVM: "a physical volume of LVM"}
 _MOST = 512
