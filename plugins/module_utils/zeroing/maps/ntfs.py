@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 import typing as t
 
-from .ranges import Range, zero_bits
+from .ranges import Range, joined, without, zero_bits
 from .volume import FreeSpace, Piece, Refused, Volume
 
 _LOGFILE, _VOLUME, _ROOT, _BITMAP = 2, 3, 5, 6
@@ -230,12 +230,12 @@ def _free(volume: Volume, shape: Geometry) -> t.Iterator[Range]:
     if not bitmap.runs or bitmap.size < -(-shape.clusters // 8):
         raise Refused("its map is too short")
     # What the table of files, the map and the boot sector lie in is never free.
-    taken = sorted([*bitmap.runs, (0, 1), (shape.mft, shape.mft + max(1, 16 * shape.record // shape.cluster))])
+    taken = list(joined(sorted([*bitmap.runs, (0, 1), (shape.mft, shape.mft + max(1, 16 * shape.record // shape.cluster))])))
     content = _pieces(volume, shape, bitmap)
     for start in range(0, shape.clusters, _PIECE * 8):
         count = min(_PIECE * 8, shape.clusters - start)
         found, _zeros = zero_bits(content.read(start // 8, -(-count // 8)), count)
-        for first, last in found:
-            if any(begin < start + last and start + first < end for begin, end in taken):
-                raise Refused("its map says that what it lies in itself is free")
-            yield (start + first) * shape.cluster, (start + last) * shape.cluster
+        free = [(start + first, start + last) for first, last in found]
+        if list(without(free, taken)) != free:
+            raise Refused("its map says that what it lies in itself is free")
+        yield from ((first * shape.cluster, last * shape.cluster) for first, last in free)
