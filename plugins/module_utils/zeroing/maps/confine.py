@@ -35,24 +35,34 @@ class Unconfined(Exception):
     """Why this process could not be confined: a clause."""
 
 
-def confined(work: t.Callable[[], int]) -> int:
-    """Do *work* in a confined child; its exit status. Raises Unconfined, before *work* was begun, where this node does not let it be."""
-    if os.geteuid():
-        raise Unconfined("it does not run as root")
-    die_with_parent()
-    _call("unshare", _NEWNS | _NEWCGROUP | _NEWUTS | _NEWIPC | _NEWPID | _NEWNET)
-    _empty_root()
-    child = os.fork()  # the first process of the new namespace
+def confined(work: t.Callable[[], int], refused: t.Callable[[str], int]) -> int:
+    """Do *work* in a confined child; its exit status. Where this node does not let it be, *refused* gets to know why, and *work* is not begun."""
+    try:
+        if os.geteuid():
+            raise Unconfined("it does not run as root")
+        die_with_parent()
+        _call("unshare", _NEWNS | _NEWCGROUP | _NEWUTS | _NEWIPC | _NEWPID | _NEWNET)
+        _empty_root()
+        child = os.fork()  # the first process of the new namespace
+    except (Unconfined, OSError) as error:
+        return refused(str(error))
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     status = 1
     try:
+        status = _confined(work, refused)
+    finally:  # whatever was raised: there is nothing in here to end in order
+        os._exit(status)
+
+
+def _confined(work: t.Callable[[], int], refused: t.Callable[[str], int]) -> int:
+    try:
         die_with_parent()
         _limit()
         _drop()
-        status = work()
-    finally:
-        os._exit(status)
+    except (Unconfined, OSError, ValueError) as error:
+        return refused(str(error))
+    return work()
 
 
 def die_with_parent() -> None:

@@ -18,7 +18,7 @@ import sys
 import time
 import typing as t
 
-from .confine import Unconfined, confined
+from .confine import confined
 from .survey import survey
 from .volume import whole
 
@@ -39,6 +39,11 @@ class _Output:
         while data:
             data = data[os.write(1, data) :]
 
+    def refuse(self, why: str) -> int:
+        """Say why nothing is read; the exit status for that."""
+        self.say(unconfined=why)
+        return 1
+
     def tell(self, count: int) -> None:
         """Note so many bytes that are being read, and say how many they are by now, twice a second at most."""
         self._read += count
@@ -52,11 +57,7 @@ def main() -> int:
     """Serve one request; the exit status is 0 when it was done."""
     request = json.loads(sys.stdin.buffer.readline())
     output = _Output()
-    try:
-        return confined(lambda: _read(request["disks"], output))
-    except Unconfined as error:
-        output.say(unconfined=str(error))
-        return 1
+    return confined(lambda: _read(request["disks"], output), output.refuse)
 
 
 def _read(disks: t.Sequence[t.Tuple[int, int]], output: _Output) -> int:

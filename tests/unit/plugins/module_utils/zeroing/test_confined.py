@@ -61,7 +61,7 @@ def look():
     }
     os.write(1, json.dumps(found).encode())
     return 7
-sys.exit(ganeti_maps.confine.confined(look))
+sys.exit(ganeti_maps.confine.confined(look, print))
 """
 
 LOADED = program().rpartition("\nsys.exit(")[0] + "\nimport os, signal, ganeti_maps.confine\n"
@@ -144,10 +144,24 @@ def test_who_cannot_be_confined_reads_nothing(tmp_path):
     assert [json.loads(line) for line in done.stdout.splitlines()] == [{"unconfined": "unshare: Operation not permitted"}]
 
 
+@pytest.mark.parametrize("step", ["_empty_root", "_limit", "_drop"])
+def test_a_step_that_fails_is_told_and_nothing_is_read(tmp_path, step):
+    path = images.ext(tmp_path / "disk", 24 * MIB, files=False)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        request = json.dumps({"disks": [(descriptor, 24 * MIB)]}).encode() + b"\n"
+        text = f"{LOADED}def fail():\n    raise OSError(22, 'not here')\nganeti_maps.confine.{step} = fail\nsys.exit(sys.modules['ganeti_maps.main'].main())"
+        done = run(text, request, [descriptor])
+    finally:
+        os.close(descriptor)
+    assert done.returncode == 1
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [{"unconfined": "[Errno 22] not here"}]
+
+
 def test_the_reader_ends_with_who_has_started_it():
     """It waits for its request; the kernel ends it, be it confined or not."""
     starter = f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-I', '-c', {BOOT!r}], stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
-    text = f"{LOADED}def wait():\n    os.write(1, b'here')\n    signal.pause()\n    return 0\nsys.exit(ganeti_maps.confine.confined(wait))\n"
+    text = f"{LOADED}def wait():\n    os.write(1, b'here')\n    signal.pause()\n    return 0\nsys.exit(ganeti_maps.confine.confined(wait, print))\n"
     starter += f"p.stdin.write({framed(text.encode())!r}); p.stdin.flush(); print(p.pid, p.stdout.read(4).decode(), flush=True); sys.stdin.read()"
     process = subprocess.Popen([sys.executable, "-c", starter], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     pid, word = process.stdout.readline().split()
