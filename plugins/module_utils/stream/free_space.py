@@ -113,7 +113,7 @@ def _unread(disk: Disk, reason: str) -> t.Dict[str, t.Any]:
 def _ask(descriptors: t.Sequence[int], sizes: t.Sequence[int], program: str, controller: Controller, answer: _Answer) -> None:
     """Run the reader to its end; raise _Failed unless it has come to one."""
     request = json.dumps({"disks": list(zip(descriptors, sizes))}).encode("ascii") + b"\n"
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # pylint: disable=ansible-bad-function
         [sys.executable, "-I", "-c", BOOT],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, pass_fds=descriptors, cwd="/", env={},
     )  # fmt: skip

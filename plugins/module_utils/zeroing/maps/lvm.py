@@ -176,7 +176,7 @@ def _volumes(volume: Volume, group: str, sections: Section, uuid: str) -> t.Iter
         raise Refused("its volume group spans several disks")
     if not extent or len(found) > _MOST_VOLUMES:
         raise Refused("its metadata cannot be read")
-    own, described = next(iter(disks.items()))
+    ((own, described),) = disks.items()
     if not isinstance(described, dict) or str(described.get("id", "")).replace("-", "") != uuid:
         raise Refused("its metadata is that of another disk")
     begin, most = _number(described, "pe_start") * SECTOR, _number(described, "pe_count")

@@ -4,8 +4,9 @@
 
 """Free clusters of NTFS: the file $Bitmap.
 
-As linux-ntfs describes it. A file system is taken only where its volume is not marked dirty, its journal ($LogFile) was closed or emptied, and
-no hiberfil.sys lies in its root: a Windows that hibernates, as it does for its fast start, keeps in memory what it has not written.
+As linux-ntfs describes it. A file system is taken only where its volume is not marked dirty, Windows has closed its journal ($LogFile), and no
+hiberfil.sys lies in its root: a Windows that hibernates, as it does for its fast start, keeps in memory what it has not written. A journal that
+was emptied tells nothing: ntfs-3g empties it when it mounts, marks nothing as dirty, and leaves it so when its machine dies.
 """
 
 from __future__ import annotations
@@ -89,18 +90,21 @@ def check_volume(information: bytes) -> None:
 
 
 def check_journal(data: bytes) -> None:
-    """Raise Refused unless the beginning of the journal says that it was closed, or emptied."""
+    """Raise Refused unless the beginning of the journal says that Windows has closed it.
+
+    Since Windows 8 it is of version 2 as long as it is in use, and of version 1 again when it is closed.
+    """
     if data and data.count(0xFF) == len(data):
-        return
+        raise Refused("its journal is empty, as ntfs-3g leaves it, so whether it was unmounted cannot be told: start Windows with it once, and shut it down")
     restarts: t.List[t.Tuple[int, bool]] = []
     for start in range(0, len(data) - 4096 + 1, 4096):
         if data[start : start + 4] == b"RSTR" and len(restarts) < 2:
             page = fixed(data[start : start + 4096], b"RSTR")
-            (at,) = struct.unpack_from("<H", page, 24)
+            at, _minor, major = struct.unpack_from("<HHH", page, 24)
             if at + 16 > 4096:
                 raise Refused("its journal is not sound")
             lsn, _clients, _free, used, flags = struct.unpack_from("<QHHHH", page, at)
-            restarts.append((lsn, used == _NO_CLIENT or bool(flags & _CLOSED)))
+            restarts.append((lsn, major == 1 and (used == _NO_CLIENT or bool(flags & _CLOSED))))
     if not restarts or data[:4] != b"RSTR" or not max(restarts)[1]:
         raise Refused("it was not unmounted in order: its journal is not clean")
 

@@ -20,21 +20,27 @@ _MD = 0xA92B4EFC.to_bytes(4, "little")
 _UBERBLOCK = 0x00BAB10C
 
 _PLAIN: t.Mapping[str, t.Sequence[t.Tuple[int, bytes]]] = {
+    "APFS": ((32, b"NXSB"),),
     "bcache or bcachefs": ((4096 + 24, bytes.fromhex("c68573f6")),),
     "bluestore": ((0, b"bluestore block device"),),
     "an encrypted volume (LUKS)": ((0, b"LUKS\xba\xbe"), (16384, b"SKUL\xba\xbe")),
     "an encrypted volume (BitLocker)": ((3, b"-FVE-FS-"),),
     "exFAT": ((3, b"EXFAT   "),),
+    "dm-integrity": ((0, b"integrt\x00"),),
     "f2fs": ((1024, bytes.fromhex("1020f5f2")),),
     "FAT": ((54, b"FAT12   "), (54, b"FAT16   "), (82, b"FAT32   ")),
+    "GFS2": ((65536, bytes.fromhex("01161970")),),
     "JFS": ((32768, b"JFS1"),),
     "LVM 1": ((0, b"HM\x01\x00"),),
     "a member of a RAID": ((0, _MD), (4096, _MD)),
+    "OCFS2": tuple((offset, b"OCFSV2") for offset in (1024, 2048, 4096, 8192)),
     "ReFS": ((3, b"ReFS\x00\x00\x00\x00"),),
     "reiserfs": ((65536 + 52, b"ReIsEr"), (8192 + 52, b"ReIsEr"), (65536, b"ReIsEr4")),
+    "Stratis": ((512 + 4, b"!Stra0tis"),),
     "swap space": ((4086, b"SWAPSPACE2"), (4086, b"SWAP-SPACE"), (4086, b"S1SUSPEND\x00"), (4086, b"S2SUSPEND\x00")),
     "UFS": ((65536 + 1372, bytes.fromhex("19015419")), (8192 + 1372, bytes.fromhex("19540119")), (65536 + 1372, bytes.fromhex("19540119"))),
-    "ISO 9660": ((32769, b"CD001"),),
+    "ISO 9660 or UDF": ((32769, b"CD001"), (32769, b"BEA01")),
+    "VDO": ((0, b"dmvdo001"),),
 }
 """Where marks are, in bytes from the beginning."""
 

@@ -24,7 +24,8 @@ PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
 def tool(*argv, given=None):
     """What one of Debian's tools says; it must succeed."""
-    done = subprocess.run([str(each) for each in argv], input=given, capture_output=True, text=True, timeout=60, env={**os.environ, "PATH": PATH})
+    command, environment = [str(each) for each in argv], {**os.environ, "PATH": PATH}
+    done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=60, env=environment, check=False)
     assert done.returncode == 0, (argv, done.stdout, done.stderr)
     return done.stdout
 

@@ -21,6 +21,25 @@ from . import images
 from .images import MIB
 
 
+def restart(lsn, used, flags, number=b"\7\0", version=1):
+    """A page of the journal that says how it was left."""
+    head = b"RSTR" + struct.pack("<HHQIIHHH", 30, 9, 0, 4096, 4096, 48, 1, version)
+    page = bytearray(head.ljust(48, b"\0") + struct.pack("<QHHHH", lsn, 1, 0xFFFF, used, flags)).ljust(4096, b"\0")
+    page[30:32] = number
+    for sector in range(8):
+        page[32 + 2 * sector : 34 + 2 * sector] = page[512 * sector + 510 : 512 * sector + 512]
+        page[512 * sector + 510 : 512 * sector + 512] = number
+    return bytes(page)
+
+
+def closed(path):
+    """The same, with a journal as Windows leaves it; mkntfs and ntfscp leave none."""
+    with images.opened(path) as disk:
+        shape = ntfs.geometry(disk.read(0, 512), disk.size)
+        place = ntfs._one(disk, shape, 2, 0x80).runs[0][0] * shape.cluster
+    return images.patched(path, place, restart(5, 0xFFFF, 2) + restart(4, 0, 0))
+
+
 def make(path, *options, size=48 * MIB, files=8):
     """A file system with some files."""
     images.empty(path, size)
@@ -30,7 +49,7 @@ def make(path, *options, size=48 * MIB, files=8):
         with open(source, "wb") as stream:
             stream.write(generator.randbytes(generator.randrange(1000, 900_000)))
         images.tool("ntfscp", "-q", "-f", path, source, f"file{number}")
-    return path
+    return closed(path)
 
 
 def said_by_ntfscat(path, cluster):
@@ -87,24 +106,21 @@ def test_a_file_to_hibernate_into_is_refused(disk, tmp_path):
     (tmp_path / "hiberfil").write_bytes(b"hibr" + bytes(5000))
     images.tool("ntfscp", "-q", "-f", disk, tmp_path / "hiberfil", "hiberfil.sys")
     with pytest.raises(Refused, match="hiberfil.sys"):
+        images.free(ntfs, closed(disk))
+
+
+def test_an_empty_journal_is_refused(disk, tmp_path):
+    """As it is while ntfs-3g has it mounted, and afterwards."""
+    (tmp_path / "file").write_bytes(bytes(5000))
+    images.tool("ntfscp", "-q", "-f", disk, tmp_path / "file", "file")
+    with pytest.raises(Refused, match="its journal is empty"):
         images.free(ntfs, disk)
-
-
-def restart(lsn, used, flags, number=b"\7\0"):
-    """A page of the journal that says how it was left."""
-    page = bytearray(b"RSTR" + struct.pack("<HHQIIH", 30, 9, 0, 4096, 4096, 48)).ljust(48, b"\0") + struct.pack("<QHHHH", lsn, 1, 0xFFFF, used, flags)
-    page = page.ljust(4096, b"\0")
-    page[30:32] = number
-    for sector in range(8):
-        page[32 + 2 * sector : 34 + 2 * sector] = page[512 * sector + 510 : 512 * sector + 512]
-        page[512 * sector + 510 : 512 * sector + 512] = number
-    return bytes(page)
 
 
 @pytest.mark.parametrize(
     ("data", "clean"),
     [
-        (b"\xff" * 8192, True),
+        (restart(5, 0xFFFF, 2, version=2), False),
         (restart(5, 0xFFFF, 0) + restart(4, 0, 0), True),
         (restart(5, 0, 2) + restart(4, 0, 0), True),
         (restart(5, 0, 0) + restart(4, 0xFFFF, 2), False),
