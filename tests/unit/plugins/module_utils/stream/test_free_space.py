@@ -25,6 +25,7 @@ from ..zeroing import images
 from .devices import loop
 from .endpoints import MIB, disk, empty, requests, transfer
 
+SIZE = 32 * MIB
 PART = {"partition": "1", "file_system": "ext4", "size": 4 * MIB, "reason": None}
 
 
@@ -43,7 +44,7 @@ def contents(path):
 @pytest.fixture
 def aged(tmp_path):
     """A file system in which every second file was removed; the blocks of those still hold data."""
-    return images.ext(tmp_path / "source", 64 * MIB, options=("-b", "4096"))
+    return images.ext(tmp_path / "source", SIZE, options=("-b", "4096"))
 
 
 def test_free_blocks_are_not_sent_and_all_files_arrive(endpoints, keys, aged, tmp_path):
@@ -51,24 +52,23 @@ def test_free_blocks_are_not_sent_and_all_files_arrive(endpoints, keys, aged, tm
     with open(aged, "r+b") as stream:
         for start, end in free:
             os.pwrite(stream.fileno(), os.urandom(end - start), start)
-    target, plain = empty(tmp_path / "target", 64 * MIB), empty(tmp_path / "plain", 64 * MIB)
+    target = empty(tmp_path / "target", SIZE)
     sent, received = copied(endpoints, keys, [str(aged)], [target], checksum="sha256", readback=True)
     assert sent["digests"] == received["digests"]
-    used = 64 * MIB - sum(end - start for start, end in free)
+    used = SIZE - sum(end - start for start, end in free)
+    assert os.stat(aged).st_blocks * 512 > 1.5 * used
     assert sent["free_space"] == [
-        [{"partition": "whole disk", "file_system": "ext4", "reason": None, "size": 64 * MIB, "skipped": 64 * MIB - used}]
+        [{"partition": "whole disk", "file_system": "ext4", "reason": None, "size": SIZE, "skipped": SIZE - used}]
     ]  # fmt: skip
     assert sent["payload"] <= used * 1.02 and os.stat(target).st_blocks * 512 <= used + 64 * 1024
     images.tool("e2fsck", "-f", "-n", target)
     found = contents(target)
     assert found == contents(aged) and len(found) == 12
-    everything, _received = copied(endpoints, keys, [str(aged)], [plain], reader="")
-    assert everything["payload"] > 2 * used and everything["free_space"] == []
 
 
 def test_what_is_free_arrives_as_zeros_and_all_else_as_it_is(endpoints, keys, aged, tmp_path):
     other = disk(tmp_path / "other", 5 * MIB + 512, 3)
-    targets = [empty(tmp_path / "t0", 64 * MIB), empty(tmp_path / "t1", 5 * MIB + 512)]
+    targets = [empty(tmp_path / "t0", SIZE), empty(tmp_path / "t1", 5 * MIB + 512)]
     sent, received = copied(endpoints, keys, [str(aged), other], targets, tool="gzip")
     assert sent["digests"] == received["digests"]
     expected = bytearray(aged.read_bytes())
@@ -83,10 +83,10 @@ def test_what_is_free_arrives_as_zeros_and_all_else_as_it_is(endpoints, keys, ag
 
 def test_from_a_device_too(endpoints, keys, aged, tmp_path):
     """Which knows no holes, so that all of it would be read."""
-    target = empty(tmp_path / "target", 64 * MIB)
+    target = empty(tmp_path / "target", SIZE)
     with loop(aged) as device:
-        sent, received = copied(endpoints, keys, [device], [target], sizes=[64 * MIB])
-    assert sent["digests"] == received["digests"] and sent["free_space"][0][0]["skipped"] > 40 * MIB
+        sent, received = copied(endpoints, keys, [device], [target], sizes=[SIZE])
+    assert sent["digests"] == received["digests"] and sent["free_space"][0][0]["skipped"] > SIZE // 2
     assert contents(target) == contents(aged)
 
 
@@ -142,7 +142,7 @@ def test_a_reader_is_believed_nothing_that_cannot_be(tmp_path, program_text, rea
 
 
 def test_a_reader_that_fails_costs_nothing_but_time(endpoints, keys, aged, tmp_path):
-    target = empty(tmp_path / "target", 64 * MIB)
+    target = empty(tmp_path / "target", SIZE)
     sent, received = copied(endpoints, keys, [str(aged)], [target], reader="raise SystemExit(3)")
     assert sent["digests"] == received["digests"] and sent["free_space"][0][0]["skipped"] == 0
     with open(target, "rb") as stream:

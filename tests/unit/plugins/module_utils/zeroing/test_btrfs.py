@@ -36,7 +36,7 @@ def make(path, *options, size=160 * MIB):
     return path
 
 
-@pytest.mark.parametrize("options", [("-n", "4096"), ("-m", "single", "--csum", "xxhash"), ("-m", "dup", "-d", "dup"), ("-M",)])
+@pytest.mark.parametrize("options", [("-n", "4096"), ("-m", "single", "--csum", "sha256"), ("-m", "dup", "-d", "dup"), ("-M", "--csum", "blake2")])
 def test_free_space_holds_nothing_that_check_would_miss(tmp_path, options):
     path = make(tmp_path / "disk", *options)
     found = images.free(btrfs, path)
@@ -93,6 +93,8 @@ def test_a_checksum_is_the_one_that_others_compute():
 @pytest.mark.parametrize(
     ("offset", "value", "words"),
     [
+        (196, 1, "of a kind that is not known here"),
+        (196, 2, "does not match its checksum"),
         (96, 1 << 20, "not unmounted in order: it has a log tree"),
         (188, 0x80, "features that are not known here"),
         (188, 1 << 40, "features that are not known here"),

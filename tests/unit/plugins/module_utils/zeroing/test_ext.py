@@ -57,7 +57,7 @@ def test_clusters_are_free_as_a_whole(tmp_path):
 
 
 def test_free_blocks_hold_nothing_that_fsck_would_miss(tmp_path):
-    path = images.ext(tmp_path / "disk", 64 * MIB)
+    path = images.ext(tmp_path / "disk", 24 * MIB)
     with open(path, "r+b") as stream:
         for start, end in images.free(ext, path):
             stream.seek(start)
