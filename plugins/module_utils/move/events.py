@@ -75,9 +75,10 @@ def _record(**checks: Check) -> Check:
     return lambda value: isinstance(value, dict) and all(name in value and check(value[name]) for name, check in checks.items())
 
 
-PHASES = ("clear", "copy", "receive", "sync", "readback", "rate")
+PHASES = ("clear", "map", "copy", "receive", "sync", "readback", "rate")
 
 _COPIED = {"digests": _list(_digest), "payload": _whole, "wire": _whole, "tls": _list(_tuple(_text, _text, _whole))}
+_PART = _record(partition=_text, file_system=_maybe(_text), size=_whole, skipped=_whole, reason=_maybe(_text))
 _DISK = _record(
     path=_text, recorded=_whole, size=_maybe(_whole), kind=_maybe(_one_of("file", "device")), data=_maybe(_whole), error=_maybe(_text)
 )  # fmt: skip
@@ -93,7 +94,7 @@ EVENTS: t.Mapping[str, t.Mapping[str, Check]] = {
 """The fields that each event must have; others are ignored."""
 
 ANSWERS: t.Mapping[str, t.Mapping[str, Check]] = {
-    "send": _COPIED,
+    "send": {**_COPIED, "free_space": _list(_list(_PART))},
     "receive": _COPIED,
     "examine": {
         "python": _tuple(_whole, _whole, _whole), "tls13": _flag, "openssl": _text, "cpus": _whole, "root": _flag, "clock": _number,

@@ -61,6 +61,7 @@ class Options(t.NamedTuple):
     compress: str
     ciphers: t.Tuple[str, ...]
     lanes: t.Optional[int]
+    skip_free_space: bool
     verify: str
     source_after: str
     start: str

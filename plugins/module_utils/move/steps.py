@@ -14,6 +14,7 @@ from .._errors import ConnectionFailed, GanetiError, JobTimeout, LeaseLost, Leas
 from ..api.ssh import SshHost
 from . import changes, facts, guards, plan
 from .changes import Job, Recipe
+from .events import printable
 from .journal import Journal
 from .lease import Lease
 from .nodes import lane_count
@@ -257,6 +258,7 @@ class Steps:
             readback=self.options.verify == "readback",
             sizes=[disk.bytes for disk in found.source.disks],
             targets=self._paths[False],
+            skip_free=self.options.skip_free_space,
         )
         self._held()  # what follows empties the copy's disks
         self._transfer = Transfer(self._progress, self.options.stall_timeout)
@@ -288,6 +290,18 @@ class Steps:
             tls=[dict(zip(("version", "cipher", "bits"), agreed)) for agreed in sent["tls"]],
             copy_seconds=round(time.monotonic() - begun, 3),
         )
+        if self.options.skip_free_space:
+            self.result["free_space_skipped"] = skipped(sent["free_space"])
+
+
+def skipped(told: t.Sequence[t.Sequence[t.Mapping[str, t.Any]]]) -> t.List[t.Dict[str, t.Any]]:
+    """What was told of the parts of each disk, as the user gets it; their words are the guest's in part."""
+    shown = ("partition", "file_system", "reason")
+    return [
+        {"disk": index, **{name: printable(value) if name in shown and value else value for name, value in part.items()}}
+        for index, parts in enumerate(told)
+        for part in parts
+    ]
 
 
 def sentence(text: str) -> str:

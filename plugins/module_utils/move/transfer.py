@@ -18,6 +18,7 @@ from types import TracebackType
 
 from .._errors import ConnectionFailed, StreamFailed
 from ..api.ssh import SshHost
+from ..zeroing.maps.program import program
 from . import nodes
 from .certificates import identities
 from .events import Event
@@ -26,7 +27,10 @@ from .progress import Meter, Progress
 
 
 class TransferPlan(t.NamedTuple):
-    """What both ends agree on. *targets* are the disks' paths on the destination node, *sizes* their bytes; a port of 0 is any."""
+    """What both ends agree on. *targets* are the disks' paths on the destination node, *sizes* their bytes; a port of 0 is any.
+
+    With *skip_free* the source leaves out what its file systems say is free.
+    """
 
     move_id: str
     address: str
@@ -38,6 +42,7 @@ class TransferPlan(t.NamedTuple):
     readback: bool
     sizes: t.Sequence[int]
     targets: t.Sequence[str]
+    skip_free: bool = False
 
 
 class Phase(t.NamedTuple):
@@ -99,7 +104,8 @@ class Transfer:
         receive = {**common, **there._asdict(), "command": "receive", "port": plan.port, "readback": plan.readback}
         receive.update(disks=list(zip(plan.targets, plan.sizes)))
         receiver = self._start(destination, "destination", receive)
-        sender = self._start(source, "source", {**common, **here._asdict(), "command": "send", "sizes": list(plan.sizes)})
+        send = {**common, **here._asdict(), "command": "send", "sizes": list(plan.sizes), "map_reader": program() if plan.skip_free else ""}
+        sender = self._start(source, "source", send)
         self._until(lambda: self._has(sender, "started") and self._has(receiver, "listening"), _WAITING)
         self._say(sender, port=self._port)
         self._until(lambda: self._has(sender, "ready"), _WAITING)

@@ -15,6 +15,7 @@ import typing as t
 
 # Written out, as Ansible packs with a module only what it sees imported by name.
 from . import (
+    boot,
     ciphers,
     clearing,
     connection,
@@ -27,6 +28,7 @@ from . import (
     errors,
     extents,
     frames,
+    free_space,
     lanes,
     network_rate,
     pipes,
@@ -40,19 +42,15 @@ from . import (
     tool_speed,
     tools,
 )
+from .boot import BOOT, framed
+
+__all__ = ["BOOT", "MODULES", "bundle", "text_of"]
 
 MODULES: t.Tuple[types.ModuleType, ...] = (
-    suites, errors, extents, digest, frames, ciphers, policy, tls, tools, disks, clearing, durable, control, lanes, dealer, connection, pipes,
-    sender, receiver, probe, sample, tool_speed, network_rate, endpoint,
+    suites, boot, errors, extents, digest, frames, ciphers, policy, tls, tools, disks, clearing, durable, control, free_space, lanes, dealer, connection,
+    pipes, sender, receiver, probe, sample, tool_speed, network_rate, endpoint,
 )  # fmt: skip
 """The modules of the endpoint, each after those that it imports."""
-
-BOOT = (
-    "import sys; r = sys.stdin.buffer.raw; n = int(r.readline()); b = b''\n"
-    "while len(b) < n: b += r.read(n - len(b)) or sys.exit(2)\n"
-    "exec(compile(b, 'endpoint', 'exec'))"
-)
-"""The program given to ``python3 -c``: reads the bundle's length and the bundle, and runs it. Arguments are the TLS 1.3 suites to offer."""
 
 _LOADER = '''\
 import json, linecache, sys, types
@@ -78,8 +76,7 @@ sys.exit(sys.modules["ganeti_stream.endpoint"].main())
 def bundle() -> bytes:
     """The endpoint as a program, preceded by a line with its length in bytes."""
     sources = {module.__name__.rpartition(".")[2]: text_of(module) for module in MODULES}
-    program = _LOADER.format(sources=json.dumps(sources)).encode("ascii")
-    return b"%d\n%s" % (len(program), program)
+    return framed(_LOADER.format(sources=json.dumps(sources)).encode("ascii"))
 
 
 def text_of(module: types.ModuleType) -> str:

@@ -39,7 +39,7 @@ def _plan(request: Request, *names: str) -> t.Dict[str, t.Any]:
 
 
 def _send(request: Request) -> SendPlan:
-    return SendPlan(sizes=tuple(request["sizes"]), **_plan(request, "lanes", "tool", "checksum"))
+    return SendPlan(sizes=tuple(request["sizes"]), map_reader=request.get("map_reader", ""), **_plan(request, "lanes", "tool", "checksum"))
 
 
 def _receive(request: Request) -> ReceivePlan:

@@ -10,7 +10,7 @@ import functools
 import ssl
 import typing as t
 
-from . import frames, policy, tls
+from . import frames, free_space, policy, tls
 from .connection import Connection, Rendezvous, Watch, close_all, dial, receive_exactly
 from .control import Controller
 from .dealer import BlockReader, Dealer, data_bytes
@@ -34,6 +34,8 @@ class SendPlan(t.NamedTuple):
     checksum: str
     identity: tls.Identity
     ciphers: t.Tuple[str, ...] = ()
+    map_reader: str = ""
+    """The program that finds free space, which is not sent then; nothing is left out without it."""
 
 
 def send(plan: SendPlan, controller: Controller) -> t.Dict[str, t.Any]:
@@ -54,11 +56,14 @@ def send(plan: SendPlan, controller: Controller) -> t.Dict[str, t.Any]:
         raise EndpointError(f"{len(paths)} disks are there, but {len(plan.sizes)} were agreed.")
     disks = tuple(Disk(path, size) for path, size in zip(paths, plan.sizes))
     check_whole(disks)
-    dealer = Dealer(disks, plan.lanes)
+    # Here, and not before: the map of a disk that somebody may still write to is worth nothing.
+    found = free_space.find(disks, plan.map_reader, controller) if plan.map_reader else free_space.Survey((), [])
+    dealer = Dealer(disks, plan.lanes, found.free)
     work = functools.partial(_work, plan, disks, dealer, connections)
     # One process more than lanes: the last one deals out the work.
-    results = run_lanes(controller, plan.lanes + 1, work, "copy", sum(data_bytes(disks)), functools.partial(close_all, connections))
-    return totals(results, len(disks))
+    total = sum(data_bytes(disks, found.free))
+    results = run_lanes(controller, plan.lanes + 1, work, "copy", total, functools.partial(close_all, connections))
+    return {**totals(results, len(disks)), "free_space": found.told}
 
 
 def totals(results: t.Sequence[t.Mapping[str, t.Any]], disks: int) -> t.Dict[str, t.Any]:

@@ -178,12 +178,17 @@ class FakeLease:
             self._stage.holder = None
 
 
+FREE = {"partition": "1", "file_system": "ext4", "size": 9, "skipped": 5, "reason": None}
+"""What is told of free space."""
+
+
 class FakeTransfer:
     """Copies the disks, as far as the world knows of them."""
 
     def __init__(self, stage):
         self._stage = stage
         self._targets = []
+        self._told = []
 
     def __enter__(self):
         return self
@@ -193,6 +198,7 @@ class FakeTransfer:
 
     def prepare(self, _destination, _source, copy):
         self._targets = list(copy.targets)
+        self._told = [[FREE]] if copy.skip_free else []
         self._stage.event("prepare", does=self._empty)
 
     def _empty(self):
@@ -215,7 +221,7 @@ class FakeTransfer:
         if source is None or copy is None:
             raise StreamFailed("The copy failed: a disk is gone.")
         self._stage.world = self._stage.world.replace(copy, version=source.version, complete=True)
-        return {"digests": ["d"], "payload": 1, "wire": 1, "tls": []}, {"digests": ["d"]}
+        return {"digests": ["d"], "payload": 1, "wire": 1, "tls": [], "free_space": self._told}, {"digests": ["d"]}
 
 
 def play(stage, monkeypatch):

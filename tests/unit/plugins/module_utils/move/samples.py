@@ -18,7 +18,7 @@ PARAMS = {
     "name": "web.example.com", "state": "moved", "destination_name": None, "source": {"address": "a1"}, "destination": {"address": "b1"},
     "primary_node": None, "iallocator": None, "disk_template": None, "nics": [], "osparams_private": None,
     "secondary_node": None, "ext_params": None, "nic_map": [], "hvparams": None, "ignore_ipolicy": False,
-    "compress": "none", "ciphers": [],
+    "compress": "none", "ciphers": [], "skip_free_space": False,
     "lanes": None, "verify": "stream", "source_after": "fenced", "start": "as_before", "data_network": "primary", "data_port": 0,
     "opportunistic_tries": 0, "opportunistic_delay": 30, "lock_timeout": 300, "job_timeout": 3600, "shutdown_timeout": 120,
     "stall_timeout": 120, "journal_directory": "/nowhere",

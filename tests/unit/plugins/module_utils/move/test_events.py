@@ -20,12 +20,13 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.stream import probe
 from .local import Host
 
 FAILED = {"event": "failed", "message": "No room.", "secondary": False, "clock": None}
+PART = {"partition": "1", "file_system": None, "size": 9, "skipped": 0, "reason": "nothing on it is known"}
 PROGRESS = {"event": "progress", "phase": "copy", "done": 1, "wire": 2, "work": 0, "total": 3}
 GOOD = [
     ("send", PROGRESS),
     ("send", FAILED),
     ("receive", {"event": "listening", "port": 7000}),
-    ("send", {"event": "finished", "digests": ["0" * 64], "payload": 5, "wire": 6, "tls": [["TLSv1.3", "X", 256]]}),
+    ("send", {"event": "finished", "digests": ["0" * 64], "payload": 5, "wire": 6, "tls": [["TLSv1.3", "X", 256]], "free_space": [[PART]]}),
     ("flood", {"event": "finished", "rate": 1.5}),
     ("measure_tools", {"event": "finished", "sample": 5, "tools": {"gzip": [2.0, 3, 4.5]}}),
 ]

@@ -25,7 +25,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.move import run, st
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.configuration import Hidden
 
 from . import fakes
-from .driven import FakeCluster, FakeLease, Killed, Stage, killed, killed_after, lost, lost_after, play
+from .driven import FREE, FakeCluster, FakeLease, Killed, Stage, killed, killed_after, lost, lost_after, play
 
 KINDS = [{}, {"transport": "rapi"}, {"to": "alpha"}, {"to": "alpha", "transport": "rapi"}, {"source_after": "removed"}, {"start": "no"}]
 IDS = [" ".join(str(value) for value in kind.values()) or "ssh" for kind in KINDS]
@@ -656,6 +656,13 @@ def test_a_mistake_of_ours_is_undone_and_told(monkeypatch):
 def test_downtime_is_from_a_stop_to_a_start(monkeypatch, kind, told):
     stage = Stage(fakes.world())
     assert ("downtime_seconds" in play(stage, monkeypatch)(**kind)) is told
+
+
+def test_free_space_is_left_out_and_told_of_if_that_is_asked_for(monkeypatch):
+    stage = Stage(fakes.world())
+    assert play(stage, monkeypatch)(skip_free_space=True)["free_space_skipped"] == [{"disk": 0, **FREE}]
+    stage = Stage(fakes.world())
+    assert "free_space_skipped" not in play(stage, monkeypatch)()
 
 
 def test_a_record_that_cannot_be_written_ends_no_move(monkeypatch):

@@ -20,8 +20,10 @@ from ansible_collections.ganeti.cluster.plugins.module_utils._errors import Stre
 from ansible_collections.ganeti.cluster.plugins.module_utils.move import nodes
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.certificates import identities
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.progress import Progress
+from ansible_collections.ganeti.cluster.plugins.module_utils.move.steps import skipped
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.transfer import Transfer, TransferPlan
 
+from ..zeroing import images
 from .local import Host
 from .samples import MIB, MOVE
 
@@ -81,6 +83,24 @@ def test_all_but_the_copy_is_done_before_the_source_is_named(host, disks):
     assert list(dict.fromkeys(order)) == ["copy", "make the copy durable", "read the copy back"]
     assert order == sorted(order, key=list(dict.fromkeys(order)).index)
     assert [event["percent"] for event in shown.events if event["phase"] == "copy"][-1] == 100
+
+
+def test_free_space_is_left_out_if_that_is_wanted(host, tmp_path):
+    """The reader goes along with the request, and what it tells comes back through the checks of events."""
+    source, target = images.ext(tmp_path / "source", 24 * MIB), tmp_path / "target"
+    images.empty(target, 24 * MIB)
+    for wanted in (False, True):
+        with Transfer(Shown(), 30.0) as transfer:
+            transfer.prepare(host("b2"), host("a2"), plan(target, 24 * MIB, skip_free=wanted))
+            sent, received = transfer.run([str(source)])
+        assert sent["digests"] == received["digests"]
+        told = skipped(sent["free_space"])
+        assert [(part["disk"], part["file_system"], part["skipped"] > 10 * MIB) for part in told] == ([(0, "ext4", True)] if wanted else [])
+
+
+def test_what_is_told_of_free_space_is_fit_to_be_shown():
+    part = {"partition": "1, vg\x1b[2J", "file_system": None, "size": 5, "skipped": 0, "reason": "a\tb"}
+    assert skipped([[], [part]]) == [{"disk": 1, "partition": "1, vg?[2J", "file_system": None, "size": 5, "skipped": 0, "reason": "a?b"}]
 
 
 def test_an_endpoint_that_ended_is_noticed_before_the_source_is_stopped(host, disks, monkeypatch):
