@@ -26,7 +26,10 @@ PACKAGES = {
     "images": {"", "api", "images"},
     "storage": {"", "api", "storage"},
     "compression": {"", "stream", "compression"},
-    "move": {"", "api", "compression", "images", "storage", "stream", "move"},
+    "lease": {"", "stream", "lease"},
+    "guest": {"", "api", "stream", "guest"},
+    "zeroing": {"", "api", "guest", "lease", "stream", "zeroing"},
+    "move": {"", "api", "compression", "guest", "images", "lease", "storage", "stream", "zeroing", "move"},
 }
 ROOMS = {
     "drivers": {"drivers"},

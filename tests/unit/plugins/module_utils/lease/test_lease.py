@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, LeaseLost, LeaseTaken
-from ansible_collections.ganeti.cluster.plugins.module_utils.move import holder, lease
+from ansible_collections.ganeti.cluster.plugins.module_utils.lease import holder, lease
 
 NODE = "a1.example.com"
 WORDS = {"name": "web.example.com", "to": "web.example.com on beta.example.com"}
@@ -140,7 +140,7 @@ CONTROLLER = """
 import sys, time
 sys.path.insert(0, {here!r})
 from tests.unit import source_tree
-from tests.unit.plugins.module_utils.move import test_lease as tests
+from tests.unit.plugins.module_utils.lease import test_lease as tests
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import LeaseLost
 from pathlib import Path
 lease = tests.lease
