@@ -122,7 +122,8 @@ def test_what_stands_against_it_is_told_before_anything_is_changed(zero, changes
 @pytest.mark.parametrize(
     "changes, words",
     [
-        ({"transport": "rapi"}, "remote API"), ({"name": "-x"}, "not a host name"), ({"kernel_path": "k"}, "kernel_path"), ({"initrd_path": "/i,x"}, "initrd_path"),
+        ({"transport": "rapi"}, "remote API"), ({"name": "-x"}, "not a host name"), ({"kernel_path": "k"}, "kernel_path"),
+        ({"initrd_path": "/i,x"}, "initrd_path"),
         ({"zeroing_timeout_fixed": -1.0}, "zeroing_timeout_fixed"), ({"zeroing_timeout_per_mib": float("nan")}, "zeroing_timeout_per_mib"),
     ],
 )  # fmt: skip
@@ -133,8 +134,9 @@ def test_options_that_make_no_sense_are_refused(changes, words):
 
 @pytest.mark.parametrize("admin, runs", STATES)
 @pytest.mark.parametrize(
-    "behaviour, words", [("hangs", "did not end within 0 s"), ("panics", "Its last words: Kernel panic"), ("interrupted", "was shut down"), ("silent", "Nothing was heard")]
-)  # fmt: skip
+    "behaviour, words",
+    [("hangs", "did not end within 0 s"), ("panics", "Its last words: Kernel panic"), ("interrupted", "was shut down"), ("silent", "Nothing was heard")],
+)
 def test_a_helper_that_fails_is_told_and_the_instance_is_as_it_was(zero, admin, runs, behaviour, words):
     world = World(admin, runs)
     world.behaviour = behaviour
