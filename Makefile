@@ -73,7 +73,7 @@ test-sanity: stage ## Run ansible-test's sanity tests
 test-lint: stage ## Run ansible-lint, ruff, shellcheck, reuse, Galaxy's importer and the checks of docs and changelog
 	$(BIN)/ruff check
 	$(BIN)/reuse lint --lines
-	$(BIN)/shellcheck -x $$(grep -rlIE '^#!.*\b(ba)?sh\b' .ci docs molecule tests)
+	$(BIN)/shellcheck -x $$(grep -rlIE '^#!.*\b(ba)?sh\b' .ci docs molecule roles tests)
 	cd $(BUILD)/ansible_collections/ganeti/cluster && PATH=$(BIN):$$PATH && ansible-lint --offline --profile production && \
 	  antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=all --skip-rstcheck . && antsibull-changelog lint
 	tests/tools/galaxy-import
