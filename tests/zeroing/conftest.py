@@ -47,7 +47,7 @@ def boot(image: Path) -> t.Iterator[t.Callable[..., Machine]]:
     """Boots the helper on a disk."""
     started: t.List[Machine] = []
 
-    def start(disk: Path, **how: str) -> Machine:
+    def start(disk: Path, **how: t.Any) -> Machine:
         started.append(Machine(image, disk, **how))
         return started[-1]
 

@@ -20,10 +20,11 @@ PATIENCE = 300.0
 
 
 class Machine:
-    """One start of the helper."""
+    """One start of the helper; from its own *bootable* disk, as Ganeti's zeroing does, it is told nothing."""
 
-    def __init__(self, image: Path, disk: Path, mode: str = "discard", discard: str = "unmap", initrd: str = "initrd.img") -> None:
+    def __init__(self, image: Path, disk: Path, mode: str = "discard", discard: str = "unmap", bootable: bool = False) -> None:
         self.account = Account()
+        self._identifier = "none" if bootable else ID
         self.other: t.List[str] = []
         """What else was on the console."""
         self._place = disk.with_suffix(".sockets")
@@ -31,10 +32,13 @@ class Machine:
         for socket_file in self._place.iterdir():
             socket_file.unlink()
         append = f"root=/dev/none zeroing.id={ID} zeroing.mode={mode} quiet loglevel=1 panic=1 console=ttyS0,38400"
+        kernel = ["-kernel", str(image / "vmlinuz"), "-initrd", str(image / "initrd.img"), "-append", append]
+        if bootable:
+            kernel = ["-drive", f"file={image}/disk.img,format=raw,if=none,id=boot,snapshot=on", "-device", "virtio-blk-pci,drive=boot,bootindex=0"]
         self._process = subprocess.Popen(
             ["qemu-system-x86_64", "-machine", "pc", "-accel", "tcg", "-cpu", "max", "-m", "256", "-no-reboot", "-nodefaults", "-display", "none",
              "-serial", f"unix:{self._place}/serial,server=on,wait=on", "-qmp", f"unix:{self._place}/qmp,server=on,wait=off",
-             "-kernel", str(image / "vmlinuz"), "-initrd", str(image / initrd), "-append", append,
+             *kernel,
              "-drive", f"file={disk},format=raw,if=none,id=disk0,discard={discard}", "-device", "virtio-blk-pci,drive=disk0"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         )  # fmt: skip
@@ -46,7 +50,7 @@ class Machine:
         with self._console.makefile("rb") as lines:
             for line in lines:
                 text = line.decode("utf-8", "replace").strip()
-                message = parse(text, ID)
+                message = parse(text, self._identifier)
                 if message is not None:
                     self.account.add(message)
                     yield message

@@ -110,11 +110,23 @@ def test_the_power_button_ends_it_and_nothing_stays(tmp_path, boot):
     assert disk.files(disk.parts[0]) == known
 
 
+def test_its_own_disk_boots_and_is_left_alone(tmp_path, boot):
+    """As Ganeti's own zeroing boots it, before the instance's disks."""
+    disk = aged(tmp_path / "disk", ("ext4", 64))
+    known = disk.files(disk.parts[0])
+    account = boot(disk.path, bootable=True, discard="ignore").to_the_end()
+    assert account.ended == "finished"
+    assert [(place.disk, place.device, place.event) for place in account.places] == [(1, "vdb1", "zeroed")]
+    run("fallocate", "--dig-holes", str(disk.path))
+    assert disk.taken < 16 * MIB
+    assert disk.files(disk.parts[0]) == known
+
+
 def test_the_same_packages_give_the_same_bytes(tmp_path, image):
     assert build(image) == "unchanged" == build(image, "--check")
     assert build(tmp_path, "--check") == "changed" and not list(tmp_path.iterdir())
     assert build(tmp_path) == "changed"
-    for name in ("vmlinuz", "initrd.img", "manifest.json"):
+    for name in ("vmlinuz", "initrd.img", "disk.img", "manifest.json"):
         assert (tmp_path / name).read_bytes() == (image / name).read_bytes()
     (tmp_path / "initrd.img").write_bytes(b"")
     assert build(tmp_path, "--check") == "changed"

@@ -176,7 +176,8 @@ def skeleton() -> Entries:
     return {
         **{name: Entry(directory) for name in places},
         "dev/console": Entry(0o020600, device=(5, 1)), "dev/null": Entry(0o020666, device=(1, 3)),
-        "bin/sh": Entry(link, b"busybox"), "init": Entry(0o100755, (HERE / "zeroing-helper.sh").read_bytes()), "etc/lvm/lvm.conf": Entry(0o100644, LVM.encode()),
+        "bin/sh": Entry(link, b"busybox"), "init": Entry(0o100755, (HERE / "zeroing-helper.sh").read_bytes()),
+        "etc/lvm/lvm.conf": Entry(0o100644, LVM.encode()),
     }  # fmt: skip
 
 
