@@ -61,6 +61,7 @@ class Process(t.Protocol):
 _NEEDS = "The lease is held there, through SSH, whatever the transport: set ssh of that cluster so that it is let in, and have python3 there."
 
 MOVED, ZEROED = "moved", "zeroed"
+_DOING = {MOVED: "is being moved by", ZEROED: "is being zeroed by"}
 """What is done with an instance, as an introduction tells it under "doing"; moved where it does not tell."""
 
 Start = t.Callable[[t.Sequence[str]], Process]
@@ -101,7 +102,7 @@ class Lease:
             time.sleep(_PAUSE)
             other = self._ask()
         if other is not None:
-            raise LeaseTaken(f"{self._introduction['name']} is being {_doing(other)} by {_in_words(other)}")
+            raise LeaseTaken(f"{self._introduction['name']} {_doing(other)} {_in_words(other)}")
 
     def _may_be_own(self, told: t.Any) -> bool:
         """Whether *told* may come of an earlier process of this run, which says nothing while it stands still."""
@@ -224,8 +225,7 @@ def _read(process: Process, answers: queue.Queue[t.Dict[str, t.Any]]) -> None:
 
 
 def _doing(said: t.Any) -> str:
-    doing = said.get("doing") if isinstance(said, dict) else None
-    return doing if doing in (MOVED, ZEROED) else MOVED
+    return _DOING[ZEROED if isinstance(said, dict) and said.get("doing") == ZEROED else MOVED]
 
 
 def _in_words(said: t.Any) -> str:

@@ -115,6 +115,16 @@ def test_one_holds_it_and_another_is_told_who(master, name):
     free(name)
 
 
+def test_a_zeroing_and_a_move_exclude_each_other(master, name):
+    zeroing = lease.Lease(master.popen, NODE, name, {"name": "web.example.com", "doing": lease.ZEROED})
+    zeroing.acquire()
+    with pytest.raises(LeaseTaken, match="is being zeroed by process") as refusal:
+        lease.Lease(master.popen, NODE, name, WORDS).acquire()
+    assert ", to " not in refusal.value.message
+    zeroing.release()
+    free(name)
+
+
 def test_another_instance_is_another_lease(master, name):
     first, second = (lease.Lease(master.popen, NODE, each, WORDS) for each in (name, str(uuid.uuid4())))
     first.acquire()
