@@ -23,7 +23,7 @@ from . import tags
 from .options import Options
 from .planner import Step, View, next_step
 from .session import Instance, Session
-from .stage import ATTENDING, GRACE, Opcode, Report, Stage, Zeroing, is_attended
+from .stage import ABSENT, ATTENDING, GRACE, Opcode, Report, Stage, Zeroing, is_attended
 from .tags import Before, Claim
 
 Result = t.Dict[str, t.Any]
@@ -143,10 +143,11 @@ class _Run:
                 "see what it does, and take them away with gnt-instance remove-tags."
             )
         claim = found[0] if found else None
-        helper = None
+        view = View(claim, instance.running)
         if claim is not None and instance.running:
-            helper = is_attended(self._session.start(instance.target.node), instance.target.name, claim.identifier) == ATTENDING
-        return instance, claim, next_step(View(claim, instance.running, helper), self._done)
+            runs = is_attended(self._session.start(instance.target.node), instance.target.name, claim.identifier)
+            view = View(claim, runs != ABSENT, runs == ATTENDING)  # it may have ended since Ganeti was asked
+        return instance, claim, next_step(view, self._done)
 
     def _act(self, step: Step, instance: Instance, claim: t.Optional[Claim]) -> bool:
         """Do one step; whether that was all."""
@@ -157,7 +158,9 @@ class _Run:
         scene = _Scene(self._session, self._lease, self._progress, instance, t.cast(Claim, claim))
         self._touched = True
         if step is Step.FORGET:
-            scene.job([_untag(instance, tags.own(instance.tags))], f"remove tags from {instance.target.name}")
+            # Ganeti marks an instance as down before it tries to stop it. One that runs is only marked by this, not started.
+            marked = [_of(instance, "OP_INSTANCE_STARTUP")] if scene.claim.was == "up" and instance.admin_state == "down" else []
+            scene.job([_untag(instance, tags.own(instance.tags)), *marked], f"remove tags from {instance.target.name}")
             self._left = self._done
         elif step is Step.STOP:
             scene.job([_of(instance, "OP_INSTANCE_SHUTDOWN", timeout=GRACE)], f"stop the zeroing helper of {instance.target.name}")
@@ -192,12 +195,12 @@ class _Run:
         self._done = True
 
     def _restore(self, scene: _Scene) -> None:
-        """Make it what it was. The tags are taken away first, so this is done once."""
+        """Make it what it was. All tags are taken away first, so this is done once; what it was stays noted until it is that."""
         self._progress.phase("bring the instance back to what it was")
-        instance = scene.instance
-        up = scene.claim.was == "up"
-        last = _of(instance, "OP_INSTANCE_STARTUP") if up else _of(instance, "OP_INSTANCE_DEACTIVATE_DISKS")
-        scene.job([_untag(instance, tags.own(instance.tags)), last], f"restore {instance.target.name}")
+        instance, noted = scene.instance, [tags.was(scene.claim.identifier, scene.claim.was)]
+        back = _of(instance, "OP_INSTANCE_STARTUP" if scene.claim.was == "up" else "OP_INSTANCE_DEACTIVATE_DISKS")
+        opcodes = [_untag(instance, tags.own(instance.tags)), _tag(instance, noted), back, _untag(instance, noted)]
+        scene.job(opcodes, f"restore {instance.target.name}")
 
     def _rehearsed(self, instance: Instance, step: Step) -> Result:
         if step is Step.BEGIN:

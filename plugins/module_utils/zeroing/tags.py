@@ -85,5 +85,3 @@ def claims(tags: t.Iterable[str]) -> t.List[Claim]:
             claim = claim._replace(before=Before(match[4], match[5], int(match[6])))
         found[match[1]] = claim
     return list(found.values())
-
-

@@ -41,6 +41,8 @@ class World:
         self.events = 0
         self.at, self.then = None, None
         """Before which event what happens."""
+        self.fails = {}
+        """Opcodes that fail, and how often."""
         self.answers = True
         """Whether the node tells what runs."""
         self.lease = ""
@@ -58,9 +60,19 @@ class World:
         """A job, one opcode after the other; the first that fails ends it."""
         self.event()
         self.jobs.append([op["OP_ID"] for op in opcodes])
-        results = [getattr(self, op["OP_ID"].lower())(op) for op in opcodes]
+        results = [self.opcode(op) for op in opcodes]
         self.event()
         return results
+
+    def opcode(self, op):
+        """One opcode; it fails where it is to, as often as it is to."""
+        name = op["OP_ID"]
+        if name == "OP_INSTANCE_SHUTDOWN" and self.fails.get(name):
+            self.admin = "down"  # which Ganeti notes before it tries
+        if self.fails.get(name) and not op.get("no_remember"):
+            self.fails[name] -= 1
+            raise JobFailed(f"{name} failed.")
+        return getattr(self, name.lower())(op)
 
     def op_tags_set(self, op):
         self.tags |= set(op["tags"])

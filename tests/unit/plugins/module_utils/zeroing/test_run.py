@@ -172,6 +172,44 @@ def test_what_somebody_else_has_started_is_left_alone(zero, admin, runs):
     world.as_it_was("up", "own")
 
 
+def test_one_that_cannot_be_stopped_is_running_and_marked_so(zero):
+    world = World("up", "own")
+    world.fails = {"OP_INSTANCE_SHUTDOWN": 1}
+    with pytest.raises(GanetiError, match="OP_INSTANCE_SHUTDOWN failed"):
+        zero(world)
+    world.as_it_was("up", "own")
+
+
+def test_a_start_that_fails_is_tried_again_and_told_if_it_stays_so(zero):
+    world = World("up", "own")
+    world.fails = {"OP_INSTANCE_STARTUP": 1}
+    with pytest.raises(GanetiError, match="failed. web.example.com is as it was"):
+        zero(world)
+    world.as_it_was("up", "own")
+    world = World("up", "own")
+    world.fails = {"OP_INSTANCE_STARTUP": 100}
+    with pytest.raises(GanetiError, match="may not be as it was"):
+        zero(world)
+    assert [tag for tag in world.tags if tag.endswith("was:up")] and len(world.tags) == 2
+    world.fails = {}
+    zero(world)
+    world.as_it_was("up", "own")
+
+
+def test_a_helper_that_has_just_ended_is_not_taken_for_another_system(zero, monkeypatch):
+    """Ganeti has said that it runs; its node says that nothing does."""
+    world = World("up", "own")
+    world.tags |= {"ganeti-zeroing:0123456789abcdef:was:up", "ganeti-zeroing:0123456789abcdef:discard:allocated:943718400"}
+    world.admin, world.runs = "down", "zeroing.id=0123456789abcdef zeroing.mode=discard"
+
+    def end():
+        world.runs = ""
+
+    world.at, world.then = 3, end  # after the instance was asked for, twice
+    zero(world)
+    world.as_it_was("up", "own")
+
+
 def events(zero, **how):
     """How many moments there are in which something can happen."""
     world = World(**how)
