@@ -84,7 +84,7 @@ Entries = t.Dict[str, Entry]
 
 def main() -> None:
     """Read the command line, and make what is not there yet."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("directory", type=Path, help="where vmlinuz, initrd.img, disk.img and manifest.json go; made if it is not there")
     parser.add_argument("--packages", type=Path, help="where fetched packages are kept, and taken from if they are there")
     parser.add_argument("--kernel", default=KERNEL, help="the package with the kernel, or one that depends on it (%(default)s)")
