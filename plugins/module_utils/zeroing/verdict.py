@@ -20,7 +20,7 @@ PER_MIB = 0.05
 AUTO, DISCARD, WRITE = "auto", "discard", "write"
 METHODS = (AUTO, DISCARD, WRITE)
 ALLOCATED, DATA = "allocated", "data"
-_SLACK = 16 * 1024 * 1024
+_SLACK = 4 * 1024 * 1024
 """Bytes of storage's own bookkeeping, which count as blocks of a file."""
 
 
