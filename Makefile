@@ -21,7 +21,7 @@ HANGING = -o faulthandler_timeout=$(1) -o faulthandler_exit_on_timeout=true
 PART :=
 SELECTED = $(if $(PART),$(or $(wildcard tests/integration/test_$(PART).py),tests/integration -k '$(PART)'),tests/integration)
 
-.PHONY: help venv stage lab lab-destroy demo test test-unit test-couchdb test-etcd test-dist test-sanity test-lint test-types test-integration \
+.PHONY: help venv stage lab lab-destroy demo test test-unit test-couchdb test-etcd test-zeroing test-dist test-sanity test-lint test-types test-integration \
   bench-move bench-whole-move bench-ciphers bench-storage bench-storage-lab soak-storage plots docs dist clean
 
 help: ## List the targets
@@ -63,6 +63,10 @@ test-etcd: venv ## Test the storage in etcd against a real etcd, Debian's own
 	@mkdir -p $(BUILD); rm -f $(BUILD)/etcd.xml
 	$(BIN)/pytest -q $(call HANGING,300) --junit-xml=$(BUILD)/etcd.xml tests/etcd
 
+test-zeroing: venv ## Boot the zeroing helper under emulation on real file systems, as root
+	@mkdir -p $(BUILD); rm -f $(BUILD)/zeroing.xml
+	$(BIN)/pytest -q $(call HANGING,600) --junit-xml=$(BUILD)/zeroing.xml tests/zeroing
+
 test-dist: venv ## Check the archive: what is in it, and how it works with the oldest and the newest ansible-core
 	@mkdir -p $(BUILD); rm -f $(BUILD)/dist.xml
 	$(BIN)/pytest -q $(call HANGING,300) --junit-xml=$(BUILD)/dist.xml tests/archive
@@ -73,7 +77,7 @@ test-sanity: stage ## Run ansible-test's sanity tests
 test-lint: stage ## Run ansible-lint, ruff, shellcheck, reuse, Galaxy's importer and the checks of docs and changelog
 	$(BIN)/ruff check
 	$(BIN)/reuse lint --lines
-	$(BIN)/shellcheck -x $$(grep -rlIE '^#!.*\b(ba)?sh\b' .ci docs molecule tests)
+	$(BIN)/shellcheck -x $$(grep -rlIE '^#!.*\b(ba)?sh\b' .ci docs molecule roles tests)
 	cd $(BUILD)/ansible_collections/ganeti/cluster && PATH=$(BIN):$$PATH && ansible-lint --offline --profile production && \
 	  antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=all --skip-rstcheck . && antsibull-changelog lint
 	tests/tools/galaxy-import

@@ -516,8 +516,8 @@ import typing as t
 
 from ansible_collections.ganeti.cluster.plugins.module_utils import _argspec
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError
+from ansible_collections.ganeti.cluster.plugins.module_utils._progress import Progress
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.options import parse
-from ansible_collections.ganeti.cluster.plugins.module_utils.move.progress import Progress
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.run import run
 
 

@@ -20,7 +20,7 @@ ENTRIES = {
 }  # fmt: skip
 KINDS = {
     "changelogs": {"changelog.yaml"}, "docs": {".md", ".svg"}, "LICENSES": {".txt"}, "meta": {".yml", ".txt"}, "playbooks": {".yml"},
-    "plugins": {".py"}, "roles": {".j2", ".md", ".py", ".yml"},
+    "plugins": {".py"}, "roles": {".j2", ".md", ".py", ".sh", ".yml"},
 }  # fmt: skip
 """The names or the endings of files in directories."""
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")

@@ -33,6 +33,7 @@ CASES = {
     "config_history_info": ({"kind": "cluster"}, NO_NODE),
     "config_rollback": ({"kind": "cluster", "serial": 1}, NO_NODE),
     "instance_move": ({"name": "no host", "source": {"address": MEANT}}, "name is 'no host', which is not a host name"),
+    "instance_zero": ({"name": "web1.example.com"}, WRONG_WAY),
     "job_info": ({"jobs": [0]}, "0 is no job's id"),
     "master_failover": ({"new_master": "no host"}, "'no host' is no name of a host for SSH"),
     "redistribute_config": ({}, NO_MASTER),

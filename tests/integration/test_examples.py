@@ -14,7 +14,7 @@ from . import examples
 from .lab import ROOT, eventually
 
 pytestmark = pytest.mark.on("gamma")
-ELSEWHERE = {"master_failover"}
+ELSEWHERE = {"instance_zero", "master_failover"}
 """Modules whose examples need more than is here."""
 
 

@@ -27,8 +27,10 @@ PACKAGES = {
     "images": {"", "api", "images"},
     "storage": {"", "api", "storage"},
     "compression": {"", "stream", "compression"},
-    "zeroing": {"", "api", "stream", "zeroing"},
-    "move": {"", "api", "compression", "images", "storage", "stream", "zeroing", "move"},
+    "lease": {"", "stream", "lease"},
+    "guest": {"", "api", "stream", "guest"},
+    "zeroing": {"", "api", "guest", "lease", "stream", "zeroing"},
+    "move": {"", "api", "compression", "guest", "images", "lease", "storage", "stream", "zeroing", "move"},
 }
 ROOMS = {
     "drivers": {"drivers"},

@@ -12,15 +12,15 @@ import typing as t
 
 from .._difference import Difference
 from .._errors import ConnectionFailed, GanetiError, LeaseLost, LeaseTaken, MoveInterrupted
+from .._progress import Progress
+from ..lease.lease import Lease
 from . import guards, plan
 from .facts import Running
 from .interrupts import Interrupts
 from .journal import Journal
-from .lease import Lease
 from .look import identify, look, source_uuid_of
 from .options import Options
 from .planner import OWN, End, Failed, Goal, Memory, Step, learn, next_step
-from .progress import Progress
 from .retry import patiently
 from .session import Session
 from .state import Case, Scene, View

@@ -11,16 +11,16 @@ import traceback
 import typing as t
 
 from .._errors import ConnectionFailed, GanetiError, JobTimeout, LeaseLost, LeaseTaken, StreamFailed
+from .._progress import Progress
 from ..api.ssh import SshHost
+from ..lease.lease import Lease
 from . import changes, facts, guards, plan
 from .changes import Job, Recipe
 from .events import printable
 from .journal import Journal
-from .lease import Lease
 from .nodes import lane_count
 from .options import Options
 from .planner import UNDOING, Failed, Step
-from .progress import Progress
 from .retry import opportunistically
 from .session import Session, Side
 from .state import Case, Scene

@@ -17,13 +17,14 @@ import typing as t
 from types import TracebackType
 
 from .._errors import ConnectionFailed, StreamFailed
+from .._progress import Progress
 from ..api.ssh import SshHost
 from ..zeroing.maps.program import program
 from . import nodes
 from .certificates import identities
 from .events import Event
 from .nodes import Endpoint
-from .progress import Meter, Progress
+from .progress import Meter
 
 
 class TransferPlan(t.NamedTuple):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.ganeti.cluster.plugins.module_utils.move.progress import Progress
+from ansible_collections.ganeti.cluster.plugins.module_utils._progress import Progress
 
 ROOT = Path(__file__).resolve().parents[4]
 ARGUMENTS = {"name": "No Host Name", "source": {"address": "a1.example.com"}, "destination": {"address": "b1.example.com"}}
@@ -49,12 +49,12 @@ def test_it_runs_asynchronously(ansible):
 @pytest.mark.parametrize("length", [8, 200])
 def test_a_long_directory_for_temporary_files_does_no_harm(tmp_path, monkeypatch, length):
     """A socket's path is limited to 107 bytes; it is another directory's then, and nothing is left in either."""
-    from ansible_collections.ganeti.cluster.plugins.action import instance_move  # half of Ansible, which no other test needs
+    from ansible_collections.ganeti.cluster.plugins.plugin_utils import showing  # half of Ansible, which no other test needs
 
     place = tmp_path / ("x" * length)
     place.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(place))
-    with instance_move._directory() as directory, instance_move._Listener(f"{directory}/progress", "web") as listener:
+    with showing.directory() as directory, showing.Listener(f"{directory}/progress", "web") as listener:
         assert os.stat(directory).st_mode & 0o077 == 0
         progress = Progress(listener.path)
         progress.phase("preflight")

@@ -15,10 +15,10 @@ import itertools
 import typing as t
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, PreflightFailed, RequestRefused, StreamFailed
+from ansible_collections.ganeti.cluster.plugins.module_utils._progress import Progress
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.cluster import Cluster, JobChange
 from ansible_collections.ganeti.cluster.plugins.module_utils.move import facts, run, session, speed, steps
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.plan import Source
-from ansible_collections.ganeti.cluster.plugins.module_utils.move.progress import Progress
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.survey import Survey
 
 from . import fakes

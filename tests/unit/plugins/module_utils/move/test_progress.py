@@ -13,7 +13,8 @@ import threading
 
 import pytest
 
-from ansible_collections.ganeti.cluster.plugins.module_utils.move.progress import Meter, Progress, as_line
+from ansible_collections.ganeti.cluster.plugins.module_utils._progress import Progress, as_line
+from ansible_collections.ganeti.cluster.plugins.module_utils.move.progress import Meter
 
 MIB = 1024 * 1024
 

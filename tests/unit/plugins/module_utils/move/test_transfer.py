@@ -17,9 +17,9 @@ import types
 import pytest
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import StreamFailed
+from ansible_collections.ganeti.cluster.plugins.module_utils._progress import Progress
 from ansible_collections.ganeti.cluster.plugins.module_utils.move import nodes
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.certificates import identities
-from ansible_collections.ganeti.cluster.plugins.module_utils.move.progress import Progress
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.steps import skipped
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.transfer import Transfer, TransferPlan
 

@@ -2,9 +2,10 @@
 # Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""A move's lease, as its controller holds it: others see it, and it ends with this process or its silence.
+"""The lease of who works on an instance, as its controller holds it: others see it, and it ends with this process or its silence.
 
-The lease is a process on the master of the source's cluster (see :mod:`holder`), named by the source's UUID. It is
+The lease is a process on the master of the instance's cluster (see :mod:`holder`), named by the instance's UUID. A move holds that of its source,
+a zeroing that of the same name, so that they exclude each other. It is
 asked whether it lives before every change; the answer is worth something for a few seconds only, counted from before
 the question and by a clock that runs on while a laptop sleeps. Whoever lost it changes nothing any more.
 """
@@ -57,7 +58,11 @@ class Process(t.Protocol):
     def kill(self) -> None: ...
 
 
-_NEEDS = "A move holds its lease there, through SSH, whatever the transport: set ssh of the source so that it is let in, and have python3 there."
+_NEEDS = "The lease is held there, through SSH, whatever the transport: set ssh of that cluster so that it is let in, and have python3 there."
+
+MOVED, ZEROED = "moved", "zeroed"
+_DOING = {MOVED: "is being moved by", ZEROED: "is being zeroed by"}
+"""What is done with an instance, as an introduction tells it under "doing"; moved where it does not tell."""
 
 Start = t.Callable[[t.Sequence[str]], Process]
 
@@ -97,7 +102,7 @@ class Lease:
             time.sleep(_PAUSE)
             other = self._ask()
         if other is not None:
-            raise LeaseTaken(f"{self._introduction['name']} is being moved by {_in_words(other)}")
+            raise LeaseTaken(f"{self._introduction['name']} {_doing(other)} {_in_words(other)}")
 
     def _may_be_own(self, told: t.Any) -> bool:
         """Whether *told* may come of an earlier process of this run, which says nothing while it stands still."""
@@ -219,14 +224,19 @@ def _read(process: Process, answers: queue.Queue[t.Dict[str, t.Any]]) -> None:
     answers.put({"event": "ended", "why": why})
 
 
+def _doing(said: t.Any) -> str:
+    return _DOING[ZEROED if isinstance(said, dict) and said.get("doing") == ZEROED else MOVED]
+
+
 def _in_words(said: t.Any) -> str:
     """Who holds a lease, in words. What another process said is cut to what it may be."""
     told = {key: str(value)[:100] for key, value in said.items()} if isinstance(said, dict) else {}
     if told.get("holder_uid", "0") != "0":
-        return f"a process of user {told['holder_uid']} on the master (process {told['holder_pid']}), which is no move: end it."
+        return f"a process of user {told['holder_uid']} on the master (process {told['holder_pid']}), which is no run of this collection: end it."
     if "controller" not in told:
         return "another run, which does not answer just now: wait half a minute."
-    return f"process {told.get('pid')} on {told['controller']} (since {told.get('since')}, to {told.get('to')}): wait for its end, or end it there."
+    to = f", to {told['to']}" if "to" in told else ""
+    return f"process {told.get('pid')} on {told['controller']} (since {told.get('since')}{to}): wait for its end, or end it there."
 
 
 def _program() -> bytes:

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, LeaseLost, LeaseTaken
-from ansible_collections.ganeti.cluster.plugins.module_utils.move import holder, lease
+from ansible_collections.ganeti.cluster.plugins.module_utils.lease import holder, lease
 
 NODE = "a1.example.com"
 WORDS = {"name": "web.example.com", "to": "web.example.com on beta.example.com"}
@@ -115,6 +115,16 @@ def test_one_holds_it_and_another_is_told_who(master, name):
     free(name)
 
 
+def test_a_zeroing_and_a_move_exclude_each_other(master, name):
+    zeroing = lease.Lease(master.popen, NODE, name, {"name": "web.example.com", "doing": lease.ZEROED})
+    zeroing.acquire()
+    with pytest.raises(LeaseTaken, match="is being zeroed by process") as refusal:
+        lease.Lease(master.popen, NODE, name, WORDS).acquire()
+    assert ", to " not in refusal.value.message
+    zeroing.release()
+    free(name)
+
+
 def test_another_instance_is_another_lease(master, name):
     first, second = (lease.Lease(master.popen, NODE, each, WORDS) for each in (name, str(uuid.uuid4())))
     first.acquire()
@@ -140,7 +150,7 @@ CONTROLLER = """
 import sys, time
 sys.path.insert(0, {here!r})
 from tests.unit import source_tree
-from tests.unit.plugins.module_utils.move import test_lease as tests
+from tests.unit.plugins.module_utils.lease import test_lease as tests
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import LeaseLost
 from pathlib import Path
 lease = tests.lease

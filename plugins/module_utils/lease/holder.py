@@ -2,7 +2,7 @@
 # Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""What holds a lease: a program on the master of the source's cluster. Standard library and Python 3.9 only; writes nothing.
+"""What holds a lease: a program on the master of the instance's cluster. Standard library and Python 3.9 only; writes nothing.
 
 A lease is the abstract UNIX socket ``ganeti-move/<UUID>``: the kernel lets one process of the node bind it, and takes it
 back when that process ends, however it ends. It ends with its standard input, and after so many seconds without a line
