@@ -53,8 +53,8 @@ class Stage:
 
     def event(self, kind, where="", opcodes=(), does=lambda: None):
         """Something a run does: what is to happen at it, happens instead, or before it."""
-        self.seen.append(Event(kind, where, tuple(op["OP_ID"] for op in opcodes)))
-        if self.at is not None and len(self.seen) - 1 == self.at:
+        self.seen.append(Event(kind, where, tuple(op["OP_ID"] for op in opcodes) if opcodes else ()))
+        if len(self.seen) - 1 == self.at:
             self.at = None
             return self.happens(does)
         return does()
@@ -86,8 +86,7 @@ class FakeCluster(Cluster):
             _is, field, value = qfilter
             fits = (lambda each: each.uuid == value) if field == "uuid" else (lambda each: each.name == value or each.name.startswith(value + "."))
             wanted = [each for each in wanted if fits(each)]
-        rows = [_row(each, each.node in self.stage.world.silent, self.stage.world.template) for each in wanted]
-        return [{field: row[field] for field in fields} for row in rows]
+        return [dict(_row(each, each.node in self.stage.world.silent, self.stage.world.template, tuple(fields))) for each in wanted]
 
     def submit(self, opcodes):
         if self.transport == "rapi" and len(opcodes) != 1:
@@ -128,9 +127,9 @@ class FakeCluster(Cluster):
 
 
 @functools.cache  # the same few are asked for ten thousand times
-def _row(machine, silent, template):
+def _row(machine, silent, template, fields):
     count = len(machine.nics)
-    return {
+    row = {
         "name": machine.name, "uuid": machine.uuid, "pnode": machine.node, "snodes": [], "os": "noop", "hypervisor": "kvm", "disk_template": template,
         "admin_state": machine.admin, "oper_state": None if silent else machine.runs,
         "status": "ERROR_nodedown" if silent else "running" if machine.runs else f"ADMIN_{machine.admin}", "tags": sorted(machine.tags),
@@ -140,6 +139,7 @@ def _row(machine, silent, template):
         "custom_nicparams": [{"link": "br0"}] * count,
         "disk.uuids": ["disk"] * machine.disks, "disk.sizes": [1024] * machine.disks,
     }  # fmt: skip
+    return {field: row[field] for field in fields}
 
 
 class FakeLease:
