@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
+import types
 import typing as t
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, PreflightFailed, RequestRefused, StreamFailed
@@ -218,8 +220,16 @@ class FakeTransfer:
         return {"digests": ["d"], "payload": 1, "wire": 1, "tls": []}, {"digests": ["d"]}
 
 
+@functools.cache
+def drawn(number):
+    """What the nth run on a stage draws for its move's id: at random, and the same on each stage, so that worlds that are the same can be seen to be."""
+    return os.urandom(8)
+
+
 def play(stage, monkeypatch):
     """Put the fakes where the run finds them; what it returns runs the module's code with a task."""
+    numbers = itertools.count()
+    monkeypatch.setattr(run, "os", types.SimpleNamespace(**{**vars(os), "urandom": lambda _size: drawn(next(numbers))}))
     monkeypatch.setattr(session, "connect", lambda asked: FakeCluster(stage, asked["address"], asked.get("transport", "ssh")))
     monkeypatch.setattr(session.Session, "master", lambda self: type("Host", (), {"popen": None}))
     monkeypatch.setattr(run, "Lease", lambda _start, node, _instance, words: FakeLease(stage, node, words))
