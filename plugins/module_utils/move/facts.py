@@ -159,7 +159,7 @@ def _nics(row: t.Mapping[str, t.Any]) -> t.Tuple[Nic, ...]:
     columns = ("nic.macs", "nic.ips", "nic.names", "nic.modes", "nic.links", "nic.vlans", "nic.networks.names", "custom_nicparams")
     count = len(row["nic.macs"] or ())
     lists = [row[column] or [None] * count for column in columns]
-    return tuple(Nic(*values[:-1], values[-1] or {}) for values in zip(*lists))
+    return tuple(Nic(*values)._replace(custom=values[-1] or {}) for values in zip(*lists))
 
 
 def disks(cluster: Cluster, name: str) -> t.Tuple[InstanceDisk, ...]:
