@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
 import urllib.parse
 from pathlib import Path
@@ -14,7 +15,7 @@ from .accounts import Accounts, User
 from .endpoint import Endpoint, EndpointError
 from .errors import HttpError
 from .exchange import Answer, Request
-from .json_text import dumps, loads
+from .json_text import dumps
 from .replication import Replication
 from .replicator import Replicator
 from .server_api import Server
@@ -43,7 +44,7 @@ class Inside:
             answer = self._api.answer(request)
         except HttpError as error:
             answer = Answer(error.status, {"error": error.error, "reason": error.reason})
-        return answer._replace(value=loads(dumps(answer.value)))
+        return answer._replace(value=json.loads(dumps(answer.value)))  # which has no name twice
 
 
 class _End(Endpoint):

@@ -36,10 +36,14 @@ def _object(pairs: list[tuple[str, t.Any]]) -> dict[str, t.Any]:
     return value
 
 
+_DECODER = json.JSONDecoder(parse_float=_number, parse_constant=_constant, object_pairs_hook=_object)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
 def loads(data: t.Union[bytes, str]) -> t.Any:
     """The value of a JSON text; ValueError if it is none."""
     text = data.decode("utf-8") if isinstance(data, bytes) else data
-    value = json.loads(text, parse_float=_number, parse_constant=_constant, object_pairs_hook=_object)
+    value = _DECODER.decode(text)
     if SURROGATE.search(text):
         dumps(value).encode("utf-8")  # half a pair is no text
     return value
@@ -47,4 +51,4 @@ def loads(data: t.Union[bytes, str]) -> t.Any:
 
 def dumps(value: t.Any) -> str:
     """The value as text on one line."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(value)

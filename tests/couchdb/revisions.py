@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import typing as t
@@ -34,6 +35,11 @@ def parse(text: t.Any) -> Revision:
     """The revision that a client wrote."""
     if not isinstance(text, str):
         raise BadRequest("Invalid rev format")
+    return _parse(text)
+
+
+@functools.lru_cache(maxsize=10_000)  # the same few are read again and again
+def _parse(text: str) -> Revision:
     position, dash, digest = text.partition("-")
     if not dash or not re.fullmatch("[0-9]+", position):
         raise BadRequest("Invalid rev format")

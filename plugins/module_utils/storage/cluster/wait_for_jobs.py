@@ -35,6 +35,8 @@ _PAUSE = 0.5
 """Seconds until a server that did not answer is asked again."""
 _ARRIVAL = 10.0
 """Seconds that a document may be on its way: a new job's to the database, an archived job's to the other database."""
+_HURRY = 1.0
+"""Seconds that a long poll takes at most while one is."""
 _PATIENCE = 60.0
 """Seconds that an answer may take; what is not answered is asked again."""
 
@@ -151,7 +153,7 @@ class JobWatcher:
         """Wait for a change and note what is new; the problem where the server is away, which may pass."""
         try:
             self._check_cluster()
-            self._listen(min(seconds, 1.0) if hurry else seconds)
+            self._listen(min(seconds, _HURRY) if hurry else seconds)
             self._search_archive()
         except AuthenticationFailed:  # waiting makes no password right, and CouchDB locks who tries again and again
             raise

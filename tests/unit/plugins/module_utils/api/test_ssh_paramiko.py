@@ -85,12 +85,14 @@ class Server(paramiko.ServerInterface):
 
     def check_channel_exec_request(self, channel: t.Any, command: bytes) -> bool:
         argv = shlex.split(command.decode())
-        threading.Thread(target=self._run, args=(channel, self.replaced.get(argv[0], argv)), daemon=True).start()
+        # Looked up here, where it is set: two threads at once would make two of it, and one of them wait for what the other has.
+        begun = channel.get_transport().begun[channel.remote_chanid]
+        threading.Thread(target=self._run, args=(channel, self.replaced.get(argv[0], argv), begun), daemon=True).start()
         return True
 
-    def _run(self, channel: t.Any, argv: list[str]) -> None:
+    def _run(self, channel: t.Any, argv: list[str], begun: threading.Event) -> None:
         # A command that ends before the client was told that it began would close the channel under the answer.
-        channel.get_transport().begun[channel.remote_chanid].wait(60)
+        begun.wait(60)
         try:
             process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         except FileNotFoundError:

@@ -22,36 +22,9 @@ import pytest
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, LeaseLost, LeaseTaken
 from ansible_collections.ganeti.cluster.plugins.module_utils.lease import holder, lease
 
-NODE = "a1.example.com"
-WORDS = {"name": "web.example.com", "to": "web.example.com on beta.example.com"}
+from .holding import NODE, WORDS, Local
+
 TOLD = "web.example.com is being moved by process"
-
-
-class Local:
-    """A program of this machine in the place of one on a master, as `SshProcess` shows it."""
-
-    def __init__(self, argv):
-        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
-        self.stdin = self
-        self.stderr = b""
-
-    def write(self, data):
-        try:
-            self.process.stdin.write(data)
-        except (OSError, ValueError) as error:
-            raise ConnectionFailed("nobody reads it any more") from error
-
-    def flush(self):
-        pass
-
-    def __iter__(self):
-        # Closed by who reads it: another thread could close it just before it is read once more, and the next test's process have its number by then.
-        with self.process.stdout as lines:
-            for line in lines:
-                yield line.rstrip(b"\n")
-
-    def kill(self):
-        self.process.stdin.close()
 
 
 class Master:
@@ -150,13 +123,13 @@ CONTROLLER = """
 import sys, time
 sys.path.insert(0, {here!r})
 from tests.unit import source_tree
-from tests.unit.plugins.module_utils.lease import test_lease as tests
+from tests.unit.plugins.module_utils.lease import holding
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import LeaseLost
+from ansible_collections.ganeti.cluster.plugins.module_utils.lease import lease
 from pathlib import Path
-lease = tests.lease
 lease._program = lambda: Path({program!r}).read_bytes()
 lease._BEAT = 0.05
-mine = lease.Lease(tests.Local, "a1.example.com", {name!r}, tests.WORDS, limit={limit})
+mine = lease.Lease(holding.Local, holding.NODE, {name!r}, holding.WORDS, limit={limit})
 mine.acquire()
 print("held", flush=True)
 for line in sys.stdin:

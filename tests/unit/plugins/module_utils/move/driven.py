@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
+import types
 import typing as t
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, PreflightFailed, RequestRefused, StreamFailed
@@ -53,8 +55,8 @@ class Stage:
 
     def event(self, kind, where="", opcodes=(), does=lambda: None):
         """Something a run does: what is to happen at it, happens instead, or before it."""
-        self.seen.append(Event(kind, where, tuple(op["OP_ID"] for op in opcodes)))
-        if self.at is not None and len(self.seen) - 1 == self.at:
+        self.seen.append(Event(kind, where, tuple(op["OP_ID"] for op in opcodes) if opcodes else ()))
+        if len(self.seen) - 1 == self.at:
             self.at = None
             return self.happens(does)
         return does()
@@ -86,8 +88,7 @@ class FakeCluster(Cluster):
             _is, field, value = qfilter
             fits = (lambda each: each.uuid == value) if field == "uuid" else (lambda each: each.name == value or each.name.startswith(value + "."))
             wanted = [each for each in wanted if fits(each)]
-        rows = [_row(each, each.node in self.stage.world.silent, self.stage.world.template) for each in wanted]
-        return [{field: row[field] for field in fields} for row in rows]
+        return [dict(_row(each, each.node in self.stage.world.silent, self.stage.world.template, tuple(fields))) for each in wanted]
 
     def submit(self, opcodes):
         if self.transport == "rapi" and len(opcodes) != 1:
@@ -128,9 +129,9 @@ class FakeCluster(Cluster):
 
 
 @functools.cache  # the same few are asked for ten thousand times
-def _row(machine, silent, template):
+def _row(machine, silent, template, fields):
     count = len(machine.nics)
-    return {
+    row = {
         "name": machine.name, "uuid": machine.uuid, "pnode": machine.node, "snodes": [], "os": "noop", "hypervisor": "kvm", "disk_template": template,
         "admin_state": machine.admin, "oper_state": None if silent else machine.runs,
         "status": "ERROR_nodedown" if silent else "running" if machine.runs else f"ADMIN_{machine.admin}", "tags": sorted(machine.tags),
@@ -140,6 +141,7 @@ def _row(machine, silent, template):
         "custom_nicparams": [{"link": "br0"}] * count,
         "disk.uuids": ["disk"] * machine.disks, "disk.sizes": [1024] * machine.disks,
     }  # fmt: skip
+    return {field: row[field] for field in fields}
 
 
 class FakeLease:
@@ -224,8 +226,16 @@ class FakeTransfer:
         return {"digests": ["d"], "payload": 1, "wire": 1, "tls": [], "free_space": self._told}, {"digests": ["d"]}
 
 
+@functools.cache
+def drawn(number):
+    """What the nth run on a stage draws for its move's id: at random, and the same on each stage, so that worlds that are the same can be seen to be."""
+    return os.urandom(8)
+
+
 def play(stage, monkeypatch):
     """Put the fakes where the run finds them; what it returns runs the module's code with a task."""
+    numbers = itertools.count()
+    monkeypatch.setattr(run, "os", types.SimpleNamespace(**{**vars(os), "urandom": lambda _size: drawn(next(numbers))}))
     monkeypatch.setattr(session, "connect", lambda asked: FakeCluster(stage, asked["address"], asked.get("transport", "ssh")))
     monkeypatch.setattr(session.Session, "master", lambda self: type("Host", (), {"popen": None}))
     monkeypatch.setattr(run, "Lease", lambda _start, node, _instance, words: FakeLease(stage, node, words))

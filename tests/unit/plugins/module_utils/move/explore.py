@@ -188,22 +188,28 @@ def quiet(here, number, run):
 
 
 def _planned(here, number, run, view):
-    case = run.task.case()
-    memory, scene, decided = planner.next_step(view, run.memory, case)
+    memory, decided, script = _decided(view, run.memory, run.task)
     if isinstance(decided, End):
         if not decided.well and here.world.holder != number:
             return put(here, number, Run(run.task, run.memory, at="hold"))
         assert_true(here.world, memory, decided)
         return over(here, number, decided.well, decided.message)
-    script = ()
-    if decided in JOBS:
-        made = creation(view.source, run.task, memory.mine) if view.source else None
-        recipe = changes.Recipe(case, _asked(run.task), memory.mine, made)
-        script = _script(JOBS[decided](scene, recipe), run.task)
     run = run._replace(memory=memory, view=None, before=None, step=decided, script=script, submitted=False, failed=None)
     if decided is Step.PREPARE:  # the clusters notice nothing of it
         return learnt(here, number, run)
     return put(here, number, run._replace(at="next" if decided in JOBS else decided.name))
+
+
+@functools.cache  # the same is seen in ten moments or more
+def _decided(view, memory, task):
+    """What the planner makes of a view: what the run remembers then, the step or the end, and the script of that step."""
+    case = task.case()
+    later, scene, decided = planner.next_step(view, memory, case)
+    if decided not in JOBS:
+        return later, decided, ()
+    made = creation(view.source, task, later.mine) if view.source else None
+    recipe = changes.Recipe(case, _asked(task), later.mine, made)
+    return later, decided, _script(JOBS[decided](scene, recipe), task)
 
 
 def assert_true(seen, memory, end):
@@ -343,20 +349,25 @@ TURN = {
 
 def _work(here, job, failing=False):
     """A cluster carries out the next opcode of a job, or fails to."""
-    opcodes = OPCODES[job.opcodes]
-    world, ended = here.world, ""
-    try:
-        if failing:
-            raise fakes.Refused("it failed")
-        world = fakes.run_opcode(world, job.cluster, opcodes[job.at])[0]
-        ended = "success" if job.at + 1 == len(opcodes) else ""
-    except fakes.Refused as refusal:
-        world, ended = getattr(refusal, "world", world), f"Job failed: {refusal}."
-    fakes.check(world)
-    after = job._replace(at=job.at + 1, ended=ended)
+    world, ended = (here.world, "Job failed: it failed.") if failing else _carried_out(here.world, job.cluster, job.opcodes, job.at)
+    after = Job(job.owner, job.chain, job.cluster, job.opcodes, job.at + 1, job.arrived, ended)
     alive = job.owner >= 0 and here.runs[job.owner].at not in ("dead", "over")
     kept = (after,) if alive or not ended else ()
     return here._replace(world=world, jobs=tuple(sorted((*(each for each in here.jobs if each is not job), *kept))))
+
+
+@functools.cache  # as _decided
+def _carried_out(world, cluster, number, at):
+    """The world after an opcode, and what has come of its job if that was the last or failed."""
+    opcodes = OPCODES[number]
+    ended = ""
+    try:
+        world = fakes.run_opcode(world, cluster, opcodes[at])[0]
+        ended = "success" if at + 1 == len(opcodes) else ""
+    except fakes.Refused as refusal:
+        world, ended = getattr(refusal, "world", world), f"Job failed: {refusal}."
+    fakes.check(world)
+    return world, ended
 
 
 def _kill(here, number):

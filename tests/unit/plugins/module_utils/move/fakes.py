@@ -12,6 +12,7 @@ asks a silent node fails.
 
 from __future__ import annotations
 
+import functools
 import typing as t
 
 from ansible_collections.ganeti.cluster.plugins.module_utils.move import facts
@@ -271,7 +272,12 @@ def check(seen):
 
 def described(seen, machine):
     """A machine as `facts.instance` describes it; hashable throughout."""
-    if machine.node in seen.silent:
+    return _described(machine, machine.node in seen.silent)
+
+
+@functools.cache  # the same few are asked for ten thousand times
+def _described(machine, silent):
+    if silent:
         running, status = facts.Running.UNKNOWN, "ERROR_nodedown"
     else:
         running, status = (facts.Running.YES, "running") if machine.runs else (facts.Running.NO, f"ADMIN_{machine.admin}")

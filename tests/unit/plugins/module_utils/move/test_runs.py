@@ -81,6 +81,16 @@ def after_a_death(kind, monkeypatch, at, fault):
     return stage, act
 
 
+class Begun(set):
+    """The worlds in which a test has let the same task begin: what comes of it in the same world again is the same again, so it need not be seen twice."""
+
+    def is_new(self, stage, *more):
+        """Whether this is another world than all before, or *more* that counts is different."""
+        known = len(self)
+        self.add((stage.world, stage.holder is None, more))
+        return len(self) > known
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=IDS)
 def test_an_undisturbed_move(monkeypatch, kind):
     stage = Stage(fakes.world())
@@ -125,8 +135,11 @@ def test_the_lease_comes_before_every_change(monkeypatch):
 @pytest.mark.parametrize("fault", [killed, killed_after])
 @pytest.mark.parametrize("kind", KINDS, ids=IDS)
 def test_a_run_that_dies_anywhere_is_taken_up(monkeypatch, kind, fault):
+    begun = Begun()
     for at in deaths(kind, monkeypatch):
         stage, act = after_a_death(kind, monkeypatch, at, fault)
+        if not begun.is_new(stage):
+            continue
         result = act(**kind)
         moved(stage.world, kind)
         assert result["action"] in ("move", "finish", "none")
@@ -135,9 +148,11 @@ def test_a_run_that_dies_anywhere_is_taken_up(monkeypatch, kind, fault):
 
 @pytest.mark.parametrize("kind", KINDS, ids=IDS)
 def test_a_run_that_dies_anywhere_is_undone_or_was_released(monkeypatch, kind):
-    told = set()
+    told, begun = set(), Begun()
     for at in deaths(kind, monkeypatch):
         stage, act = after_a_death(kind, monkeypatch, at, killed_after)
+        if not begun.is_new(stage):
+            continue
         try:
             act(**kind, state="aborted")
             told.add("undone")
@@ -157,6 +172,7 @@ def test_a_run_that_dies_anywhere_is_undone_or_was_released(monkeypatch, kind):
 @pytest.mark.parametrize("fault", [lost, lost_after])
 @pytest.mark.parametrize("kind", KINDS, ids=IDS)
 def test_a_lost_answer_leads_to_one_of_two_ends(monkeypatch, kind, fault):
+    begun = Begun()
     for at in range(length(kind, monkeypatch)):
         stage = Stage(fakes.world())
         stage.at, stage.happens = at, fault
@@ -170,8 +186,9 @@ def test_a_lost_answer_leads_to_one_of_two_ends(monkeypatch, kind, fault):
                 as_before(stage.world)
             else:
                 assert stage.world == fakes.world() or "same task again" in error.message or error.message == "The connection was lost."
-        act(**kind)
-        moved(stage.world, kind)
+        if begun.is_new(stage):
+            act(**kind)
+            moved(stage.world, kind)
 
 
 def unacknowledged(_does):
@@ -234,6 +251,7 @@ def test_another_run_in_between_is_refused_while_this_one_lives(monkeypatch, oth
 @pytest.mark.parametrize("kind", [{}, {"transport": "rapi"}], ids=["ssh", "rapi"])
 def test_a_run_that_slept_changes_nothing_that_another_has_done(monkeypatch, kind, other):
     """It sleeps at each of its calls, long enough to lose the lease, and another does its whole work meanwhile."""
+    begun = Begun()
     for at in range(length(kind, monkeypatch)):
         stage = Stage(fakes.world())
         act = play(stage, monkeypatch)
@@ -255,8 +273,10 @@ def test_a_run_that_slept_changes_nothing_that_another_has_done(monkeypatch, kin
             running = [each.cluster for each in stage.world.machines if each.runs]
             assert running == ["gamma"]
             continue
+        late = stage.seen[at].kind == "submit" and bool(kind)
+        if not begun.is_new(stage, late):
+            continue
         act(**kind)
-        late = stage.seen[at].kind == "submit" and kind
         # Over RAPI each opcode is a job of its own, so a shutdown that was sent in the very moment of falling asleep has no ticket.
         down = late and stage.world.find("beta", "web").admin == "down"
         moved(stage.world, {**kind, "start": "no"} if down else kind)
@@ -358,6 +378,7 @@ def at_destination(world):
 @pytest.mark.parametrize("kind", KINDS[:2] + KINDS[4:5], ids=IDS[:2] + IDS[4:5])
 def test_a_silent_node_leads_to_no_removal_and_no_start(monkeypatch, kind, node):
     """It is silent from each call on until the run's end; then it answers again."""
+    begun = Begun()
     for at in range(length(kind, monkeypatch)):
         stage = Stage(fakes.world())
         act = play(stage, monkeypatch)
@@ -373,8 +394,9 @@ def test_a_silent_node_leads_to_no_removal_and_no_start(monkeypatch, kind, node)
             assert "run the same task again" in error.message.lower() or "The move was undone" in error.message or not stage.world.machines[1:]
             assert "somebody else uses it" not in error.message, error.message
         stage.world = stage.world._replace(silent=frozenset())
-        act(**kind)
-        moved(stage.world, kind)
+        if begun.is_new(stage):
+            act(**kind)
+            moved(stage.world, kind)
 
 
 @pytest.mark.parametrize("node", [at_source, at_destination])
@@ -406,7 +428,7 @@ def test_a_node_that_is_silent_for_a_moment_leaves_nothing_half_done(monkeypatch
 @pytest.mark.parametrize("kind", KINDS[:5], ids=IDS[:5])
 def test_a_rename_under_way_loses_nothing(monkeypatch, kind, which):
     """An administrator renames one of the two at each call, as Ganeti allows it while that does not run; and gives it its name back after the run."""
-    told = set()
+    told, begun = set(), Begun()
     for at in range(length(kind, monkeypatch)):
         stage, before = Stage(fakes.world()), {}
         act = play(stage, monkeypatch)
@@ -427,8 +449,9 @@ def test_a_rename_under_way_loses_nothing(monkeypatch, kind, which):
         for machine in [each for each in stage.world.machines if each.name == "odd"]:
             told.add("renamed")
             stage.world = stage.world.replace(machine, name=before[machine.uuid])
-        act(**kind)
-        moved(stage.world, kind)
+        if begun.is_new(stage):
+            act(**kind)
+            moved(stage.world, kind)
     assert {"move", "failed"} <= told
     assert "renamed" in told or kind.get("to") == "alpha"  # where names change hands, so that the run itself puts most right
 
@@ -488,7 +511,7 @@ def test_a_released_copy_that_does_not_start_can_be_finished_and_given_up(monkey
 
 
 def test_an_interruption_undoes_and_says_so(monkeypatch):
-    told = set()
+    told, begun = set(), Begun()
 
     def interrupted(does):
         os.kill(os.getpid(), signal.SIGINT)
@@ -505,8 +528,9 @@ def test_an_interruption_undoes_and_says_so(monkeypatch):
         except MoveInterrupted as error:
             told.add(error.message)
             as_before(stage.world)
-        act()
-        moved(stage.world, {})
+        if begun.is_new(stage):
+            act()
+            moved(stage.world, {})
     assert told == {
         "moved",  # it came when the way back was longer than the way forward
         "The move was interrupted (SIGINT).",

@@ -124,15 +124,23 @@ def files(master, tmp_path):
     return Master(tmp_path / "master")
 
 
-@pytest.fixture
-def certificate(tmp_path):
-    """A file with a key and a certificate, as Ganeti's client.pem; and the certificate's digest."""
-    key, made = tmp_path / "key", tmp_path / "made"
+@pytest.fixture(scope="session")
+def made_certificate(tmp_path_factory):
+    """The text of a key and a certificate, and the certificate's digest."""
+    directory = tmp_path_factory.mktemp("certificate")
+    key, made = (directory / name for name in ("key", "made"))
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=a2", "-keyout", str(key), "-out", str(made)]
     subprocess.run(command, check=True, capture_output=True)
     shown = subprocess.run(["openssl", "x509", "-noout", "-fingerprint", "-sha1", "-in", str(made)], check=True, capture_output=True, text=True).stdout
-    (tmp_path / "client.pem").write_text(key.read_text() + made.read_text())
-    return str(tmp_path / "client.pem"), shown.strip().partition("=")[2]
+    return key.read_text() + made.read_text(), shown.strip().partition("=")[2]
+
+
+@pytest.fixture
+def certificate(tmp_path, made_certificate):
+    """A file with a key and a certificate, as Ganeti's client.pem; and the certificate's digest."""
+    text, digest = made_certificate
+    (tmp_path / "client.pem").write_text(text)
+    return str(tmp_path / "client.pem"), digest
 
 
 def everything(storage):

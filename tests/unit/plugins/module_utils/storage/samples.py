@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-import copy
+import json
 import uuid
 
 NODE, GROUP, INSTANCE, DISK = (str(uuid.UUID(int=number)) for number in (1, 2, 3, 4))
@@ -24,11 +24,12 @@ CONFIGURATION = {
     "ctime": 1795248633.98324,
     "mtime": 1795250042.730287,
 }
+_TEXT = json.dumps(CONFIGURATION)
 
 
 def configuration(serial=20, **objects):
     """A configuration of this serial number, with other objects in the containers that are named."""
-    result = copy.deepcopy(CONFIGURATION)
+    result = json.loads(_TEXT)
     result.update(serial_no=serial, **objects)
     return result
 

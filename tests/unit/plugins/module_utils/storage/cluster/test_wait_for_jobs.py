@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import queue
 import threading
 import time
 
@@ -124,7 +125,7 @@ def later(servers, couch):
         def run():
             storage = CouchStorage(Client(servers[0]), couch.database(""))
             for action in actions:
-                time.sleep(0.3)
+                time.sleep(0.1)
                 action(storage)
             storage.close()
 
@@ -176,7 +177,8 @@ def test_a_new_job_may_be_on_its_way(couch, watcher, later):
 
 
 def test_jobs_that_are_not_there_are_refused(couch, watcher, monkeypatch):
-    monkeypatch.setattr(wait_for_jobs, "_ARRIVAL", 0.5)
+    monkeypatch.setattr(wait_for_jobs, "_ARRIVAL", 0.2)
+    monkeypatch.setattr(wait_for_jobs, "_HURRY", 0.05)
     couch.write_jobs({7: job(7, "success")})
     couch.write_serial(7)
     with pytest.raises(InvalidInput, match=r"There is no job 8, 12 in .*: it never was, or was removed; the last id given out is 7\."):
@@ -210,20 +212,30 @@ def test_a_document_of_somebody_else_is_no_job(servers, couch, watcher):
         watcher(7).wait("ended", 5)
 
 
-def test_a_server_that_is_away_for_a_while_is_waited_for(tmp_path):
+def test_a_server_that_is_away_for_a_while_is_waited_for(tmp_path, monkeypatch):
     stand_in = StandIn(tmp_path / "couchdb", volatile=True)
     server = of_url(stand_in.url)
     storage = CouchStorage(Client(server))
     storage.prepare()
     storage.write_jobs({7: job(7, "running")})
+    problems, step = queue.Queue(), wait_for_jobs.JobWatcher._step
+
+    def noted(self, *arguments):
+        problem = step(self, *arguments)
+        problems.put(problem)
+        return problem
 
     def outage():
-        time.sleep(0.3)
+        while problems.get(timeout=60) is not None:
+            pass
         stand_in.kill()
-        time.sleep(1)
+        while problems.get(timeout=60) is None:
+            pass
         stand_in.start()
         storage.write_jobs({7: job(7, "success")})
 
+    monkeypatch.setattr(wait_for_jobs, "_PAUSE", 0.05)
+    monkeypatch.setattr(wait_for_jobs.JobWatcher, "_step", noted)
     thread = threading.Thread(target=outage)
     thread.start()
     try:
@@ -232,7 +244,7 @@ def test_a_server_that_is_away_for_a_while_is_waited_for(tmp_path):
         thread.join()
         stand_in.kill()
         with Client(server) as client, pytest.raises(ConnectionFailed, match="does not answer"):
-            wait_for_jobs.JobWatcher(CouchStorage(client), [7]).wait("ended", 1)
+            wait_for_jobs.JobWatcher(CouchStorage(client), [7]).wait("ended", 0.1)
     finally:
         storage.close()
         stand_in.kill()

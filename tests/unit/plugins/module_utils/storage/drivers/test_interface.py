@@ -82,6 +82,8 @@ def test_the_service_follows_into_it_and_is_checked(shelf, files, master, monkey
     """Until another master claims: then it rests, and says why."""
     ended = []
     monkeypatch.setattr(main, "end_soon", lambda: ended)  # signals are for the main thread
+    for module in (main, tend):
+        monkeypatch.setattr(module, "STEP", 0.1)
     running = threading.Thread(target=main.run, args=(shelf,))
     running.start()
     try:

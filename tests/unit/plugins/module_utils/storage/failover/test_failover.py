@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -299,7 +300,9 @@ def test_the_new_configuration_when_the_old_master_lives():
 def test_a_nodes_certificate_by_its_digest(certificate, tmp_path):
     file, digest = certificate
     assert promote.fingerprint(file) == digest
-    (tmp_path / "key").rename(tmp_path / "only")
+    key, begin, _made = Path(file).read_text().partition("-----BEGIN CERTIFICATE-----")
+    assert "PRIVATE KEY" in key and begin
+    (tmp_path / "only").write_text(key)
     with pytest.raises(StorageFailed, match="holds no certificate"):
         promote.fingerprint(str(tmp_path / "only"))
     with pytest.raises(StorageFailed, match="Cannot read"):

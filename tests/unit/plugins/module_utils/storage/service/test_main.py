@@ -6,42 +6,74 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+import zipfile
 
 import pytest
 from couchdb.launch import StandIn
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import InvalidInput
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.conversion import convert
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb import replication
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb import replication, server_check
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.client import Client, path
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.storage import CouchStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.disk import DiskStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.documents import DATABASES
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.epochs import EPOCH
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import promotion_mark, settings, signs_of_life
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import health, promotion_mark, settings, signs_of_life
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import program as packing
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.follow import Status
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.one_writer import alone
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.program import program
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.tend import STEP
 
 from ..conftest import Master, everything, ganeti
 from ..samples import configuration, job
 from ..servers import of_url
 
 
-class Service:
-    """The service of a node that has a server, and another node's server; it is the first one's unless *name* says otherwise."""
+@functools.cache
+def hurried():
+    """The program, with a tenth of the seconds between two looks, and compiled already, which takes most of the time of a start."""
+    slow, source = f"STEP = {STEP}\n", packing.source
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as directory:
+        patch.setattr(packing, "source", lambda module: source(module).replace(slow, f"STEP = {STEP / 10}\n"))
+        made = program()
+        with zipfile.ZipFile(io.BytesIO(made)) as archive:
+            archive.extractall(directory)
+        stream = io.BytesIO()
+        with zipfile.PyZipFile(stream, "w") as archive:
+            for name in sorted(os.listdir(directory)):
+                archive.writepy(os.path.join(directory, name))
+    assert made != program(), "there was nothing to hurry"
+    return stream.getvalue()
 
-    def __init__(self, directory, servers, prefix, name="a1"):
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    """Whoever asks again and again need not wait for what may come in a moment."""
+    monkeypatch.setattr(server_check, "PATIENCE", 0.1)
+
+
+class Service:
+    """The service of a node that has a server, and another node's server; it is the first one's unless *name* says otherwise.
+
+    *packed* makes the program.
+    """
+
+    def __init__(self, directory, servers, prefix, name="a1", packed=hurried):
         self.config = directory / "service.json"
         self.program = directory / "service.pyz"
-        self.program.write_bytes(program())
+        self.program.write_bytes(packed())
         described = {name: {"url": server.url, "username": server.username, "password": server.password} for name, server in zip(("a1", "a2"), servers)}
         values = {"name": name, "servers": described, "prefix": prefix, "lag": 3}
         values.update(directory=str(directory / "master"), status=str(directory / "run/status.json"))
@@ -71,6 +103,10 @@ class Service:
         assert done.stderr == ""
         return done.returncode, done.stdout.strip()
 
+    def looks(self):
+        """The same, without the program: to be asked again and again until it is so. A start of Python with all of this costs half a second."""
+        return health.check(settings.read(str(self.config)))
+
 
 @pytest.fixture
 def databases(servers, prefix):
@@ -87,9 +123,15 @@ def databases(servers, prefix):
 
 
 @pytest.fixture
-def running(tmp_path, master, servers, prefix, databases):
+def packed():
+    """What makes the program that runs."""
+    return hurried
+
+
+@pytest.fixture
+def running(tmp_path, master, servers, prefix, databases, packed):
     """The service, running."""
-    made = Service(tmp_path, servers, prefix)
+    made = Service(tmp_path, servers, prefix, packed=packed)
     made.start()
     yield made
     if made.process.poll() is None:
@@ -110,6 +152,7 @@ def eventually(condition, seconds=120):
         time.sleep(0.05)
 
 
+@pytest.mark.parametrize("packed", [program], ids=["as on nodes"])
 def test_what_ganeti_writes_is_soon_on_the_standby(running, files, master, databases):
     standby = databases[1]
     eventually(lambda: everything(standby) == everything(master))
@@ -117,7 +160,7 @@ def test_what_ganeti_writes_is_soon_on_the_standby(running, files, master, datab
     files.job(20006, "queued")
     files.archive(7)
     eventually(lambda: everything(standby) == everything(master))
-    eventually(lambda: running.check()[0] == 0)
+    eventually(lambda: running.looks()[0] == 0)
     assert running.check()[1] == "OK: serial number 21; a1 has 21, a2 has 21"
     assert running.stop() == (0, "")
     assert "no sign of life" not in running.check()[1], "it has ended a moment ago"
@@ -149,16 +192,16 @@ def test_a_promotion_that_nobody_finished_is_finished_by_the_service(tmp_path, f
     try:
         eventually(lambda: not promotion_mark.unfinished(str(files.directory)))
         assert everything(master) == whole == everything(databases[0])
-        eventually(lambda: made.check()[0] == 0)
+        eventually(lambda: made.looks()[0] == 0)
     finally:
         made.stop(signal.SIGKILL)
 
 
 def test_a_service_that_is_no_longer_on_the_master_rests(running, files, master, databases, servers):
     """The new master's files are the truth then: nothing is written any more, and no replication is left that would fight with its own."""
-    eventually(lambda: running.check()[0] == 0)
+    eventually(lambda: running.looks()[0] == 0)
     files.put("ssconf_master_node", "a2\n")
-    eventually(lambda: "a2 is the master" in running.check()[1])
+    eventually(lambda: "a2 is the master" in running.looks()[1])
     files.put("config.data", json.dumps(configuration(40)))
     client = Client(servers[0])
     eventually(lambda: replication.arrange(client, {}, change=False).removed == [])
@@ -166,29 +209,30 @@ def test_a_service_that_is_no_longer_on_the_master_rests(running, files, master,
     assert databases[0].configuration()["serial_no"] == 20 and running.check() == (0, "OK: a2 is the master; a1 has 20")
     files.put("ssconf_master_node", "a1\n")
     eventually(lambda: everything(databases[1]) == everything(master))
-    eventually(lambda: running.check()[0] == 0)
+    eventually(lambda: running.looks()[0] == 0)
 
 
 def test_a_replaced_master_does_no_harm(tmp_path, running, files, master, databases, servers, prefix):
     """The old master does not know of the failover: it goes on writing to its files, and comes back with replications of its own."""
-    eventually(lambda: running.check()[0] == 0)
+    eventually(lambda: running.looks()[0] == 0)
     ganeti(tmp_path / "new/master")
     here = Master(tmp_path / "new/master")
     new = Service(tmp_path / "new", servers, prefix, "a2")
     new.start()
     try:
-        eventually(lambda: "a1 is the master" in new.check()[1])
+        eventually(lambda: "a1 is the master" in new.looks()[1])
         running.stop(signal.SIGKILL)
         databases[0].write_jobs({20077: job(20077)})
         cluster = {**configuration()["cluster"], "master_node": "u2"}
         here.put("config.data", json.dumps(configuration(1021, cluster=cluster)))
         here.put("ssconf_master_node", "a2\n")
-        eventually(lambda: new.check()[0] == 1 and "a1.lab.example was the master in the same epoch" in new.check()[1])  # it was Ganeti's own failover
+        eventually(lambda: new.looks()[0] == 1 and "a1.lab.example was the master in the same epoch" in new.looks()[1])  # it was Ganeti's own failover
+        assert new.check()[0] == 1
         here.put("config.data", json.dumps(configuration(EPOCH, cluster=cluster)))
-        eventually(lambda: new.check()[0] == 0)
+        eventually(lambda: new.looks()[0] == 0)
         files.put("config.data", json.dumps(configuration(25)))
         running.start()
-        eventually(lambda: "this node was replaced as the master" in running.check()[1])
+        eventually(lambda: "this node was replaced as the master" in running.looks()[1])
         truth = DiskStorage(str(tmp_path / "new/master"))
         eventually(lambda: everything(databases[0]) == everything(truth) == everything(databases[1]))
         assert new.check()[1] == f"OK: serial number {EPOCH}; a2 has {EPOCH}, a1 has {EPOCH}"
@@ -235,11 +279,11 @@ def test_the_check_warns_of_a_standby_that_lags(tmp_path, master, servers, prefi
     signs_of_life.tell(str(tmp_path / "run/status.json"), Status("following", 20))
     files.put("config.data", json.dumps(configuration(25)))
     databases[0].write_configuration(configuration(25))
-    status, line = made.check()
+    status, line = made.looks()
     assert status == 2 and "10 of 10 replications to a2 do not run, from_a1_to_a2_nodes is missing: nobody arranged it" in line
     assert "a2 is 5 serial numbers behind" in line
     databases[1].write_configuration(configuration(22))
-    assert "a2 is" not in made.check()[1]
+    assert "a2 is" not in made.looks()[1]
 
 
 def test_a_database_that_is_away_is_caught_up_with(tmp_path, files, master):
@@ -318,7 +362,7 @@ def test_it_does_not_write_beside_a_restore(tmp_path, master, servers, prefix, d
     with alone(str(tmp_path / "master")) as mine:
         assert mine
         made.start()
-        eventually(lambda: "another process of this node writes" in made.check()[1])
+        eventually(lambda: "another process of this node writes" in made.looks()[1])
         assert databases[0].queue().jobs == set()
     try:
         eventually(lambda: everything(databases[0]) == everything(master))

@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-import copy
 import heapq
+import json
 import os
 import pathlib
 import random
@@ -50,7 +50,7 @@ def storage(directory):
 
 def started(draw):
     """A configuration of twenty instances of a disk each, on four nodes."""
-    found = copy.deepcopy(CONFIGURATION)
+    found = configuration()
     found["nodes"] = {f"n{number}": {"name": f"node{number}", "serial_no": 1} for number in range(4)}
     for number in range(20):
         _add(found, number, draw)
@@ -64,7 +64,7 @@ def _add(found, number, draw):
 
 def changed(before, draw):
     """The next configuration: as a job has it, an instance, its disk and its node; or one that comes, or goes."""
-    found = copy.deepcopy(before)
+    found = json.loads(json.dumps(before))  # a copy, in a tenth of the time of copy.deepcopy
     found["serial_no"] += draw.choice((1, 1, 2))
     kind = draw.random()
     number = draw.randrange(20)
