@@ -374,7 +374,7 @@ def test_9_what_is_pushed_is_the_masters_own(node, servers, prefix):
     old.write_jobs({8: job(8)})
     new = node("a2")
     eventually(lambda: new.copies.contents() == old.copies.contents())
-    assert old.copies.tend() is None
+    assert old.copies.tend(frozenset) is None
     assert new.copies.contents() == old.copies.contents()
     old.write_jobs({9: job(9)})
     eventually(lambda: new.copies.contents() == old.copies.contents())
