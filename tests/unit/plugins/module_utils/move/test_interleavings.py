@@ -67,7 +67,7 @@ CASES = {
     "by hand, within": (SAME, (INSIDE, INSIDE), "kill", 1, 1),
 }
 
-LEADS_ON = re.compile(r"same task again|gnt-|The move was undone|for good|vanished while it was made|being moved by")
+LEADS_ON = re.compile(r"same task again|gnt-|The move was undone|for good|vanished while it was under way|being moved by")
 
 
 @pytest.mark.parametrize("name", CASES)
