@@ -19,9 +19,10 @@ UNIT_WORKERS := 3
 # A test that hangs shows where, and ends its worker.
 HANGING = -o faulthandler_timeout=$(1) -o faulthandler_exit_on_timeout=true
 PART :=
+ZEROING := $(HOME)/.cache/ganeti.cluster/zeroing
 SELECTED = $(if $(PART),$(or $(wildcard tests/integration/test_$(PART).py),tests/integration -k '$(PART)'),tests/integration)
 
-.PHONY: help venv stage lab lab-destroy demo test test-unit test-couchdb test-etcd test-zeroing test-dist test-sanity test-lint test-types test-integration \
+.PHONY: help venv stage lab lab-destroy demo test test-unit test-couchdb test-etcd test-zeroing zeroing-helper test-dist test-sanity test-lint test-types test-integration \
   bench-move bench-whole-move bench-ciphers bench-storage bench-storage-lab soak-storage plots docs dist clean
 
 help: ## List the targets
@@ -49,7 +50,7 @@ demo: stage ## Move a running virtual machine between two real clusters, from Ga
 
 test: venv ## Run everything: lint, types, sanity and unit tests beside the lab's
 	@mkdir -p $(BUILD)
-	@$(BIN)/python tests/tools/run_all.py $(BUILD) lab,test-integration test-unit,test-couchdb,test-etcd,test-dist,docs,test-lint,test-types,test-sanity
+	@$(BIN)/python tests/tools/run_all.py $(BUILD) lab,test-integration test-unit,test-couchdb,test-etcd,test-zeroing,test-dist,docs,test-lint,test-types,test-sanity
 
 test-unit: venv ## Run the unit tests (a minute and a half)
 	@mkdir -p $(BUILD); rm -f $(BUILD)/unit.xml
@@ -63,7 +64,11 @@ test-etcd: venv ## Test the storage in etcd against a real etcd, Debian's own
 	@mkdir -p $(BUILD); rm -f $(BUILD)/etcd.xml
 	$(BIN)/pytest -q $(call HANGING,300) --junit-xml=$(BUILD)/etcd.xml tests/etcd
 
-test-zeroing: venv ## Boot the zeroing helper under emulation on real file systems, as root
+zeroing-helper: venv ## Make the zeroing helper that tests boot, out of Debian's packages; what is there and fits is kept
+	@mkdir -p $(ZEROING)
+	flock $(ZEROING)/lock $(BIN)/python roles/zeroing_image/files/build.py $(ZEROING)/image --packages $(ZEROING)/packages
+
+test-zeroing: zeroing-helper ## Boot the zeroing helper under emulation on real file systems, as root
 	@mkdir -p $(BUILD); rm -f $(BUILD)/zeroing.xml
 	$(BIN)/pytest -q $(call HANGING,600) --junit-xml=$(BUILD)/zeroing.xml tests/zeroing
 
@@ -85,7 +90,7 @@ test-lint: stage ## Run ansible-lint, ruff, shellcheck, reuse, Galaxy's importer
 test-types: stage ## Run mypy, strictly
 	$(BIN)/mypy
 
-test-integration: lab stage ## Run the tests on the lab, or a part: PART=move is test_move.py, PART=killed are those whose names have the word
+test-integration: lab stage zeroing-helper ## Run the tests on the lab, or a part: PART=move is test_move.py, PART=killed are those whose names have the word
 	@rm -f $(BUILD)/integration.xml
 	$(LAB) $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations=20 $(call HANGING,1800) --junit-xml=$(BUILD)/integration.xml $(SELECTED)
 	$(if $(PART),,$(BIN)/python tests/tools/support_matrix.py --check $(BUILD)/integration.xml)

@@ -47,7 +47,7 @@ def helper():
     """The helper in the directory that nodes have as their /boot; as the module takes it."""
     command = [sys.executable, str(ROOT / "roles/zeroing_image/files/build.py"), str(PLACE / "image"), "--packages", str(PLACE / "packages")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{done.stderr} In the lab there is no way out: fetch the packages first, with make test-zeroing."
+    assert done.returncode == 0, f"{done.stderr} In the lab there is no way out: fetch the packages first, with make zeroing-helper."
     boot = Path(os.environ["GANETI_LAB_DIR"]) / "guest"
     for made, name in (("vmlinuz", KERNEL), ("initrd.img", INITRD)):
         (boot / f"{name}.new").write_bytes((PLACE / "image" / made).read_bytes())
@@ -111,6 +111,7 @@ def test_one_that_runs_is_running_again_and_has_lost_nothing(lab, name, asked):
 def test_a_helper_that_does_not_boot_is_told_and_nothing_changes(lab, name, asked):
     guest = Guest(lab, name, "beta")
     guest.create("file", "16M", node="b1")
+    lab.run("b1", "sh", "-c", f"dd if=/dev/urandom of=$(ls {STORAGE}/{name}/*.disk0) bs=1M count=4 conv=notrunc,fsync status=none")
     with_its_own = {**asked, "initrd_path": f"/boot/{KERNEL}", "zeroing_timeout_fixed": 60}  # no archive at all
     result = lab.module("instance_zero", with_its_own)
     assert result["failed"] and f"{name} is as it was." in result["msg"], result
