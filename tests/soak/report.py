@@ -23,7 +23,7 @@ _TOPICS = {
 _HEAD = """\
 # The storage under faults
 
-Made by `make soak-storage`; the figures of each run are in [soak-storage.json](soak-storage.json). What is done to nodes and servers, and what has to hold
+Made by `make soak-storage`; the figures of each run are in `soak-storage.json` beside it. What is done to nodes and servers, and what has to hold
 after it, is said in `tests/soak/faults.py`, `promotions.py` and `checker.py`. A run is a cluster of three nodes that is made anew, with the rounds that its
 seed draws. In each round a master works, one thing goes wrong, a standby is promoted while the old master is dead, stopped, cut off or writes on, the old
 one comes back, and all of it is compared. Ganeti takes no part: its files are written as it writes them. The seed draws the faults and not their moments, so

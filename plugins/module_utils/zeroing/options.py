@@ -10,6 +10,7 @@ import re
 import typing as t
 
 from .._errors import InvalidInput
+from ..api.cluster_parameters import connect_options
 from .stage import Settings
 
 _PATH = re.compile(r"/[-_.+A-Za-z0-9/]{1,200}\Z")
@@ -48,5 +49,4 @@ def parse(params: t.Mapping[str, t.Any]) -> Options:
         per_mib=params["zeroing_timeout_per_mib"],
         shutdown_timeout=params["shutdown_timeout"],
     )
-    connection = {key: params[key] for key in ("transport", "address", "cluster_name", "ssh", "rapi")}
-    return Options(name, params["shutdown"], settings, connection, params["lock_timeout"], params["job_timeout"])
+    return Options(name, params["shutdown"], settings, connect_options(params), params["lock_timeout"], params["job_timeout"])

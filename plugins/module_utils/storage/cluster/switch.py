@@ -92,7 +92,7 @@ def _to_database(params: t.Mapping[str, t.Any], cluster: Cluster, runner: Runner
         storage.prepare()
     placement.carry_out(runner, todo, wanted)
     if shared:
-        begin_epoch.begin(cluster, runner, params, max((claim.serial for claim in _claims()), default=0))
+        begin_epoch.begin(cluster, runner, params, max((claim.serial for claim in _begun()), default=0))
     check = _wait(params["timeout"])
     if resize and primary:
         candidate_pool.shrink(cluster, before, params)
@@ -135,9 +135,9 @@ def _to_disk(params: t.Mapping[str, t.Any], cluster: Cluster, runner: Runner, ch
     return {"warnings": _stop_replications(present) if present else []}
 
 
-def _claims() -> t.List[Claim]:
+def _begun() -> t.List[Claim]:
     with settings.read(placement.SETTINGS).open() as storage:
-        return storage.claims()
+        return storage.begun()
 
 
 def _present() -> t.Optional[settings.Settings]:

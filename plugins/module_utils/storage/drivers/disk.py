@@ -117,12 +117,14 @@ class DiskStorage(Storage):
             os.replace(self._job(number, archived=False), os.path.join(place, f"job-{number}"))
 
     def put_aside(self, jobs: t.Mapping[int, Json], directory: str) -> None:
-        """Write jobs into such a directory."""
+        """Write jobs into such a directory; what was moved there stays, as the node itself had it and it is the newer one."""
         place = os.path.join(self._queue, directory)
         if jobs and not os.path.isdir(place):
             self._make(place)
         for number, job in jobs.items():
-            self._write(os.path.join(place, f"job-{number}"), json.dumps(job), 0o640)
+            file = os.path.join(place, f"job-{number}")
+            if not os.path.exists(file):
+                self._write(file, json.dumps(job), 0o640)
 
     def write_jobs(self, jobs: t.Mapping[int, Json], archived: bool = False) -> t.Dict[int, str]:
         for number, job in jobs.items():

@@ -12,7 +12,7 @@ import sys
 import time
 import typing as t
 
-from ..._errors import InvalidInput
+from ..._errors import InvalidInput, StorageFailed
 from ..drivers import epochs
 from ..drivers.conversion import Copied, remove
 from ..drivers.disk import DiskStorage
@@ -63,6 +63,9 @@ def fail_over(chosen: Settings, step: str) -> str:
         if step in ("survey", "compare"):
             return json.dumps(survey(chosen.name, storage, chosen.directory, each_job=step == "compare"))
         if step == "archive":
+            found = begin(chosen, storage)  # it may have to write
+            if isinstance(found, Status):
+                raise StorageFailed(f"Archived jobs are not written from here: {found.problem or found.state}. The service does it once it can.")
             return json.dumps({"jobs": promote.archive(storage, chosen.directory) or 0})
         return json.dumps(promote.promote(storage, chosen.directory, promote.Request(**json.load(sys.stdin))))
 
@@ -114,6 +117,6 @@ def reclaim(chosen: Settings) -> str:
     configuration = DiskStorage(chosen.directory).configuration()
     with chosen.open() as storage:
         wanted = epochs.claim_of(configuration)
-        seen = max(claim.serial for claim in [wanted, *storage.claims()])
+        seen = max(claim.serial for claim in [wanted, *storage.begun()])
         claim = storage.claim(wanted._replace(serial=epochs.raised(seen)))
     return f"{chosen.name} has claimed the storage with serial number {claim.serial}; its service goes on within seconds"

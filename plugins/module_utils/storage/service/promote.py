@@ -31,7 +31,7 @@ from ..drivers import job_status
 from ..drivers.conversion import copy_jobs
 from ..drivers.disk import DiskStorage
 from ..drivers.documents import Json
-from ..drivers.epochs import Claim, raised
+from ..drivers.epochs import EPOCH, Claim, raised
 from ..drivers.interface import Queue, Storage
 from . import begun_epoch, promotion_mark, unused_epoch
 
@@ -42,12 +42,22 @@ ASIDE = "before-promotion"
 
 
 class Request(t.NamedTuple):
-    """Who becomes the master, which nodes are dead, the highest serial number that anybody is known to have had, and the highest job id given out."""
+    """Who becomes the master, which nodes are dead, the highest serial number that anybody is known to have had, and the highest job id given out.
+
+    And the *epoch* for which the node was elected, where it was.
+    """
 
     name: str
     dead: t.List[str]
     seen: int
     job: int = 0
+    epoch: t.Optional[int] = None
+
+    def check(self, serial: int) -> None:
+        """Raise StorageFailed where another epoch would begin with *serial* than the one that this node was elected for."""
+        if self.epoch not in (None, serial // EPOCH):
+            other = f"{serial // EPOCH} would begin: somebody else is at it"
+            raise StorageFailed(f"{self.name} was elected for epoch {self.epoch}, and {other}. No file was written.")
 
 
 def promote(storage: Storage, directory: str, request: Request) -> Json:
@@ -58,9 +68,11 @@ def promote(storage: Storage, directory: str, request: Request) -> Json:
     now = storage.configuration()
     digest, key = fingerprint(os.path.join(directory, "client.pem")), _public_key(now["cluster"])
     wanted = Claim(raised(max(now["serial_no"], request.seen)), _find(now, request.name)[0])
+    request.check(wanted.serial)
     claim = storage.claim(wanted)
     now = storage.configuration()
     configuration = promoted(now, request._replace(seen=max(request.seen, claim.serial - 1)), digest, time.time())
+    request.check(configuration["serial_no"])
     promotion_mark.begin(directory)
     begun_epoch.note(directory, wanted._replace(serial=configuration["serial_no"]))
     files = DiskStorage(directory, durable=False)
@@ -116,8 +128,9 @@ def archive(storage: Storage, directory: str, wait: bool = True) -> t.Optional[i
 
 def _end_archiving(storage: Storage, files: DiskStorage) -> None:
     """Archive what was on its way to the archive; how a job has ended of which the end is not known, nobody here can say: it is put aside."""
+    last = files.last_job()  # before: who restores or prunes may have removed jobs above it, and their ids will be given to others
     late = {number: job for number, job in storage.half_archived() if not files.holds(number) and not files.holds(number, archived=True)}
-    ended = {number: job for number, job in late.items() if job_status.status(job) in job_status.FINAL}
+    ended = {number: job for number, job in late.items() if number <= last and job_status.status(job) in job_status.FINAL}
     files.put_aside({number: job for number, job in late.items() if number not in ended}, ASIDE)
     if ended:
         storage.write_jobs(ended, archived=True)

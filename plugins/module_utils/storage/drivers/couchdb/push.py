@@ -213,8 +213,9 @@ class Push(threading.Thread):
 
 
 def _newest(client: Client, database: str) -> t.Dict[str, str]:
-    """The newest revisions of all documents, deletions among them."""
-    return {row["id"]: row["changes"][0]["rev"] for row in client.get(path(database, "_changes"))["results"]}
+    """The newest revisions of all documents, deletions among them; not of design documents, which no replication of ours may bring."""
+    rows = client.get(path(database, "_changes"))["results"]
+    return {row["id"]: row["changes"][0]["rev"] for row in rows if not row["id"].startswith("_design/")}
 
 
 def _lacking(client: Client, database: str, revs: t.Mapping[str, str]) -> t.Dict[str, str]:

@@ -155,7 +155,7 @@ class NodesDeeds:
 
     def write(self) -> t.Optional[str]:
         """The files of a master; where Ganeti itself has kept them they are taken as they are."""
-        request = promote.Request(**self._judged.request)
+        request = promote.Request(**self._judged.request, epoch=raised(self._judged.seen) // EPOCH)
         if self._judged.from_files:
             promote.reserve(self._chosen.directory, request)
             return None

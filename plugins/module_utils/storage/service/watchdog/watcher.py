@@ -266,23 +266,30 @@ def _outcome(directory: str) -> t.Optional[str]:
         return None
 
 
-def _program() -> t.Optional[t.Tuple[int, int]]:
-    """Which file this runs out of; another one, or none, where the service was put there anew or taken away."""
+def identities(files: t.Iterable[str]) -> t.List[t.Optional[t.Tuple[int, int]]]:
+    """Which files these are; another one, or none, where it was put there anew or taken away."""
+    return [_identity(file) for file in files]
+
+
+def _identity(file: str) -> t.Optional[t.Tuple[int, int]]:
     try:
-        state = os.stat(sys.argv[0])
+        state = os.stat(file)
     except OSError:
         return None
     return state.st_ino, state.st_mtime_ns
 
 
-def run(chosen: Settings, options: Options, status: str = STATUS) -> None:
-    """Watch until SIGTERM or SIGINT, or until the program is another one, as systemd starts that then. What goes wrong is said, and it is tried again: who
-    cannot look has no vote."""
-    ended, signs, program = end_soon(), Signs(status), _program()
+def run(chosen: Settings, options: Options, files: t.Sequence[str] = (), status: str = STATUS) -> None:
+    """Watch until SIGTERM or SIGINT, or until the program or one of the *files* with its settings is another one, as systemd starts it anew then.
+
+    What goes wrong is said, and it is tried again: who cannot look has no vote.
+    """
+    ended, signs, files = end_soon(), Signs(status), (sys.argv[0], *files)
+    begun = identities(files)
     signs.ready()
     quiet = min(max(options.silent_for / 10, 0.5), 3.0)
     watcher: t.Optional[Watcher] = None
-    while not ended:
+    while not ended and identities(files) == begun:
         with chosen.open(_SET_EVERY) as storage:
             notes = storage.notes(chosen.nodes, PATIENCE)
             try:
@@ -292,7 +299,7 @@ def run(chosen: Settings, options: Options, status: str = STATUS) -> None:
                 while not ended:
                     signs.give(watcher.step())
                     _rest(_SOON if watcher.busy else quiet, ended)
-                    if _program() != program:
+                    if identities(files) != begun:
                         return
                 watcher.leave()
             except (GanetiError, OSError) as error:

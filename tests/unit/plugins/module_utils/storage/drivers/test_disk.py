@@ -47,6 +47,16 @@ def test_a_conversion_removes_only_what_it_is_asked_to(master, empty):
     assert empty.queue() == master.queue()
 
 
+def test_what_a_node_has_set_aside_itself_stays_as_it_was(tmp_path):
+    (tmp_path / "queue").mkdir()
+    disk = DiskStorage(str(tmp_path))
+    disk.write_jobs({7: job(7)})
+    disk.set_aside([7], "aside")
+    disk.put_aside({7: job(7, "running"), 8: job(8, "running")}, "aside")
+    found = {path.name: json.loads(path.read_text()) for path in (tmp_path / "queue/aside").iterdir()}
+    assert found == {"job-7": job(7), "job-8": job(8, "running")}
+
+
 def test_a_job_that_moves_is_never_in_neither_place(master, files, monkeypatch):
     """Ganeti archives while the directories are listed."""
     listed, listing = [], os.listdir

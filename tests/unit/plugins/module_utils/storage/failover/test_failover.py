@@ -332,6 +332,20 @@ def test_a_standby_gets_the_files_of_a_master(couch, master, certificate, tmp_pa
     assert files.last_job() == 20315, "somebody else knows of that job"
 
 
+def test_who_was_elected_for_an_epoch_begins_no_other_one(couch, master, certificate, tmp_path):
+    """Somebody was promoted by hand after this node had judged."""
+    convert(master, couch)
+    couch.write_configuration(cluster())
+    directory = tmp_path / "standby"
+    (directory / "queue").mkdir(parents=True)
+    os.rename(certificate[0], directory / "client.pem")
+    before = couch.claims()
+    with pytest.raises(StorageFailed, match="elected for epoch 2, and 1 would begin"):
+        promote.promote(couch, str(directory), Request("a2", ["a1"], 20, epoch=2))
+    assert couch.claims() == before and not promotion_mark.unfinished(str(directory))
+    assert promote.promote(couch, str(directory), Request("a2", ["a1"], 20, epoch=1))["serial"] == EPOCH
+
+
 def test_nothing_is_touched_where_the_node_cannot_show_who_it_is(couch, master, tmp_path):
     convert(master, couch)
     couch.write_configuration(cluster())

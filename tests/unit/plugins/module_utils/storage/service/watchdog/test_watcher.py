@@ -122,6 +122,18 @@ def three(tmp_path, monkeypatch):
     return Three(tmp_path)
 
 
+def test_files_that_were_put_there_anew_are_others(tmp_path):
+    """So the watcher ends, and systemd starts it with what is there now: a password, or a node more."""
+    settings, gone = tmp_path / "settings.json", tmp_path / "gone"
+    settings.write_text("1")
+    before = watcher.identities([str(settings), str(gone)])
+    assert watcher.identities([str(settings), str(gone)]) == before and before[1] is None
+    other = tmp_path / "other"
+    other.write_text("1")
+    other.rename(settings)
+    assert watcher.identities([str(settings), str(gone)]) != before
+
+
 def test_while_all_is_well_nothing_is_written_but_once(three):
     for _each in range(20):
         found = three.round("a1", "a2", "a3")
