@@ -14,7 +14,8 @@ Each node that has the service runs a watcher (watcher.py), and whoever decides 
    node for the master. Of two nodes none ever has such a majority.
 4. **Who has the newest acts**: the set with the highest serial number, then the last job, then the name. Where a node that answers has something newer and
    cannot become the master, nobody acts. Where jobs are acknowledged by N servers, so many have to answer that one of the N is among them.
-5. **The user's command proves the master off** (fence_command.py). Without that there is no step further; any other end than success is a no.
+5. **The user's command proves the master off** (fence_command.py). Without that there is no step further; any other end than success is a no. It is run only
+   where all that can be judged before speaks for the takeover, so that no master is switched off in vain.
 6. **All is asked again after the proof**, and once more before the step that cannot be undone. A master that is back, or any other difference, ends it.
 7. **The storage elects**, not the node's insight: at most one node is elected for an epoch (drivers/couchdb/ballot.py, drivers/etcd/fence.py). The epoch is
    the one above that of the configuration that is promoted; where anybody has begun a later one, nobody is elected.

@@ -128,6 +128,7 @@ class NodesDeeds:
         if situation.seen // EPOCH != configuration["serial_no"] // EPOCH:
             return f"epoch {situation.seen // EPOCH} has begun, and what is stored here is of {configuration['serial_no'] // EPOCH}: somebody else is at it"
         self._situation, self._uuid = situation, str(found["nodes"][self._chosen.name]["uuid"])
+        self.warnings = []
         silent = sorted(set(self._chosen.nodes) - self._voters.keys() - {self.master})
         self.warnings += [f"nobody knows what {name} has, as it did not answer" for name in silent]
         if found["behind"]:

@@ -8,9 +8,10 @@
 step       what it does                                            what is left where it is the last one
 =========  ======================================================  ==========================================================================================
 ask        a majority answers that the master is gone              nothing
+judge      whether what is stored here may be promoted             nothing: who will not act later shall not have the master switched off either
 prove      the user's command proves it off                        whatever the command did; it is asked again later
 ask again  the same question once more, after the proof            the same
-judge      whether what is stored here may be promoted             the same
+once more  whether what is stored here may be promoted, then       the same
 disarm     this node is armed for nobody any more                  nobody acts here until it is armed again
 elect      the storage names this node for the next epoch          no other node is elected for that epoch; a failover by hand begins one above it
 write      the files of a master, out of the storage               the mark of an unfinished promotion; the old master, should it be back, is refused by
@@ -70,9 +71,10 @@ _BACK = f"should the old master be back and go on, run --reclaim there; otherwis
 
 STEPS: t.Tuple[Step, ...] = (
     Step("ask", lambda deeds: deeds.ask(), _LATER),
+    Step("judge", lambda deeds: deeds.judge(), _LATER),
     Step("prove", lambda deeds: deeds.prove(), _LATER),
     Step("ask again", lambda deeds: deeds.ask(), _LATER),
-    Step("judge", lambda deeds: deeds.judge(), _LATER),
+    Step("once more", lambda deeds: deeds.judge(), _LATER),
     Step("disarm", lambda deeds: deeds.disarm(), _LATER),
     Step("elect", lambda deeds: deeds.elect(), _AGAIN),
     Step("write", lambda deeds: deeds.write(), _BACK),

@@ -153,7 +153,7 @@ def nothing_was_done(node):
 def test_without_the_proof_nothing_is_done(node):
     node.says(7)
     status, line, done = node.take_over()
-    assert status == 1 and "prove: no, fence_command ended with 7: a1; it is tried again" in line and done == ["ask", "prove"]
+    assert status == 1 and "prove: no, fence_command ended with 7: a1; it is tried again" in line and done == ["ask", "judge", "prove"]
     assert nothing_was_done(node) and node.watchers.asked == 1
 
 
