@@ -58,7 +58,8 @@ options:
     required: true
   shutdown:
     description:
-      - Whether an instance that runs may be stopped for it. It is started again afterwards. Without it, the module refuses to touch one that runs.
+      - Whether an instance that runs, or is to run, may be stopped for it. It is started again afterwards, also one that its own user has shut down
+        (C(USER_down)), which Ganeti has noted as to be up. Without it, the module refuses to touch one that runs.
     type: bool
     default: false
   method:
