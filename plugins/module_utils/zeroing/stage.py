@@ -116,7 +116,8 @@ class Zeroing:
         """Write zeros where discards were ignored."""
         said = sum(each.bytes for each in report.account.places)
         size = sum(self._target.sizes) * _MIB
-        if not verdict.is_ignored(self._settings.method, report.method, said, size, report.verdict):
+        refused = any(each.why == verdict.REFUSED for each in report.account.places)
+        if not verdict.is_ignored(self._settings.method, report.method, said, size, report.verdict, refused):
             return report
         return self._round(verdict.WRITE, self._count(self._stop(), read=False))
 

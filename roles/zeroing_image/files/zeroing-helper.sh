@@ -7,7 +7,7 @@
 # It frees what the file systems do not use, tells on the serial console how far it is, and powers off.
 #
 #   zeroing.id=ID                an identifier that each of its messages carries
-#   zeroing.mode=discard|write   discard free blocks, where the device takes that; or write zeros into a file that is removed again
+#   zeroing.mode=discard|write   discard free blocks, where the device takes that, and else leave them; or write zeros into a file that is removed again
 #
 # What it does not know, and what was not closed in order, it leaves untouched, and says so. It trusts nothing that it finds on a disk:
 # names go through `word`, and nothing read is ever run. Whether anything was freed is not for it to say: the node counts.
@@ -186,23 +186,29 @@ zero_filesystem() { # TYPE DEVICE
   is_clean "$1" "$2" || { leave 'not clean, or of a kind that cannot be opened here'; return; }
   attach "$1" "$2" || { leave 'cannot be mounted'; return; }
   forget
-  if [ $mode = discard ] && discards "$2" && discard_free "$1" && [ -z "$interrupted" ]; then
-    detach && done_with "$bytes"
-  elif [ -z "$interrupted" ] && fill && [ -z "$interrupted" ]; then
-    detach && done_with "$bytes"
-  elif [ -n "$interrupted" ]; then
+  if [ $mode = discard ]; then # and nothing is written then: a sparse disk would grow by it
+    why='does not take discards'
+    discards "$2" && discard_free "$1"
+  else
+    why='nothing can be written to it'
+    fill
+  fi
+  outcome=$?
+  if [ -n "$interrupted" ]; then
     detach
+  elif [ $outcome -eq 0 ]; then
+    detach && done_with "$bytes"
   else
     detach
-    leave 'nothing can be written to it'
+    leave "$why"
   fi
 }
 
 zero_swap() { # DEVICE: all but the first page, which has signature, UUID and label
   [ "$(hexdump -s 4086 -n 10 -e '10/1 "%c"' "$1")" = SWAPSPACE2 ] || { leave 'swap with another page size'; return; }
   size=$(($(/usr/sbin/blockdev --getsize64 "$1") - 4096))
-  if [ $mode = discard ] && discards "$1" && /usr/sbin/blkdiscard -f -o 4096 -l $size "$1" 2>/dev/null; then
-    done_with $size
+  if [ $mode = discard ]; then
+    if discards "$1" && /usr/sbin/blkdiscard -f -o 4096 -l $size "$1" 2>/dev/null; then done_with $size; else leave 'does not take discards'; fi
   elif /usr/sbin/blkdiscard -f -z -o 4096 -l $size "$1" 2>/dev/null; then
     done_with $size
   else

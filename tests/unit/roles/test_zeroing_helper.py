@@ -59,7 +59,7 @@ class Machine:
 
     def run(self, code):
         """Run something with the helper's functions; what it said."""
-        text = HELPER.read_text().partition("\ntrap ")[0].replace("/usr/sbin/blkid", "blkid").replace("/dev/$", f"{self.path}/dev/$")
+        text = HELPER.read_text().partition("\ntrap ")[0].replace("/usr/sbin/", "").replace("/dev/$", f"{self.path}/dev/$")
         text = text.replace(">$tty", ">>$tty")
         for name in ("run", "sys"):
             text = text.replace(f"/{name}/", f"{self.path}/{name}/")
@@ -117,3 +117,24 @@ def test_volumes_are_visited_behind_the_partitions(machine):
     machine.device("dm-1", "TYPE=swap\n")
     _done, said = machine.run(f"{TOUCHED}\ndisks=vda\nsleeps || visit_disks")
     assert said == [("zeroed", "vda1", None), ("zeroed", "vg0/root", None), ("zeroed", "vg0/swap", None)]
+
+
+FREEING = """
+is_clean() { :; }; attach() { :; }; detach() { :; }; at='"disk":0,"device":"x","fs":"ext4"'
+fill() { bytes=7; }; discard_free() { bytes=9; }; discards() { [ -z "$refused" ]; }
+number() { echo SWAPSPACE2; }; hexdump() { echo SWAPSPACE2; }
+"""
+
+
+@pytest.mark.parametrize("what", ["zero_filesystem ext4 x", "zero_swap x"])
+def test_what_does_not_take_discards_is_not_filled_instead(machine, what):
+    """A sparse disk would grow by it, though somebody has asked for discards."""
+    code = f"{FREEING}\nmode=discard refused=1\n{what}".replace("discards()", "blkdiscard() { :; }; blockdev() { echo 8192; }; discards()")
+    _done, said = machine.run(code)
+    assert said == [("left", "x", "does not take discards")]
+
+
+@pytest.mark.parametrize("mode, bytes_told", [("discard", 9), ("write", 7)])
+def test_a_file_system_is_freed_as_was_asked_for(machine, mode, bytes_told):
+    done, said = machine.run(f"{FREEING}\nmode={mode} refused=''\nzero_filesystem ext4 x\necho $total")
+    assert said == [("zeroed", "x", None)] and done.stdout.split() == [str(bytes_told)]

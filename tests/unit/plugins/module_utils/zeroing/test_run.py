@@ -75,6 +75,15 @@ def test_zeros_are_written_where_discards_change_nothing(zero):
     assert (result["method"], result["changed"], result["freed"]) == ("discard", False, 0) and "no less than before" in result["reason"]
 
 
+@pytest.mark.parametrize("method, freed", [("auto", 600 * MIB), ("discard", 0)])
+def test_zeros_are_written_where_discards_are_refused_unless_they_alone_were_asked_for(zero, method, freed):
+    world = World()
+    world.behaviour = "refuses"
+    result = zero(world, method=method)
+    assert (result["method"], result["freed"]) == ("write" if method == "auto" else "discard", freed)
+    world.as_it_was("down", "")
+
+
 def test_zeros_are_written_where_the_node_cannot_count_blocks(zero):
     world = World()
     world.known = False
