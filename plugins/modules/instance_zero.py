@@ -22,6 +22,7 @@ description:
   - Whether anything was freed is what the primary node counts, and never what the helper says.
   - A run that was killed leaves tags on the instance, which starts normally. The same task, from any controller, ends what was begun.
     A process on the cluster's master holds a lease meanwhile, the same as a move of the instance would.
+  - Somebody's start while the helper runs (C(gnt-instance start)) takes effect when it has ended. The instance is running then, and a warning says so.
 extends_documentation_fragment:
   - ganeti.cluster.attributes
   - ganeti.cluster.attributes.action
@@ -58,7 +59,8 @@ options:
     required: true
   shutdown:
     description:
-      - Whether an instance that runs may be stopped for it. It is started again afterwards. Without it, the module refuses to touch one that runs.
+      - Whether an instance that runs, or is to run, may be stopped for it. It is started again afterwards, also one that its own user has shut down
+        (C(USER_down)), which Ganeti has noted as to be up. Without it, the module refuses to touch one that runs.
     type: bool
     default: false
   method:
@@ -216,6 +218,8 @@ def main() -> t.NoReturn:
         progress = Progress(module.params["progress_socket"])
         result = run(parse(module.params), module.check_mode, progress)
         progress.close()
+        for text in result.pop("warnings", ()):
+            module.warn(text)
     except GanetiError as error:
         module.fail_json(msg=error.message, **error.details)
     module.exit_json(**result)

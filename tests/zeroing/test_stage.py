@@ -59,6 +59,9 @@ class Node:
     def taking(self, counted):
         return []
 
+    def heed(self):
+        pass
+
     def tell(self, phase, percent=None):
         self.told.append((phase, percent))
 

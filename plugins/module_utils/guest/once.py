@@ -40,6 +40,7 @@ def parameters(system: System, discard: bool) -> t.Dict[str, t.Any]:
         "acpi": True,
         "reboot_behavior": "exit",
         "disk_type": "paravirtual",
+        "machine_version": "",  # QEMU's default: disks of old machines take no discards
         "disk_discard": "unmap" if discard else "ignore",
         "boot_order": "disk",
         "cdrom_image_path": "",

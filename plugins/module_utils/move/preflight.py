@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ..zeroing import tags as zeroing
 from . import interfaces, naming, parameters, plan, sizes, tags, volumes, within
 from .facts import Instance, Node, Running
 from .options import Options, uses_tool
@@ -159,6 +160,8 @@ def _state(seen: Clusters, options: Options) -> Problems:
         yield f"{where} is marked offline, so somebody set it aside: bring it online first (gnt-instance modify --online)."
     elif instance.running is not (Running.YES if instance.admin_state == "up" else Running.NO):
         yield f"{where} is in the state {instance.status}: start it or shut it down, so that it is known whether its disks are in use."
+    if zeroing.own(instance.tags):
+        yield f"{where} is being zeroed by a run that died: run that task (instance_zero) again first."
     strange = tags.own(instance.tags)
     if strange:
         yield f"{where} carries the tag {strange[0]} of a move that cannot be told apart: remove the tag if no move is under way."

@@ -30,6 +30,8 @@ import hashlib
 import re
 import typing as t
 
+from ..zeroing.tags import PREFIX as ZEROING
+
 PREFIX = "ganeti-move:"
 
 _KINDS = "source|to|nic|disks|ready|restorable|moved-to|destination|unused|released"
@@ -129,5 +131,5 @@ def own(tags: t.Iterable[str]) -> t.List[str]:
 
 
 def foreign(tags: t.Iterable[str]) -> t.List[str]:
-    """The tags among *tags* that belong to the user."""
-    return sorted(tag for tag in tags if not tag.startswith(PREFIX))
+    """The tags among *tags* that belong to the user; those of a zeroing speak of the source alone."""
+    return sorted(tag for tag in tags if not tag.startswith((PREFIX, ZEROING)))

@@ -83,6 +83,13 @@ class _Scene(Stage):
         self.claim = self.claim._replace(ready=False, before=counted)
         return [*([_untag(self.instance, [taken])] if taken else []), _tag(self.instance, [tags.before(self.claim.identifier, counted)])]
 
+    def heed(self) -> None:
+        """Note on the instance that it is to be up in the end, where it is marked so meanwhile."""
+        now = self._session.instance(self.instance.target.name, self.instance.target.uuid)
+        if self.claim.was == "down" and now.admin_state == "up":
+            self.job([_heeding(now, self.claim)], f"note that {now.target.name} is to run")
+            self.claim = self.claim._replace(was="up")
+
     def tell(self, phase: str, percent: t.Optional[int] = None) -> None:
         """Show somebody how far it is."""
         if percent is None:
@@ -101,6 +108,8 @@ class _Run:
         self._failures = 0
         self._left = False
         """Whether somebody has started it while this run was at work; then it is what that somebody wants."""
+        self._heeded = ""
+        """What is to be said where somebody has started it while the helper ran."""
         self._done = False
         self._touched = False
         """Whether this run has changed anything."""
@@ -163,7 +172,8 @@ class _Run:
             scene.job([_untag(instance, tags.own(instance.tags)), *marked], f"remove tags from {instance.target.name}")
             self._left = self._done
         elif step is Step.STOP:
-            scene.job([_of(instance, "OP_INSTANCE_SHUTDOWN", timeout=GRACE)], f"stop the zeroing helper of {instance.target.name}")
+            heeding = [_heeding(instance, scene.claim)] if instance.admin_state == "up" and scene.claim.was == "down" else []
+            scene.job([*heeding, _of(instance, "OP_INSTANCE_SHUTDOWN", timeout=GRACE)], f"stop the zeroing helper of {instance.target.name}")
         elif step is Step.RESTORE:
             self._restore(scene)
         else:
@@ -197,8 +207,12 @@ class _Run:
     def _restore(self, scene: _Scene) -> None:
         """Make it what it was. All tags are taken away first, so this is done once; what it was stays noted until it is that."""
         self._progress.phase("bring the instance back to what it was")
-        instance, noted = scene.instance, [tags.was(scene.claim.identifier, scene.claim.was)]
-        back = _of(instance, "OP_INSTANCE_STARTUP" if scene.claim.was == "up" else "OP_INSTANCE_DEACTIVATE_DISKS")
+        instance = scene.instance
+        state = "up" if instance.admin_state == "up" else scene.claim.was
+        noted = [tags.was(scene.claim.identifier, state)]
+        if state == "up" and tags.was(scene.claim.identifier, "down") in instance.tags:
+            self._heeded = f"Somebody has started {instance.target.name} meanwhile, so it is running now."
+        back = _of(instance, "OP_INSTANCE_STARTUP" if state == "up" else "OP_INSTANCE_DEACTIVATE_DISKS")
         opcodes = [_untag(instance, tags.own(instance.tags)), _tag(instance, noted), back, _untag(instance, noted)]
         scene.job(opcodes, f"restore {instance.target.name}")
 
@@ -216,18 +230,18 @@ class _Run:
 
     def _result(self, instance: Instance) -> Result:
         if self._failure is not None:
-            end = "" if self._left else f" {instance.target.name} is as it was."
+            end = f" {self._heeded}".rstrip() if self._left or self._heeded else f" {instance.target.name} is as it was."
             raise Settled(f"{self._failure.message}{end}", **self._failure.details)
-        change = Difference()
+        change, said = Difference(), {"warnings": [self._heeded]} if self._heeded else {}
         if self._report is None:
-            return {"changed": False, "diff": change.diff(), "action": "none", "reason": "The disks take nothing, or there are none."}
+            return {"changed": False, "diff": change.diff(), "action": "none", "reason": "The disks take nothing, or there are none.", **said}
         found = self._report.verdict
         if found.freed > 0:
             change.add(f"bytes {found.measure}", found.before, found.after)
         return {
             "changed": change.changed, "diff": change.diff(), "action": "zero", "method": self._report.method, "measure": found.measure,
             "before": found.before, "after": found.after, "freed": found.freed, "filesystems": self._report.account.listed(),
-            "reason": self._report.words, "seconds": round(time.monotonic() - self._begun, 3),
+            "reason": self._report.words, "seconds": round(time.monotonic() - self._begun, 3), **said,
         }  # fmt: skip
 
 
@@ -251,6 +265,11 @@ def _signals() -> t.Iterator[None]:
 
 def _of(instance: Instance, op_id: str, **fields: t.Any) -> Opcode:
     return opcode(op_id, instance_name=instance.target.name, instance_uuid=instance.target.uuid, **fields)
+
+
+def _heeding(instance: Instance, claim: Claim) -> Opcode:
+    """Note that it is to be up, beside what it was."""
+    return _tag(instance, [tags.was(claim.identifier, "up")])
 
 
 def _tag(instance: Instance, names: t.Sequence[str]) -> Opcode:

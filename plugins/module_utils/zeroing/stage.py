@@ -71,6 +71,9 @@ class Stage(t.Protocol):
     def taking(self, counted: Before) -> t.List[Opcode]:
         """What the job that starts the helper begins with: it fails where this was done before. May be nothing."""
 
+    def heed(self) -> None:
+        """Note whether somebody has started the instance while the helper ran, which marks it as to be up and does no more; a stop takes that mark away."""
+
     def tell(self, phase: str, percent: t.Optional[int] = None) -> None:
         """Show somebody how far it is."""
 
@@ -116,7 +119,8 @@ class Zeroing:
         """Write zeros where discards were ignored."""
         said = sum(each.bytes for each in report.account.places)
         size = sum(self._target.sizes) * _MIB
-        if not verdict.is_ignored(self._settings.method, report.method, said, size, report.verdict):
+        refused = any(each.why == verdict.REFUSED for each in report.account.places)
+        if not verdict.is_ignored(self._settings.method, report.method, said, size, report.verdict, refused):
             return report
         return self._round(verdict.WRITE, self._count(self._stop(), read=False))
 
@@ -147,7 +151,13 @@ class Zeroing:
         return Report(before.method, found, heard, verdict.in_words(found, before.method, heard.ended))
 
     def _stop(self) -> t.List[str]:
-        """Make sure that nothing runs, and that there are devices; the disks' paths. Harmless where that is so."""
+        """Make sure that nothing runs, and that there are devices; the disks' paths. Harmless where that is so.
+
+        What somebody has started is not stopped.
+        """
+        if is_attended(self._stage.start, self._target.name, self._identifier) == ANOTHER:
+            raise GanetiError(self._another())
+        self._stage.heed()
         shutdown = opcode("OP_INSTANCE_SHUTDOWN", instance_name=self._target.name, instance_uuid=self._target.uuid, timeout=GRACE)
         activate = opcode("OP_INSTANCE_ACTIVATE_DISKS", instance_name=self._target.name, instance_uuid=self._target.uuid)
         disks = self._stage.job([shutdown, activate], f"make the disks of {self._target.name} readable")[-1]
@@ -183,7 +193,7 @@ class Zeroing:
         following = Following(self._stage.start, self._target.name, f"zeroing.id={self._identifier}")
         try:
             if following.found == ANOTHER:
-                raise GanetiError(f"Another system than the zeroing helper runs as {self._target.name}: somebody has started it. It was left alone.")
+                raise GanetiError(self._another())
             for line in following.lines(deadline):
                 heard.add(line)
         finally:
@@ -193,6 +203,9 @@ class Zeroing:
         if following.found == ABSENT or following.unheard:
             return None
         raise HelperFailed(f"The zeroing helper ended without having finished. Its last words: {_quoted(heard.last)}")
+
+    def _another(self) -> str:
+        return f"Another system than the zeroing helper runs as {self._target.name}: somebody has started it. It was left alone."
 
     def _show(self, message: Message) -> None:
         if message.event == "progress":

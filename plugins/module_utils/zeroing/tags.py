@@ -7,7 +7,7 @@
 ==================================================  ======================================================================
 tag                                                 meaning
 ==================================================  ======================================================================
-``ganeti-zeroing:ID:was:up`` (``down``)             is being zeroed; what it is to be again afterwards
+``ganeti-zeroing:ID:was:up`` (``down``)             is being zeroed; what it is to be again afterwards. Both: it was down, and was started meanwhile
 ``ganeti-zeroing:ID:ready``                         ticket: whoever takes it may start the helper
 ``ganeti-zeroing:ID:METHOD:MEASURE:BYTES``          the helper was started; what the node had counted before, and how
 ==================================================  ======================================================================
@@ -78,7 +78,7 @@ def claims(tags: t.Iterable[str]) -> t.List[Claim]:
     for match in filter(None, map(_TAG.match, sorted(tags))):
         claim = found.get(match[1], Claim(match[1]))
         if match[2]:
-            claim = claim._replace(was=match[2])
+            claim = claim._replace(was=match[2])  # "up" comes last, and counts where there are both
         elif match[3]:
             claim = claim._replace(ready=True)
         else:

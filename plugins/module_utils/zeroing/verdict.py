@@ -32,6 +32,10 @@ class Count(t.NamedTuple):
     data: t.Optional[int]
 
 
+REFUSED = "does not take discards"
+"""What the helper says of what it has left for that."""
+
+
 class Verdict(t.NamedTuple):
     """What came of a zeroing. ``freed`` is negative where the disks take more than before."""
 
@@ -77,15 +81,15 @@ def is_empty(counts: t.Sequence[Count]) -> bool:
     return knows_blocks(counts) and total(counts, ALLOCATED) == 0
 
 
-def is_ignored(wanted: str, method: str, said: int, size: int, verdict: Verdict) -> bool:
+def is_ignored(wanted: str, method: str, said: int, size: int, verdict: Verdict, refused: bool = False) -> bool:
     """Whether to write zeros after all: nothing was given back of the *said* bytes that the helper has discarded, though they cannot all have been holes.
 
     A file system discards all that is free each time, so a second run gives nothing back either. But then what is left of the disks' *size* beside the
-    blocks that they take has room for all that was discarded.
+    blocks that they take has room for all that was discarded. Where the helper says that discards were *refused*, it has written nothing instead.
     """
     if wanted != AUTO or method != DISCARD or verdict.measure != ALLOCATED or verdict.freed > 0:
         return False
-    return verdict.after + said > size + max(_SLACK, size // 100)
+    return refused or verdict.after + said > size + max(_SLACK, size // 100)
 
 
 def in_words(verdict: Verdict, method: str, ended: str) -> str:

@@ -7,7 +7,7 @@
 # It frees what the file systems do not use, tells on the serial console how far it is, and powers off.
 #
 #   zeroing.id=ID                an identifier that each of its messages carries
-#   zeroing.mode=discard|write   discard free blocks, where the device takes that; or write zeros into a file that is removed again
+#   zeroing.mode=discard|write   discard free blocks, where the device takes that, and else leave them; or write zeros into a file that is removed again
 #
 # What it does not know, and what was not closed in order, it leaves untouched, and says so. It trusts nothing that it finds on a disk:
 # names go through `word`, and nothing read is ever run. Whether anything was freed is not for it to say: the node counts.
@@ -186,23 +186,29 @@ zero_filesystem() { # TYPE DEVICE
   is_clean "$1" "$2" || { leave 'not clean, or of a kind that cannot be opened here'; return; }
   attach "$1" "$2" || { leave 'cannot be mounted'; return; }
   forget
-  if [ $mode = discard ] && discards "$2" && discard_free "$1" && [ -z "$interrupted" ]; then
-    detach && done_with "$bytes"
-  elif [ -z "$interrupted" ] && fill && [ -z "$interrupted" ]; then
-    detach && done_with "$bytes"
-  elif [ -n "$interrupted" ]; then
+  if [ $mode = discard ]; then # and nothing is written then: a sparse disk would grow by it
+    why='does not take discards'
+    discards "$2" && discard_free "$1"
+  else
+    why='nothing can be written to it'
+    fill
+  fi
+  outcome=$?
+  if [ -n "$interrupted" ]; then
     detach
+  elif [ $outcome -eq 0 ]; then
+    detach && done_with "$bytes"
   else
     detach
-    leave 'nothing can be written to it'
+    leave "$why"
   fi
 }
 
 zero_swap() { # DEVICE: all but the first page, which has signature, UUID and label
   [ "$(hexdump -s 4086 -n 10 -e '10/1 "%c"' "$1")" = SWAPSPACE2 ] || { leave 'swap with another page size'; return; }
   size=$(($(/usr/sbin/blockdev --getsize64 "$1") - 4096))
-  if [ $mode = discard ] && discards "$1" && /usr/sbin/blkdiscard -f -o 4096 -l $size "$1" 2>/dev/null; then
-    done_with $size
+  if [ $mode = discard ]; then
+    if discards "$1" && /usr/sbin/blkdiscard -f -o 4096 -l $size "$1" 2>/dev/null; then done_with $size; else leave 'does not take discards'; fi
   elif /usr/sbin/blkdiscard -f -z -o 4096 -l $size "$1" 2>/dev/null; then
     done_with $size
   else
@@ -246,20 +252,28 @@ volumes_problem() { # GROUP VOLUME: what stands against visiting it; "" for noth
     END { if (odd) print "a volume of a kind that is left alone" }' /run/volumes
 }
 
-visit_volumes() { # logical volumes of the plain kinds: of others, what is written or discarded may cost another volume something
+list_volumes() { # to files in /run: groups, segments and names of logical volumes
   load dm_mod
   lvm vgs --noheadings --separator '|' -o vg_name,vg_attr | tr -d ' ' >/run/groups
   lvm lvs --noheadings --separator '|' --segments -o vg_name,lv_name,lv_attr,segtype | tr -d ' ' | sort -u >/run/volumes
   cut -d '|' -f 1,2 /run/volumes | sort -u >/run/names
+}
+
+open_volume() { # GROUP VOLUME: sets `device`
+  lvm lvchange -ay "$1/$2" || return 1
+  numbers=$(lvm lvs --noheadings --separator : -o lv_kernel_major,lv_kernel_minor "$1/$2" | tr -d ' ')
+  device=$(readlink -f "/sys/dev/block/$numbers")
+  device=/dev/${device##*/}
+}
+
+visit_volumes() { # logical volumes of the plain kinds: of others, what is written or discarded may cost another volume something
   while IFS='|' read -r group volume <&3; do
     at="\"disk\":null,\"device\":\"$(word "$group/$volume")\",\"fs\":\"\""
     problem=$(volumes_problem "$group" "$volume" | head -n 1)
     if [ -n "$problem" ]; then
       leave "$problem"
-    elif lvm lvchange -ay "$group/$volume"; then
-      numbers=$(lvm lvs --noheadings --separator : -o lv_kernel_major,lv_kernel_minor "$group/$volume" | tr -d ' ')
-      device=$(readlink -f "/sys/dev/block/$numbers")
-      visit null "/dev/${device##*/}" "$group/$volume"
+    elif open_volume "$group" "$volume"; then
+      visit null "$device" "$group/$volume"
       lvm lvchange -an "$group/$volume"
     else
       leave 'cannot be activated'
@@ -267,12 +281,52 @@ visit_volumes() { # logical volumes of the plain kinds: of others, what is writt
   done 3</run/names
 }
 
+is_asleep() { # DEVICE: whether a system was put to sleep in it, also where blkid finds other marks besides
+  look_at "$1"
+  [ "$kind" != swsuspend ] || return 0
+  case $(hexdump -s 4086 -n 9 -e '9/1 "%c"' "$1" 2>/dev/null) in
+    S1SUSPEND | S2SUSPEND | ULSUSPEND) return 0 ;;
+    *) return 1 ;;
+  esac
+}
+
+volumes_sleep() { # the same of logical volumes; nothing has been written yet, and nothing is by this
+  while IFS='|' read -r group volume <&3; do
+    [ -z "$(volumes_problem "$group" "$volume")" ] || continue
+    open_volume "$group" "$volume" || continue
+    is_asleep "$device"
+    asleep=$?
+    lvm lvchange -an "$group/$volume"
+    [ $asleep -ne 0 ] || return 0
+  done 3</run/names
+  return 1
+}
+
 sleeps() { # whether a system was put to sleep in one of these, and counts on finding all as it was
+  members=''
   for disk in $disks; do
     for part in $(parts "$disk"); do
-      look_at "/dev/$part"
-      [ "$kind" != swsuspend ] || return 0
+      ! is_asleep "/dev/$part" || return 0
+      [ "$kind" != LVM2_member ] || members=1
     done
+  done
+  [ -n "$members" ] || return 1
+  list_volumes
+  volumes_sleep
+}
+
+is_dynamic() { # DISK'S NAME: whether Windows has volumes over several disks on it, whose pieces look like partitions; the kernel may show these pieces
+  [ "$(parts "$1")" != "$1" ] || return 1 # its first sector may be a file system's
+  if [ "$(number "/dev/$1" 510 2)" = 43605 ]; then
+    for offset in 450 466 482 498; do
+      [ "$(number "/dev/$1" $offset 1)" != 66 ] || return 0
+    done
+  fi
+  for part in $(parts "$1"); do
+    look_at "/dev/$part"
+    case $(field PART_ENTRY_TYPE | tr A-F a-f) in
+      0x42 | af9b60a0-1431-4f62-bc68-3311714a69ad | 5808c8aa-7e8f-42e0-85d2-e1e90434cfb3) return 0 ;;
+    esac
   done
   return 1
 }
@@ -280,7 +334,12 @@ sleeps() { # whether a system was put to sleep in one of these, and counts on fi
 visit_disks() {
   number=0 volumes=''
   for disk in $disks; do
-    for part in $(parts "$disk"); do visit $number "/dev/$part" "$part"; done
+    if is_dynamic "$disk"; then
+      at="\"disk\":$number,\"device\":\"$(word "$disk")\",\"fs\":\"\""
+      leave 'a dynamic disk of Windows'
+    else
+      for part in $(parts "$disk"); do visit $number "/dev/$part" "$part"; done
+    fi
     number=$((number + 1))
   done
   [ -z "$volumes" ] || [ -n "$interrupted" ] || visit_volumes

@@ -19,7 +19,7 @@ import time
 import typing as t
 
 from .confine import confined
-from .survey import survey
+from .survey import sleeps, survey
 from .volume import whole
 
 _AT_ONCE = 1000
@@ -62,8 +62,10 @@ def main() -> int:
 
 def _read(disks: t.Sequence[t.Tuple[int, int]], output: _Output) -> int:
     output.say(confined=True)
-    for number, (descriptor, size) in enumerate(disks):
-        for part in survey(whole(descriptor, size, output.tell)):
+    volumes = [whole(descriptor, size, output.tell) for descriptor, size in disks]
+    asleep = any(sleeps(volume) for volume in volumes)
+    for number, volume in enumerate(volumes):
+        for part in survey(volume, asleep):
             skipped, ranges = 0, iter(part.free)
             while batch := list(itertools.islice(ranges, _AT_ONCE)):
                 skipped += sum(end - start for start, end in batch)

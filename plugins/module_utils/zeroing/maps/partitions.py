@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 import typing as t
+import uuid
 import zlib
 
 from .volume import Piece, Refused, Volume
@@ -15,6 +16,9 @@ from .volume import Piece, Refused, Volume
 SECTOR = 512
 _PROTECTIVE = 0xEE
 _EXTENDED = (0x05, 0x0F, 0x85)
+_DYNAMIC = 0x42
+_DYNAMIC_GUIDS = frozenset(uuid.UUID(each).bytes_le for each in ("af9b60a0-1431-4f62-bc68-3311714a69ad", "5808c8aa-7e8f-42e0-85d2-e1e90434cfb3"))
+"""Types of Windows' Logical Disk Manager, its data and its database: what looks like a partition may be a piece of a volume over several disks."""
 _MOST = 128
 _MOST_ENTRIES = 1024
 _HEADER = struct.Struct("<8sIII4x QQQQ 16s QIII")
@@ -34,6 +38,7 @@ def partitions(disk: Volume) -> t.List[Partition]:
         return []
     found = _mbr(disk)
     protective = found is not None and any(kind == _PROTECTIVE for kind, _start, _length in found)
+    _refuse_dynamic(entry[0] == _DYNAMIC for entry in found or ())
     gpt = disk.read(SECTOR, 8) == b"EFI PART"
     if gpt != protective or (protective and sum(1 for entry in found or () if entry[0]) > 1):
         raise Refused("its partition tables contradict each other")
@@ -54,6 +59,11 @@ def overlapping(found: t.Sequence[Partition]) -> t.Set[int]:
         if widest is None or each.start + each.length > widest.start + widest.length:
             widest = each
     return result
+
+
+def _refuse_dynamic(each: t.Iterable[bool]) -> None:
+    if any(each):
+        raise Refused("it is a dynamic disk of Windows")
 
 
 Entry = t.Tuple[int, int, int]
@@ -94,6 +104,7 @@ def _chain(disk: Volume, base: int, length: int) -> t.Iterator[Partition]:
         if entries is None:
             raise Refused("its chain of logical partitions is broken")
         (kind, start, count), (more, following, _count) = entries[:2]
+        _refuse_dynamic([kind == _DYNAMIC])
         if kind and kind not in _EXTENDED:
             if place + start + count > base + length:
                 raise Refused(f"its partition {number} reaches beyond the extended one")
@@ -119,6 +130,7 @@ def _gpt(disk: Volume) -> t.List[Partition]:
     result = []
     for number in range(count):
         entry = data[number * width : (number + 1) * width]
+        _refuse_dynamic([entry[:16] in _DYNAMIC_GUIDS])
         first, last = struct.unpack_from("<QQ", entry, 32)
         if any(entry[:16]):
             result.append(Partition(number + 1, first * SECTOR, (last - first + 1) * SECTOR))

@@ -18,6 +18,8 @@ from .volume import Volume
 EXT, XFS, NTFS, BTRFS, LVM = "ext", "XFS", "NTFS", "btrfs", "LVM"
 _MD = 0xA92B4EFC.to_bytes(4, "little")
 _UBERBLOCK = 0x00BAB10C
+_PAGES = (4096, 8192, 16384, 32768, 65536)
+_ASLEEP = (b"S1SUSPEND\x00", b"S2SUSPEND\x00", b"ULSUSPEND\x00", b"LINHIB0001")
 
 _PLAIN: t.Mapping[str, t.Sequence[t.Tuple[int, bytes]]] = {
     "APFS": ((32, b"NXSB"),),
@@ -55,6 +57,11 @@ def found(volume: Volume) -> t.Set[str]:
     if _is_zfs(volume):
         result.add("ZFS")
     return result
+
+
+def sleeps(volume: Volume) -> bool:
+    """Whether a system was put to sleep in this swap space. Its mark is at the end of the first page, whose size depends on the machine."""
+    return any(_has(volume, page - 10, mark) for page in _PAGES for mark in _ASLEEP)
 
 
 def _has(volume: Volume, offset: int, mark: bytes) -> bool:

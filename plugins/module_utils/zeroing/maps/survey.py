@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 from . import btrfs, ext, lvm, ntfs, signatures, xfs
@@ -36,12 +37,33 @@ class Part(t.NamedTuple):
     reason: t.Optional[str] = None
 
 
-def survey(disk: Volume) -> t.Iterator[Part]:
-    """The parts of a disk, one after another; no more than a few hundred."""
+def survey(disk: Volume, asleep: bool = False) -> t.Iterator[Part]:
+    """The parts of a disk, one after another; no more than a few hundred. Nothing is free where a system sleeps on it, or on another one (*asleep*)."""
+    if asleep or sleeps(disk):
+        yield Part(WHOLE, None, disk.size, reason="the system sleeps: it was hibernated")
+        return
     for number, part in enumerate(_parts(disk)):
         if number == _MOST:
             return
         yield part
+
+
+def sleeps(disk: Volume) -> bool:
+    """Whether a system was put to sleep in any swap space of a disk. It has file systems open, and goes on with what it remembers of their maps."""
+    return any(signatures.sleeps(volume) for volume in _volumes(disk))
+
+
+def _volumes(disk: Volume) -> t.Iterator[Volume]:
+    """The disk, its partitions, and the logical volumes in them; those that can be told."""
+    yield disk
+    outer = [disk]
+    with contextlib.suppress(Refused):
+        outer += [volume_of(disk, each) for each in partitions(disk)]
+    for volume in outer:
+        yield volume
+        with contextlib.suppress(Refused):
+            if lvm.is_there(volume):
+                yield from (logical.volume for logical in lvm.logical_volumes(volume))
 
 
 def _parts(disk: Volume) -> t.Iterator[Part]:

@@ -20,6 +20,7 @@ def test_the_start_is_not_remembered_and_its_parameters_are_for_once():
     assert (hvparams["kernel_path"], hvparams["initrd_path"], hvparams["kernel_args"]) == ("/var/lib/x/vmlinuz", "/var/lib/x/initrd.img", "a=b quiet")
     assert hvparams["disk_discard"] == "unmap" and once.parameters(SYSTEM, False)["disk_discard"] == "ignore"
     assert hvparams["serial_console"] and hvparams["reboot_behavior"] == "exit"
+    assert hvparams["machine_version"] == ""  # which is QEMU's default for Ganeti, whatever the instance pins
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ SMALL = Node("b2", "uuid", "192.0.2.2", "198.51.100.2", True, 100, 100000)
         ({"source": source(admin_state="offline", running=False)}, {}, "is marked offline"),
         ({"source": source(running=False, status="ERROR_down")}, {}, "in the state ERROR_down"),
         ({"source": source(tags=(tags.released(MOVE),))}, {}, "carries the tag"),
+        ({"source": source(tags=(f"ganeti-zeroing:{MOVE}:was:up",))}, {}, "is being zeroed by a run that died"),
         ({"lock_holder": "job 17"}, {}, "is locked by job 17"),
         ({"namesake": instance(uuid="another")}, {}, "already has an instance web.example.com"),
         ({"namesake": instance(uuid="x", tags=(tags.moved_to(MOVE, instance().uuid),))}, {}, f"the copy that move {MOVE} of this very instance has left"),
@@ -88,6 +89,10 @@ def test_each_problem_of_clusters_has_one_sentence(changes, option_changes, word
 def test_each_problem_of_nodes_has_one_sentence(changes, option_changes, words):
     problems = preflight.of_nodes(probes(**changes), options(**option_changes))
     assert len(problems) == 1 and words in problems[0]
+
+
+def test_tags_of_a_move_or_a_zeroing_are_not_the_users():
+    assert tags.foreign(["theirs", f"ganeti-zeroing:{MOVE}:was:up", tags.ready(MOVE)]) == ["theirs"]
 
 
 def test_all_problems_are_told_at_once():

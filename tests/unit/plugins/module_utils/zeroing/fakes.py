@@ -113,13 +113,16 @@ class World:
         self.runs = ""
         if self.behaviour in ("panics", "silent"):
             return ["Kernel panic"] if self.behaviour == "panics" else []
+        if words["zeroing.mode"] == "discard" and self.behaviour == "refuses":
+            said = [{"event": "left", **place, "why": "does not take discards"}, {"event": "finished", "bytes": 0}]
+            return [json.dumps({"zeroing": identifier, **each}) for each in said]
         if words["zeroing.mode"] == "write":
             self.data -= self.free
             self.free, self.allocated = 0, self.size * MIB
         elif self.discards and self.punches:
             self.data, self.allocated, self.free = self.data - self.free, self.allocated - self.free, 0
         said = [{"event": "progress", **place, "percent": 50, "bytes": 1}, {"event": "zeroed", **place, "bytes": 600 * MIB}]
-        said.append({"event": self.behaviour, "bytes": 1})
+        said.append({"event": self.behaviour if self.behaviour != "refuses" else "finished", "bytes": 1})
         return [json.dumps({"zeroing": identifier, **each}) for each in said]
 
     def as_it_was(self, admin, runs):

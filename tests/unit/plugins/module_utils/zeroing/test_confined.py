@@ -130,6 +130,13 @@ def test_the_reader_tells_what_is_free_and_ends_with_done(tmp_path):
     assert told == [(0, "ext4", length_of(free)), (1, None, 0)] and length_of(free) > 10 * MIB
 
 
+def test_nothing_is_free_on_any_disk_where_a_system_sleeps_on_one(tmp_path):
+    first, second = images.ext(tmp_path / "first", 24 * MIB), images.patched(images.empty(tmp_path / "second", MIB), 4086, b"S1SUSPEND\0")
+    _done, said = read(first, second)
+    assert [(each["disk"], each["part"]["reason"]) for each in said if "part" in each] == [(number, "the system sleeps: it was hibernated") for number in (0, 1)]
+    assert not [each for each in said if "free" in each]
+
+
 def test_who_cannot_be_confined_reads_nothing(tmp_path):
     """As on a node where root has been robbed of the right to make namespaces."""
     path = images.ext(tmp_path / "disk", 24 * MIB)

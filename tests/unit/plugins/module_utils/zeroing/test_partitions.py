@@ -132,6 +132,20 @@ def test_a_boot_sector_of_a_file_system_is_no_table(mbr):
     assert found(images.patched(mbr, 446, b"\x13")) == []
 
 
+@pytest.mark.parametrize("guid", ["AF9B60A0-1431-4F62-BC68-3311714A69AD", "5808C8AA-7E8F-42E0-85D2-E1E90434CFB3"])
+def test_a_dynamic_disk_with_a_gpt_is_refused(tmp_path, guid):
+    path = images.partitioned(tmp_path / "disk", 64 * MIB, "gpt", "start=1MiB, size=10MiB", f"start=11MiB, size=20MiB, type={guid}")
+    with pytest.raises(Refused, match="it is a dynamic disk of Windows"):
+        found(path)
+
+
+@pytest.mark.parametrize("line", ["start=53MiB, size=2MiB, type=42", "start=13MiB, size=4MiB, type=42"])
+def test_a_dynamic_disk_with_an_mbr_is_refused(tmp_path, line):
+    path = images.partitioned(tmp_path / "disk", 64 * MIB, "dos", "start=1MiB, size=10MiB", "start=12MiB, size=40MiB, type=5", line)
+    with pytest.raises(Refused, match="it is a dynamic disk of Windows"):
+        found(path)
+
+
 RANGES = st.lists(st.tuples(st.integers(0, 40), st.integers(1, 10)), max_size=8)
 
 

@@ -75,6 +75,15 @@ def test_zeros_are_written_where_discards_change_nothing(zero):
     assert (result["method"], result["changed"], result["freed"]) == ("discard", False, 0) and "no less than before" in result["reason"]
 
 
+@pytest.mark.parametrize("method, freed", [("auto", 600 * MIB), ("discard", 0)])
+def test_zeros_are_written_where_discards_are_refused_unless_they_alone_were_asked_for(zero, method, freed):
+    world = World()
+    world.behaviour = "refuses"
+    result = zero(world, method=method)
+    assert (result["method"], result["freed"]) == ("write" if method == "auto" else "discard", freed)
+    world.as_it_was("down", "")
+
+
 def test_zeros_are_written_where_the_node_cannot_count_blocks(zero):
     world = World()
     world.known = False
@@ -172,6 +181,76 @@ def test_what_somebody_else_has_started_is_left_alone(zero, admin, runs):
     world.as_it_was("up", "own")
 
 
+def events(zero, make=World, **how):
+    """How many moments there are in which something can happen."""
+    world = make(**how)
+    zero(world)
+    return world.events
+
+
+def die():
+    raise Death
+
+
+def started(world, after=False):
+    """Somebody starts it while the helper runs, or, as Ganeti's watcher does, right behind its end."""
+    real = world.zero
+
+    def zero():
+        if not after:
+            world.op_instance_startup({})
+        lines = real()
+        if after:
+            world.op_instance_startup({})
+        return lines
+
+    world.zero = zero
+    return world
+
+
+def test_a_start_while_the_helper_runs_takes_effect_when_it_has_ended(zero):
+    result = zero(world := started(World()))
+    assert result["freed"] == 600 * MIB and result["warnings"] == [f"Somebody has started {NAME} meanwhile, so it is running now."]
+    world.as_it_was("up", "own")
+    assert "warnings" not in zero(world := started(World("up", "own")))  # which would have been started anyway
+    world.as_it_was("up", "own")
+
+
+@pytest.mark.parametrize("behaviour", ["hangs", "panics", "interrupted", "silent"])
+def test_a_start_while_a_helper_runs_that_fails_takes_effect_too(zero, behaviour):
+    world = started(World())
+    world.behaviour = behaviour
+    with pytest.raises(GanetiError, match="has started .* meanwhile, so it is running now") as failure:
+        zero(world, zeroing_timeout_fixed=0.05)
+    assert "as it was" not in failure.value.message
+    world.as_it_was("up", "own")
+
+
+@pytest.mark.parametrize("fault", [die, lost])
+def test_a_start_while_the_helper_runs_is_remembered_by_the_next_run(zero, fault):
+    for moment in range(1, events(zero, make=lambda: started(World())) + 1):
+        world = started(World())
+        world.at, world.then = moment, fault
+        try:
+            zero(world)
+        except (Death, ConnectionFailed):
+            pass
+        world.at = None
+        zero(world)
+        world.as_it_was("up", "own")
+
+
+@pytest.mark.parametrize("admin, runs", STATES)
+def test_what_runs_when_the_helper_has_ended_is_not_stopped(zero, admin, runs):
+    world = started(World(admin, runs), after=True)
+    with pytest.raises(GanetiError, match="left alone") as failure:
+        zero(world)
+    assert "is as it was" not in failure.value.message
+    helped = next(number for number, job in enumerate(world.jobs) if "OP_INSTANCE_STARTUP" in job)
+    assert not [job for job in world.jobs[helped:] if "OP_INSTANCE_SHUTDOWN" in job]
+    world.as_it_was("up", "own")
+
+
 def test_one_that_cannot_be_stopped_is_running_and_marked_so(zero):
     world = World("up", "own")
     world.fails = {"OP_INSTANCE_SHUTDOWN": 1}
@@ -208,17 +287,6 @@ def test_a_helper_that_has_just_ended_is_not_taken_for_another_system(zero, monk
     world.at, world.then = 3, end  # after the instance was asked for, twice
     zero(world)
     world.as_it_was("up", "own")
-
-
-def events(zero, **how):
-    """How many moments there are in which something can happen."""
-    world = World(**how)
-    zero(world)
-    return world.events
-
-
-def die():
-    raise Death
 
 
 @pytest.mark.parametrize("admin, runs", STATES)

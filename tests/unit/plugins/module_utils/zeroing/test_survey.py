@@ -140,6 +140,32 @@ def test_volumes_within_logical_volumes_are_not_looked_into(tmp_path):
     assert images.parts(path) == [("whole disk, vg0/root", "a physical volume of LVM", "no map is read of a physical volume of LVM")]
 
 
+ASLEEP = [("whole disk", None, "the system sleeps: it was hibernated")]
+
+
+@pytest.mark.parametrize("offset, mark", [(4086, b"S1SUSPEND\0"), (4086, b"S2SUSPEND\0"), (65526, b"S1SUSPEND\0")])
+def test_nothing_is_free_where_a_system_sleeps_in_a_partition(inner, tmp_path, offset, mark):
+    path = images.partitioned(tmp_path / "disk", 64 * MIB, "dos", f"start=2048, size={40 * 2048}", "start=45MiB, size=4MiB, type=82")
+    images.placed(path, inner[0], MIB)
+    assert images.parts(path)[0][1] == "ext4"
+    assert images.parts(images.patched(path, 45 * MIB + offset, mark)) == ASLEEP
+
+
+def test_nothing_is_free_where_a_system_sleeps_in_a_logical_volume(inner, tmp_path):
+    path = images.partitioned(tmp_path / "disk", 192 * MIB, "gpt", "start=1MiB, size=40MiB", "start=50MiB, size=100MiB, type=lvm")
+    pv = images.physical(tmp_path / "pv", images.group(images.logical("root", (0, 5)), images.logical("swap", (5, 4))), size=100 * MIB)
+    images.placed(images.placed(path, inner[0], MIB), pv, 50 * MIB)
+    swap = (50 + 1 + 5 * 4) * MIB
+    images.patched(path, swap + 4086, b"SWAPSPACE2")
+    assert [part[:2] for part in images.parts(path)] == [("1", "ext4"), ("2, vg0/root", None), ("2, vg0/swap", "swap space")]
+    assert images.parts(images.patched(path, swap + 4086, b"S1SUSPEND\0")) == ASLEEP
+
+
+def test_nothing_is_free_where_a_system_sleeps_on_another_disk(inner):
+    with images.opened(inner[0]) as disk:
+        assert [part.reason for part in survey.survey(disk, asleep=True)] == ["the system sleeps: it was hibernated"]
+
+
 @pytest.mark.parametrize("size", [0, 1, 511, 513, 4096, 70000])
 def test_disks_too_small_for_anything_are_nothing(tmp_path, size):
     assert images.parts(images.empty(tmp_path / "disk", size)) == [("whole disk", None, "nothing on it is known")]
