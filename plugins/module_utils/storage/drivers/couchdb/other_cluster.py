@@ -30,5 +30,7 @@ def refuse(name: str, admin: Client, prefix: str, uuid: t.Optional[str]) -> None
     """Raise StorageFailed where the server of the node *name* holds the configuration of another cluster than that of this UUID."""
     found = owner(head(admin, prefix)) if uuid else None
     if found and found != uuid:
-        what = f"The CouchDB of {name} ({admin.server.url}) holds the configuration of another cluster, {found}"
-        raise StorageFailed(f"{what}: give this cluster a server or a prefix of its own.")
+        raise StorageFailed(
+            f"The CouchDB of {name} ({admin.server.url}) holds the configuration of another cluster, {found}: "
+            "give this cluster a server or a prefix of its own."
+        )
