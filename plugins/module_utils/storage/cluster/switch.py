@@ -69,6 +69,7 @@ def _to_database(params: t.Mapping[str, t.Any], cluster: Cluster, runner: Runner
     primary = params["couchdb_mode"] == "primary"
     storage = open_storage(params["storage"], name=master, **place.options)
     storage.probe()
+    storage.refuse_other_cluster(facts.uuid, everywhere=True)
     if not 0 <= params["acknowledge"] <= storage.apart:
         raise InvalidInput(
             f"acknowledge is {params['acknowledge']}, and of {params['storage']} {storage.apart} can be told apart: that many can have a job at most."

@@ -156,6 +156,13 @@ class Storage(abc.ABC):
         """
         return wanted
 
+    def refuse_other_cluster(self, uuid: t.Optional[str], everywhere: bool = False) -> None:
+        """Raise StorageFailed where this node's own server, or with *everywhere* any, holds the configuration of another cluster than that of this UUID.
+
+        Nothing is refused where there is no configuration, where a UUID is not known, or where a driver keeps clusters apart in another way.
+        """
+        return None
+
     def claims(self) -> t.List[Claim]:
         """The newest claims, of every server that can be asked now; none where nobody has claimed, or nobody can."""
         return []

@@ -116,6 +116,7 @@ def reclaim(chosen: Settings) -> str:
         raise InvalidInput(f"{chosen.name} is not the master as Ganeti knows it here: run this on the master, or make this node the master first.")
     configuration = DiskStorage(chosen.directory).configuration()
     with chosen.open() as storage:
+        storage.refuse_other_cluster(configuration["cluster"].get("uuid"))
         wanted = epochs.claim_of(configuration)
         seen = max(claim.serial for claim in [wanted, *storage.begun()])
         claim = storage.claim(wanted._replace(serial=epochs.raised(seen)))

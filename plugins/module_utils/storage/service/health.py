@@ -7,15 +7,19 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import typing as t
 
-from ..._errors import GanetiError
+from ..._errors import GanetiError, InvalidInput
 from ..drivers.disk import DiskStorage
 from ..drivers.documents import Json
 from . import shared_epoch
 from .settings import Settings
+from .watchdog import arming, fence_command, options
 
+WATCHDOG = "/etc/ganeti/couchdb-watchdog.json"
+"""The watchdog's options, on a node that has one."""
 _LATE = 60.0
 """Seconds without a sign of life after which the service is taken for dead."""
 _BRIEF = 5.0
@@ -23,6 +27,31 @@ _BRIEF = 5.0
 Problem = t.Tuple[int, str]
 OK, WARNING, CRITICAL = 0, 1, 2
 """Exit statuses, as monitoring systems have them."""
+
+
+def check_all(chosen: Settings, watchdog: str = WATCHDOG) -> t.Tuple[int, str]:
+    """The same, and whether this node's watchdog could act. Apart from it, as nobody who waits for the service waits for somebody to arm nodes."""
+    status, line = check(chosen)
+    wrong = list(_of_watchdog(chosen, watchdog))
+    if not wrong:
+        return status, line
+    said_before = [] if status == OK else [(status, line.partition(": ")[2])]
+    return _verdict([*said_before, *((WARNING, each) for each in wrong)], "", "")
+
+
+def _of_watchdog(chosen: Settings, file: str) -> t.Iterator[str]:
+    """Why the watchdog of this node, where it has one, would not act should the master be gone."""
+    if not os.path.exists(file):
+        return
+    master = DiskStorage(chosen.directory).master()
+    if master is not None and arming.armed_for(chosen.directory) != master:
+        yield f"the watchdog: this node is not armed for {master} as the master: see that all is well, then arm all nodes (--arm)"
+    try:
+        problem = fence_command.problem(options.read(file).fence_command)
+    except InvalidInput as error:
+        problem = error.message.rstrip(".")
+    if problem:
+        yield f"the watchdog: {problem}"
 
 
 def check(chosen: Settings) -> t.Tuple[int, str]:

@@ -31,7 +31,7 @@ from ..drivers.interface import Storage
 from . import commands, settings
 from .ending import end_soon
 from .follow import LOCKED, Follower, Status
-from .health import CRITICAL, OK, check
+from .health import CRITICAL, OK, check_all
 from .mastership import begin
 from .one_writer import alone
 from .settings import Settings
@@ -132,7 +132,7 @@ def _do(chosen: Settings, asked: argparse.Namespace) -> t.Tuple[int, str]:
     """What is asked for; an exit status and a line, none where it runs until its end."""
     step = next((name for name in commands.STEPS if getattr(asked, name)), None)
     if asked.check:
-        return check(chosen)
+        return check_all(chosen)
     if asked.take_over:
         return deeds.take_over(chosen, options.read(asked.take_over))
     if asked.watch:

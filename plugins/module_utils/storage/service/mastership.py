@@ -25,6 +25,7 @@ def begin(chosen: Settings, storage: Storage) -> t.Union[Claim, Status]:
         return status
     try:
         configuration = DiskStorage(chosen.directory).configuration()
+        storage.refuse_other_cluster(configuration["cluster"].get("uuid"))
         found = storage.claims()
         shared_epoch.look(chosen.directory, configuration, found)
         wanted = begun_epoch.claim_of(chosen.directory, configuration, found)

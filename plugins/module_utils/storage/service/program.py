@@ -29,6 +29,7 @@ from ..drivers.couchdb import (
     half_archived,
     last_writes,
     notes,
+    other_cluster,
     pieces,
     preparation,
     push,
@@ -81,8 +82,8 @@ _PACKAGE = "ganeti_couchdb"
 _MODULES: t.Tuple[types.ModuleType, ...] = (
     _errors, _files,
     addresses, bad_job_files, conversion, disk, documents, epochs, factory, interface, job_status, reread,
-    ballot, bulk, carried, changes_feed, client, conflicts, description, fence, half_archived, last_writes, notes, pieces, preparation, push, replication,
-    revisions, seen, server_check, server_comparison, standbys, storage, whole_configuration,
+    ballot, bulk, carried, changes_feed, client, conflicts, description, fence, half_archived, last_writes, notes, other_cluster, pieces, preparation, push,
+    replication, revisions, seen, server_check, server_comparison, standbys, storage, whole_configuration,
     changes, endpoints, etcd_client, etcd_fence, etcd_notes, etcd_revisions, etcd_storage, layout, members, wire,
     acknowledged, admit_candidate, begun_epoch, candidate_files, candidate_survey, commands, ending, follow, ganeti_failover, health, inotify, main,
     mastership, one_writer, promote, promotion_mark, removal, settings, shared_epoch, signs_of_life, situation, snapshot, storage_comparison, taken_over,

@@ -60,8 +60,9 @@ import secrets
 import typing as t
 
 from ...._errors import GanetiError, StorageConflict, StorageFailed, StorageFenced
-from ..documents import CONFIG, DATABASES, Json
+from ..documents import DATABASES, Json
 from ..epochs import Claim, kept, newer
+from . import other_cluster
 from .client import Client, Server, brief, path
 
 DATABASE, _DOCUMENT = "claims", "claim"
@@ -109,28 +110,43 @@ def ready(admin: Client, prefix: str) -> t.Optional[Held]:
 
 def standing(admin: Client, prefix: str) -> t.Optional[Claim]:
     """The newest claim of which a server knows: that which was made there, or what the configuration there says where that is of a later epoch."""
-    found = held(admin, prefix)
-    head = admin.get(path(prefix + CONFIG, CONFIG), missing=True)
+    return _standing(held(admin, prefix), other_cluster.head(admin, prefix))
+
+
+def _standing(found: t.Optional[Held], head: t.Optional[Json]) -> t.Optional[Claim]:
     told = Claim(head["serial"], head["info"]["cluster"].get("master_node", "")) if head else None
     if found is None or (told is not None and told.epoch > found.claim.epoch):
         return told
     return found.claim
 
 
+class Known(t.NamedTuple):
+    """What a server knows: the claim, and the UUID of the cluster whose configuration it holds."""
+
+    claim: t.Optional[Claim] = None
+    cluster: t.Optional[str] = None
+
+
 def claims(servers: t.Collection[Server], prefix: str) -> t.List[Claim]:
     """What all servers know that can be asked now, each without much patience: one that is away is another's business."""
+    return [each.claim for each in known(servers, prefix) if each.claim is not None]
+
+
+def known(servers: t.Collection[Server], prefix: str) -> t.List[Known]:
+    """The same, server by server, with whose configuration it holds."""
     if not servers:
         return []
     with concurrent.futures.ThreadPoolExecutor(len(servers)) as executor:
-        return [each for each in executor.map(lambda server: _ask(server, prefix), servers) if each is not None]
+        return list(executor.map(lambda server: _ask(server, prefix), servers))
 
 
-def _ask(server: Server, prefix: str) -> t.Optional[Claim]:
+def _ask(server: Server, prefix: str) -> Known:
     try:
         with brief(server) as client:
-            return standing(client, prefix)
+            head = other_cluster.head(client, prefix)
+            return Known(_standing(held(client, prefix), head), other_cluster.owner(head))
     except GanetiError:
-        return None
+        return Known()
 
 
 def as_writer(server: Server, found: Held) -> Server:

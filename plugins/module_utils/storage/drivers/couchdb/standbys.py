@@ -17,7 +17,7 @@ import typing as t
 from ...._errors import ConnectionFailed, GanetiError, StorageFailed
 from ..documents import ARCHIVE, DATABASES, QUEUE, Json
 from ..interface import Answer, Copies, Keep, Strays
-from . import conflicts, fence, replication, whole_configuration
+from . import conflicts, fence, other_cluster, replication, whole_configuration
 from .client import Client, Server, brief, path
 from .server_comparison import last_job
 
@@ -44,10 +44,12 @@ class Standbys(Copies):
 
     def _settle(self, mine: fence.Held, keep: Keep) -> t.Iterator[str]:
         """A standby that was a master keeps its own replications, which would write into our database, and what nobody else has seen."""
+        uuid = self._cluster() if self._unsettled else None
         for name in sorted(self._unsettled):
             try:
-                with brief(self._servers[name]) as standby:
-                    standby.get("/")  # whether it is there at all
+                with brief(self._servers[name]) as standby:  # whether it is there at all, and not another cluster's
+                    other_cluster.refuse(name, standby, self._prefix, uuid)
+                    standby.get("/")
                 with Client(self._servers[name]) as standby:
                     self._claimed[name] = fence.claim(standby, self._prefix, mine.claim)
                     replication.arrange(standby, {})
@@ -55,6 +57,10 @@ class Standbys(Copies):
                 self._unsettled.discard(name)
             except GanetiError as error:
                 yield error.message
+
+    def _cluster(self) -> t.Optional[str]:
+        """Whose configuration the own server holds: whoever follows has written it there."""
+        return other_cluster.owner(other_cluster.head(self._admin, self._prefix))
 
     def _look_through(self, mine: fence.Held, server: Server, keep: Keep) -> None:
         with Client(fence.as_writer(self._admin.server, mine)) as master, Client(server) as standby:
@@ -111,9 +117,14 @@ class Standbys(Copies):
         found, away = {}, {}
         wrong: t.List[str] = []
         claimed: t.Dict[str, fence.Held] = {}
+        try:
+            uuid = self._cluster()
+        except (ConnectionFailed, StorageFailed):  # which is said below
+            uuid = None
         for node, server in self._servers.items():
             try:
                 with Client(server) as client:
+                    other_cluster.refuse(node, client, self._prefix, uuid)
                     removed = replication.arrange(client, {}, change=remove).removed
                     if removed:
                         found[node] = removed

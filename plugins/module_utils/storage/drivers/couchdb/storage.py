@@ -18,7 +18,7 @@ from .. import documents
 from ..documents import ARCHIVE, CONFIG, CONTAINERS, DATABASES, QUEUE, SERIAL, SSCONF, Json
 from ..epochs import Claim
 from ..interface import Checked, Copies, Feed, History, Newest, Notes, Queue, Storage
-from . import ballot, conflicts, description, fence, half_archived, last_writes, seen, server_comparison, whole_configuration
+from . import ballot, conflicts, description, fence, half_archived, last_writes, other_cluster, seen, server_comparison, whole_configuration
 from .bulk import Sent, send
 from .changes_feed import ChangesFeed
 from .client import Client, Server, brief, described, path
@@ -60,6 +60,8 @@ class CouchStorage(Storage):
         self._standbys = standbys or {}
         self._claimer: t.Optional[Client] = None
         self._held: t.Optional[fence.Held] = None
+        self._cluster: t.Optional[str] = None
+        """The UUID of the cluster whose storage this is, as soon as that is known."""
         self._copies: t.Optional[Standbys] = None
         self._pushes: t.Optional[Pushes] = None
         self._known: t.Dict[str, t.Dict[str, Written]] = {}
@@ -112,8 +114,19 @@ class CouchStorage(Storage):
             self.forget()
         return found.claim
 
+    def refuse_other_cluster(self, uuid: t.Optional[str], everywhere: bool = False) -> None:
+        """What a standby holds is looked at again before it is claimed (standbys.py)."""
+        self._cluster = uuid
+        for name, server in {self._own: self._admin.server, **(self._standbys if everywhere else {})}.items():
+            with Client(server, _CLAIM_SECONDS) as client:
+                other_cluster.refuse(name, client, self._prefix, uuid)
+
     def claims(self) -> t.List[Claim]:
-        return fence.claims([self._admin.server, *self._standbys.values()], self._prefix)
+        """Those of a standby that holds another cluster's configuration do not count: whoever claimed that one is no master of this cluster."""
+        own, *others = fence.known([self._admin.server, *self._standbys.values()], self._prefix)
+        self._cluster = self._cluster or own.cluster
+        ours = [each for each in others if None in (self._cluster, each.cluster) or each.cluster == self._cluster]
+        return [each.claim for each in (own, *ours) if each.claim is not None]
 
     def elect(self, wanted: Claim, nodes: t.Collection[str], dead: t.Collection[str] = ()) -> None:
         """What holds then is said in ballot.py."""

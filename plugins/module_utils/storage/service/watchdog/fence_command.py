@@ -16,12 +16,17 @@ import re
 import signal
 import stat
 import subprocess
+import threading
 import typing as t
 
 _NODE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?\Z")
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 _WORDS = 200
 """Characters of what it says that are passed on."""
+_BYTES = 1 << 14
+"""How much of the end of what it says is kept."""
+_GONE = 2.0
+"""Seconds that are waited for the end of one that was killed, and for the end of what one that failed has said."""
 
 
 def problem(path: str, owner: int = 0) -> t.Optional[str]:
@@ -65,19 +70,40 @@ def prove(path: str, master: str, seconds: float, owner: int = 0) -> t.Optional[
 
 
 def _run(argv: t.Sequence[str], seconds: float) -> t.Optional[str]:
-    with subprocess.Popen(  # pylint: disable=ansible-bad-function  # there is no module object in here
+    """Only the command itself is waited for: what it has begun may keep its output open, and one that hangs in the kernel cannot even be killed."""
+    process = subprocess.Popen(  # pylint: disable=ansible-bad-function,consider-using-with  # no module object in here; with it, all would be waited for
         argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd="/", env=_ENVIRONMENT, start_new_session=True
-    ) as process:
-        try:
-            said, _nothing = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            return f"fence_command did not end within {seconds:g} s"
-    if process.returncode == 0:
+    )
+    output = _Output(t.cast("t.IO[bytes]", process.stdout))
+    output.start()
+    try:
+        status = process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_GONE)
+        return f"fence_command did not end within {seconds:g} s"
+    if status == 0:
         return None
-    lines = said.decode("utf-8", "replace").strip().splitlines()
+    output.join(_GONE)
+    lines = output.end.decode("utf-8", "replace").strip().splitlines()
     last = "".join(letter for letter in lines[-1] if letter.isprintable())[:_WORDS] if lines else "it said nothing"
-    if process.returncode < 0:
-        return f"fence_command was ended by signal {-process.returncode}: {last}"
-    return f"fence_command ended with {process.returncode}: {last}"
+    if status < 0:
+        return f"fence_command was ended by signal {-status}: {last}"
+    return f"fence_command ended with {status}: {last}"
+
+
+class _Output(threading.Thread):
+    """Reads what a command says, so that it is not held up, and keeps the end of it alone."""
+
+    def __init__(self, stream: t.IO[bytes]) -> None:
+        super().__init__(daemon=True)
+        self._stream = stream
+        self.end = b""
+
+    def run(self) -> None:
+        """Until nobody has it open any more."""
+        with self._stream:
+            for some in iter(lambda: os.read(self._stream.fileno(), _BYTES), b""):
+                self.end = (self.end + some)[-_BYTES:]

@@ -99,6 +99,8 @@ class Watcher:
         self._put: t.Optional[Json] = None
         self._acted: t.Optional[float] = None
         self._said = ""
+        self._unfit: t.Optional[str] = None
+        """What was wrong with the command when it was said last."""
         self.busy = False
         """Whether something is going on, so that the next look is to come soon."""
 
@@ -115,6 +117,7 @@ class Watcher:
         if armed not in (None, master):  # for good, also should that one become the master again
             arming.disarm(self._chosen.directory)
             armed = None
+        self._look_at_command()
         heard = self._notes.read()
         asked = {who: what for who, what in messages.questions(heard).items() if who != messages.by(self._chosen.name, messages.WATCHER)}
         sees = MASTER if master == self._chosen.name else self._see(master, heard)
@@ -131,6 +134,14 @@ class Watcher:
         if verdict.step == decision.ACT:
             self._begin()
         return standing
+
+    def _look_at_command(self) -> None:
+        """Say what is wrong with the user's command long before it is needed, once."""
+        problem = fence_command.problem(self._options.fence_command)
+        if problem and problem != self._unfit:
+            sys.stderr.write(f"{problem}.\n")
+            sys.stderr.flush()
+        self._unfit = problem
 
     def _see(self, master: str, heard: t.Mapping[str, Heard]) -> str:
         """What of the master is seen now, and for how long nothing was."""

@@ -21,6 +21,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.int
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import health, signs_of_life
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.follow import Status
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.settings import Settings
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.watchdog import arming
 
 from ..samples import DISK, configuration, job
 from ..servers import options
@@ -48,6 +49,41 @@ def watched(servers, prefix, couch, master, files, tmp_path, monkeypatch):
 
 def test_all_is_well(watched):
     assert health.check(watched[0]) == ALL_WELL
+
+
+@pytest.fixture
+def watching(tmp_path, monkeypatch):
+    """A node whose service is well, which has a watchdog; its settings, the watchdog's options, and what is said of the command."""
+    file, problems = tmp_path / "watchdog.json", [None]
+    file.write_text('{"fence_command": "/sbin/fence"}')
+    file.chmod(0o600)
+    (tmp_path / "ssconf_master_node").write_text("a1\n")
+    monkeypatch.setattr(health.fence_command, "problem", lambda _path: problems[-1])
+    monkeypatch.setattr(health, "check", lambda _chosen: (health.OK, "OK: all is well"))
+    return Settings("a2", {}, str(tmp_path), str(tmp_path / "status.json"), 3), file, problems
+
+
+def test_a_watchdog_that_would_not_act_is_a_warning(watching, tmp_path):
+    chosen, file, problems = watching
+    unarmed = "the watchdog: this node is not armed for a1 as the master: see that all is well, then arm all nodes (--arm)"
+    assert health.check_all(chosen, str(tmp_path / "none")) == (health.OK, "OK: all is well"), "this node has no watchdog"
+    assert health.check_all(chosen, str(file)) == (health.WARNING, f"WARNING: {unarmed}")
+    arming.arm(str(tmp_path))
+    assert health.check_all(chosen, str(file)) == (health.OK, "OK: all is well")
+    problems.append("fence_command /sbin/fence is gone")
+    assert health.check_all(chosen, str(file)) == (health.WARNING, "WARNING: the watchdog: fence_command /sbin/fence is gone")
+    problems.append(None)
+    file.chmod(0o622)
+    assert health.check_all(chosen, str(file))[0] == health.WARNING and "can be changed by others" in health.check_all(chosen, str(file))[1]
+    (tmp_path / "ssconf_master_node").write_text("a3\n")
+    assert "not armed for a3" in health.check_all(chosen, str(file))[1]
+
+
+def test_a_watchdog_hides_nothing_that_is_worse(watching, monkeypatch):
+    chosen, file, _problems = watching
+    monkeypatch.setattr(health, "check", lambda _chosen: (health.CRITICAL, "CRITICAL: a2: it is away"))
+    status, line = health.check_all(chosen, str(file))
+    assert status == health.CRITICAL and line.startswith("CRITICAL: a2: it is away; the watchdog: this node is not armed")
 
 
 def test_a_standby_that_gets_what_is_new_later_than_it_could_is_named(watched):

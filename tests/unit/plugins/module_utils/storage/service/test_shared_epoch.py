@@ -64,6 +64,9 @@ class Claimed:
     def __init__(self, *found):
         self.found = list(found)
 
+    def refuse_other_cluster(self, uuid):
+        """It holds no configuration."""
+
     def claims(self):
         """Those that are known."""
         return self.found

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -52,11 +53,33 @@ def test_one_that_does_not_end_is_a_no_and_is_ended_with_all_that_it_has_begun(c
         eventually(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text().endswith("\n"))
         raise subprocess.TimeoutExpired("fence", timeout)
 
-    monkeypatch.setattr(subprocess.Popen, "communicate", late)
+    monkeypatch.setattr(subprocess.Popen, "wait", late)  # also after the kill, as of one that hangs in the kernel
     path = command(f"sleep 3600 & echo $! >{tmp_path}/child; wait")
     assert fence_command.prove(path, "node1", 7, ME) == "fence_command did not end within 7 s"
     child = (tmp_path / "child").read_text().strip()
     eventually(lambda: has_ended(child))
+
+
+def test_what_it_leaves_behind_with_its_output_is_not_waited_for(command, tmp_path):
+    path = command(f"sleep 3600 & echo $! >{tmp_path}/child; exit 0")
+    assert fence_command.prove(path, "node1", 3000, ME) is None
+    child = int((tmp_path / "child").read_text())
+    assert not has_ended(child)
+    os.kill(child, signal.SIGKILL)
+
+
+def test_no_more_than_the_end_of_what_it_says_is_kept(command, tmp_path):
+    path = command('head -c 10000000 /dev/zero | tr "\\0" x; echo; echo no contact; exit 3')
+    assert fence_command.prove(path, "node1", 3000, ME) == "fence_command ended with 3: no contact"
+    (tmp_path / "much").write_bytes(b"x" * 10**6 + b"end")
+    with open(tmp_path / "much", "rb") as stream:
+        output = fence_command._Output(stream)
+        output.run()
+    assert output.end.endswith(b"xend") and len(output.end) == fence_command._BYTES
+
+
+def test_one_that_prints_without_end_is_ended(command):
+    assert fence_command.prove(command("exec yes"), "node1", 0.2, ME) == "fence_command did not end within 0.2 s"
 
 
 def has_ended(number):

@@ -262,6 +262,18 @@ def test_who_is_not_armed_says_so_and_does_nothing(three):
     assert "a2 is not armed" in three.round()["a3"].says
 
 
+def test_a_command_that_cannot_be_used_is_named_while_the_master_is_well_and_once(three, monkeypatch, capsys):
+    found = ["fence_command /sbin/fence is no file that can be run: make it executable"]
+    monkeypatch.setattr(fence_command, "problem", lambda _path: found[-1])
+    for _each in range(5):
+        assert three.round("a2")["a2"].state == WATCH
+    assert capsys.readouterr().err == f"{found[0]}.\n"
+    for each in (None, found[0]):
+        found.append(each)
+        three.round("a2")
+    assert capsys.readouterr().err == f"{found[0]}.\n", "once each time that it is so"
+
+
 def test_another_master_disarms_all(three):
     """8: whoever made it the master."""
     for name in ("a2", "a3"):
