@@ -133,7 +133,8 @@ def test_the_reader_tells_what_is_free_and_ends_with_done(tmp_path):
 def test_nothing_is_free_on_any_disk_where_a_system_sleeps_on_one(tmp_path):
     first, second = images.ext(tmp_path / "first", 24 * MIB), images.patched(images.empty(tmp_path / "second", MIB), 4086, b"S1SUSPEND\0")
     _done, said = read(first, second)
-    assert [(each["disk"], each["part"]["reason"]) for each in said if "part" in each] == [(number, "the system sleeps: it was hibernated") for number in (0, 1)]
+    told = [(each["disk"], each["part"]["reason"]) for each in said if "part" in each]
+    assert told == [(number, "the system sleeps: it was hibernated") for number in (0, 1)]
     assert not [each for each in said if "free" in each]
 
 
