@@ -238,7 +238,7 @@ options:
       - Whether blocks that the guest's file systems say are free are left out. They are neither read nor sent, and read as zeros at the destination.
       - For ext2, ext3, ext4, XFS, btrfs and NTFS on whole disks, in partitions (GPT or MBR), and on simple logical volumes of LVM on one disk.
         All of anything else is copied.
-      - A file system is only believed if it was unmounted in order (btrfs: if it has no log tree), so not one of a guest that had to be killed.
+      - A file system is only believed if it was unmounted in order (btrfs, if it has no log tree), so not one of a guest that had to be killed.
         RV(free_space_skipped) has what was skipped, and why not where nothing was.
       - Nothing is mounted. A process on the source's node that may read the disks and nothing else finds out what is free, once the instance is stopped.
         That takes from a tenth of a second to some seconds.
