@@ -127,11 +127,11 @@ def plot(recorded: list[Recorded], lags: list[Lag], path: Path) -> None:
         reached = [each.reached for each in found]
         late.plot(reached, [1000 * each.median for each in found], "o-", color=colour, label=f"{way}: median")
         late.plot(reached, [1000 * each.most99 for each in found], "s--", color=colour, label=f"{way}: 99th percentile")
-    late.set_ylim(bottom=0)
+    late.set_ylim(0, 1500 * max(each.most99 for each in lags))  # with room for the legend
     late.set_xlabel("jobs a second")
     late.set_ylabel("ms; lower is better")
     late.set_title("until a job is on two standbys", fontsize=10)
-    late.legend(frameon=False)
+    late.legend(frameon=False, loc="upper left")
     for axis in (times, sizes, late):
         axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
