@@ -70,7 +70,7 @@ zeroing-helper: venv ## Make the zeroing helper that tests boot, out of Debian's
 
 test-zeroing: zeroing-helper ## Boot the zeroing helper under emulation on real file systems, as root
 	@mkdir -p $(BUILD); rm -f $(BUILD)/zeroing.xml
-	$(BIN)/pytest -q $(call HANGING,600) --junit-xml=$(BUILD)/zeroing.xml tests/zeroing
+	$(BIN)/pytest -q $(call HANGING,900) --junit-xml=$(BUILD)/zeroing.xml tests/zeroing
 
 test-dist: venv ## Check the archive: what is in it, and how it works with the oldest and the newest ansible-core
 	@mkdir -p $(BUILD); rm -f $(BUILD)/dist.xml
