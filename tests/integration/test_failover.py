@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
 
 import pytest
 
@@ -199,85 +198,7 @@ def test_who_comes_back_does_no_harm(dead):
     assert dead.says("c2").startswith("OK: c1.lab.example is the master")
 
 
-FENCE = """#!/bin/sh
-# Plays a power switch: the test says which node is off, when it has killed it.
-test -e "/run/lab-off-$1" || { echo "$1 may be on"; exit 1; }
-"""
 SILENT = 5
-
-
-class Watchdog:
-    """Gamma's nodes with a watchdog."""
-
-    def __init__(self, gamma):
-        self.gamma = gamma
-        self.lab = gamma.lab
-
-    def switch(self, enabled):
-        """Have the role's entry point for it run on all nodes."""
-        chosen = {"enabled": enabled, "fence_command": "/root/lab-fence", "silent_for": SILENT}
-        command = ["ansible", "gamma", "-i", "molecule/inventory.yml", "-m", "ansible.builtin.include_role",
-                   "-a", "name=ganeti.cluster.backend_storage tasks_from=watchdog", "-e", json.dumps({"backend_storage_watchdog": chosen})]  # fmt: skip
-        done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=600)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    def told(self, master):
-        """What each node's watchdog says, by the module on the master."""
-        found = self.gamma.lab.module("backend_storage_info", {}, f"{master}.lab.example")
-        return {name.split(".")[0]: each for name, each in found["watchdog"].items()}
-
-    def takeovers(self, nodes):
-        """What became of takeovers, by the nodes that have tried one."""
-        said = {node: self.lab.run(node, "cat", "/var/lib/ganeti/watchdog-takeover", check=False) for node in nodes}
-        return {node: json.loads(text)["said"] for node, text in said.items() if text}
-
-    def accepts(self, node):
-        """Whether a node runs jobs as the master."""
-        self.lab.run(node, "gnt-debug", "delay", "0.1", check=False)
-        return self.lab.run(node, "gnt-job", "list", "--no-headers", "-o", "status", check=False).split()[-1:] == ["success"]
-
-
-@pytest.fixture
-def watchdog(gamma):
-    """Armed on all nodes, and gone afterwards."""
-    made = Watchdog(gamma)
-    for node in gamma.nodes:
-        gamma.lab.run(node, "sh", "-c", "cat >/root/lab-fence && chmod 0755 /root/lab-fence", given=FENCE)
-    made.switch(True)
-    yield made
-    made.switch(False)
-    for node in gamma.nodes:
-        gamma.lab.run(node, "sh", "-c", "rm -f /root/lab-fence /run/lab-off-* /var/lib/ganeti/watchdog-takeover")
-
-
-def test_the_watchdog_replaces_a_dead_master_by_itself(gamma, watchdog, record_property):
-    """Nobody has ordered it; the time is from the kill. Without the proof it does not."""
-    expected = {"c1": ("master", True), "c2": ("alive", True), "c3": ("alive", True)}
-    eventually(lambda: {node: (each["sees"], each["armed"]) for node, each in watchdog.told("c1").items()} == expected, 60, "all watch, and are armed")
-    gamma.tag("c1", "before-the-kill")
-    for node in ("c2", "c3"):
-        eventually(lambda node=node: json.loads(gamma.lab.run(node, *CHECK[:-1], "--survey"))["serial"] >= serial(gamma, "c1"), 120, "it has heard")
-    killed = time.monotonic()
-    gamma.power("c1", False)
-    eventually(lambda: "c1.lab.example may be on" in " ".join(watchdog.takeovers(["c2", "c3"]).values()), 120, "one says that there is no proof")
-    assert {gamma.lab.run(node, "cat", "/var/lib/ganeti/ssconf_master_node").strip() for node in ("c2", "c3")} == {"c1.lab.example"}
-    for node in ("c2", "c3"):
-        gamma.lab.run(node, "touch", "/run/lab-off-c1.lab.example")
-    proven = time.monotonic()
-    eventually(lambda: "is the master instead of c1.lab.example" in " ".join(watchdog.takeovers(["c2", "c3"]).values()), 240, "one has become the master")
-    (new,) = [node for node, said in watchdog.takeovers(["c2", "c3"]).items() if "is the master instead" in said]
-    eventually(lambda: watchdog.accepts(new), 60, "it runs jobs")
-    record_property("watchdog_seconds", f"{time.monotonic() - killed:.1f} from the kill, {time.monotonic() - proven:.1f} from the proof")
-    other = "c3" if new == "c2" else "c2"
-    assert gamma.roles(new) == {"c1": "O", new: "M", other: "R"}
-    assert "before-the-kill" in gamma.lab.run(new, "gnt-cluster", "list-tags")
-    eventually(lambda: "is the master; " not in gamma.says(new) and "the service is" not in gamma.says(new), 240, "its service follows")
-    eventually(lambda: "--arm" in watchdog.told(new)[other]["says"] and not watchdog.told(new)[other]["armed"], 60, "nobody acts again")
-    gamma.power("c1", True)
-    come_back(gamma, new, "c1")
-    assert gamma.fail_over("c1")["changed"] and gamma.roles("c1") == {"c1": "M", "c2": "R", "c3": "R"}
-    gamma.lab.run("c1", "gnt-cluster", "remove-tags", "before-the-kill")
-    assert gamma.verified("c1")
 
 
 def come_back(gamma, master, old):
