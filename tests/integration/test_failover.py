@@ -198,9 +198,6 @@ def test_who_comes_back_does_no_harm(dead):
     assert dead.says("c2").startswith("OK: c1.lab.example is the master")
 
 
-SILENT = 5
-
-
 def come_back(gamma, master, old):
     """An old master that is started takes itself for one until it is added again."""
     eventually(lambda: "this node was replaced as the master" in gamma.says(old), 300, "the old master notices")
