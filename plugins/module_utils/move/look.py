@@ -10,7 +10,6 @@ import time
 import typing as t
 
 from .._errors import GanetiError
-from ..api import Cluster
 from . import facts, naming, tags, within
 from .options import Options
 from .session import Session
@@ -77,22 +76,18 @@ def _read(session: Session, case: Case) -> View:
     if source is None:
         known = [uuids.get(name or "", "") if case.within else "", case.source_uuid, *_remembered(tagged.get(case.final, ()))]
         source = next((found for uuid in known if uuid for found in [facts.instance_of(session.source.cluster, uuid)] if found is not None), None)
-    found = (_still_there(session.destination.cluster, each, uuids[each]) for each in _copies(source, case, tagged, uuids))
+    # By UUID, as one may be renamed between two questions, which is no reason to take it for gone.
+    found = (facts.instance_of(session.destination.cluster, uuids[each]) for each in _copies(source, case, tagged, uuids))
     view = view_of(case, source, tuple(copy for copy in found if copy is not None), tagged, uuids)
     if source is None or not case.within or not is_unmarked(view):
         return view
-    earlier = (facts.instance(session.source.cluster, each) for each in within.replaced_by(source.uuid, case.name, tagged))
+    earlier = (facts.instance_of(session.source.cluster, uuids[each]) for each in within.replaced_by(source.uuid, case.name, tagged))
     return view._replace(predecessors=tuple(each for each in earlier if each is not None))
 
 
 def _remembered(noted: t.Sequence[str]) -> t.List[str]:
     """The source that a copy with the tags *noted* remembers, where somebody has renamed it under way: Ganeti lets anybody do that while it is stopped."""
     return [str(marks["destination"]) for marks in tags.marks(noted).values() if marks.get("destination")]
-
-
-def _still_there(cluster: Cluster, name: str, uuid: str) -> t.Optional[facts.Instance]:
-    """An instance that was there a moment ago; it may have been renamed since, which is no reason to take it for gone."""
-    return facts.instance(cluster, name) or facts.instance_of(cluster, uuid)
 
 
 def view_of(
