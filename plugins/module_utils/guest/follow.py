@@ -10,8 +10,9 @@ import time
 import typing as t
 
 from .._errors import ConnectionFailed
+from .._node_program import Start
 from . import attend
-from .on_node import Conversation, Start
+from .on_node import Conversation
 
 _FIRST = 60.0
 """Seconds in which the program on the node has to say what it has found."""

@@ -23,6 +23,7 @@ import time
 import typing as t
 
 from .._errors import ConnectionFailed, GanetiError, LeaseLost, LeaseTaken
+from .._node_program import Process, Start, argv, packed
 from ..stream.bundle import text_of
 from . import holder
 
@@ -35,36 +36,11 @@ _ANSWER = 20.0
 _LONGEST = 4096
 _PAUSE = 0.5
 
-_BOOT = (
-    "import os\n"
-    "text = b''\n"
-    "while text[-1:] != b'\\0': text += os.read(0, 1) or os._exit(2)\n"
-    "exec(compile(text[:-1], 'lease', 'exec'))"
-)
-"""The program given to ``python3 -c``: reads the holder's text up to a zero byte, and runs it."""
-
-
-class Process(t.Protocol):
-    """A program that runs on the master; an `api.ssh.SshProcess` is one."""
-
-    @property
-    def stdin(self) -> t.Any: ...
-
-    @property
-    def stderr(self) -> bytes: ...
-
-    def __iter__(self) -> t.Iterator[bytes]: ...
-
-    def kill(self) -> None: ...
-
-
 _NEEDS = "The lease is held there, through SSH, whatever the transport: set ssh of that cluster so that it is let in, and have python3 there."
 
 MOVED, ZEROED = "moved", "zeroed"
 _DOING = {MOVED: "is being moved by", ZEROED: "is being zeroed by"}
 """What is done with an instance, as an introduction tells it under "doing"; moved where it does not tell."""
-
-Start = t.Callable[[t.Sequence[str]], Process]
 
 
 class Lease:
@@ -120,7 +96,7 @@ class Lease:
         process = self._process = self._started()
         threading.Thread(target=_read, args=(process, self._answers), daemon=True).start()
         with contextlib.suppress(ConnectionFailed):  # why it ended, its reader tells
-            self._write(_program() + b"\0" + json.dumps(request).encode("ascii") + b"\n")
+            self._write(packed(_program(), request))
         answer = self._next(asked + _ANSWER)
         if answer["event"] == "held":
             self._accept(answer, asked)
@@ -133,7 +109,7 @@ class Lease:
 
     def _started(self) -> Process:
         try:
-            return self._start(["python3", "-I", "-c", _BOOT])
+            return self._start(argv("lease"))
         except ConnectionFailed as error:
             error.message = f"No lease can be held on the master {self.node}: {error.message}. {_NEEDS}".replace("..", ".")
             raise

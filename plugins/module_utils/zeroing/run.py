@@ -15,9 +15,9 @@ import typing as t
 
 from .._difference import Difference
 from .._errors import ConnectionFailed, GanetiError, LeaseLost, LeaseTaken
+from .._node_program import Start
 from .._progress import Progress
 from ..api.opcodes import opcode
-from ..guest.on_node import Start
 from ..lease.lease import ZEROED, Lease
 from . import tags
 from .options import Options

@@ -9,9 +9,9 @@ from __future__ import annotations
 import typing as t
 
 from .._errors import GanetiError, PreflightFailed
+from .._node_program import Start
 from ..api import connect, jobs
 from ..api.ssh import SshHost
-from ..guest.on_node import Start
 from . import tags
 from .options import Options
 from .stage import Target

@@ -14,10 +14,11 @@ import time
 import typing as t
 
 from .._errors import ConnectionFailed, GanetiError
+from .._node_program import Start
 from ..api.opcodes import opcode
 from ..guest import once
 from ..guest.follow import ABSENT, ANOTHER, ATTENDING, Following
-from ..guest.on_node import Conversation, Start
+from ..guest.on_node import Conversation
 from . import count, verdict
 from .messages import Account, Message, parse
 from .tags import Before
