@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.program import program
-from ansible_collections.ganeti.cluster.plugins.module_utils.zeroing.maps import program as maps
+from ansible_collections.ganeti.cluster.plugins.module_utils.zeroing import map_reader
 
 ROOT = Path(__file__).resolve().parents[2]
 UTILS = ROOT / "plugins/module_utils"
@@ -164,13 +164,13 @@ def test_the_stream_runs_on_a_bare_node(path):
 
 @pytest.mark.parametrize("path", sorted((UTILS / "zeroing/maps").glob("*.py")), ids=lambda path: path.name)
 def test_the_readers_of_maps_run_on_a_bare_node_by_themselves(path):
-    """All of them are in the program that nodes get, but for what packs it."""
+    """All of them are in the program that nodes get."""
     ast.parse(path.read_text(), feature_version=(3, 9))
     assert foreign_packages(path.read_text(), "zeroing.maps") <= sys.stdlib_module_names
     own = {name for name in imports(path.read_text(), f"{NAME}.zeroing.maps") if name.startswith(f"{NAME}.")}
     assert all(name == f"{NAME}.zeroing.maps" or name.startswith(f"{NAME}.zeroing.maps.") for name in own)
-    packed = {module.__name__.rpartition(".")[2] for module in maps.MODULES}
-    assert (path.stem in packed) == (path.stem not in ("__init__", "program"))
+    packed = {module.__name__.rpartition(".")[2] for module in map_reader.MODULES}
+    assert (path.stem in packed) == (path.stem != "__init__")
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)

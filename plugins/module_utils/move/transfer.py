@@ -19,7 +19,7 @@ from types import TracebackType
 from .._errors import ConnectionFailed, StreamFailed
 from .._progress import Progress
 from ..api.ssh import SshHost
-from ..zeroing.maps.program import program
+from ..zeroing.map_reader import program
 from . import nodes
 from .certificates import identities
 from .events import Event

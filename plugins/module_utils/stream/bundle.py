@@ -44,7 +44,7 @@ from . import (
 )
 from .boot import BOOT, framed
 
-__all__ = ["BOOT", "MODULES", "bundle", "text_of"]
+__all__ = ["BOOT", "MODULES", "bundle", "joined", "text_of"]
 
 MODULES: t.Tuple[types.ModuleType, ...] = (
     suites, boot, errors, extents, digest, frames, ciphers, policy, tls, tools, disks, clearing, durable, control, free_space, lanes, dealer, connection,
@@ -55,28 +55,35 @@ MODULES: t.Tuple[types.ModuleType, ...] = (
 _LOADER = '''\
 import json, linecache, sys, types
 SOURCES = json.loads({sources!r})
-package = types.ModuleType("ganeti_stream")
+package = types.ModuleType({package!r})
 package.__path__ = []
-sys.modules["ganeti_stream"] = package
+sys.modules[{package!r}] = package
 for name, source in SOURCES.items():
-    full = "ganeti_stream." + name
+    full = {package!r} + "." + name
     module = types.ModuleType(full)
-    module.__package__ = "ganeti_stream"
+    module.__package__ = {package!r}
     module.__file__ = full
     sys.modules[full] = module
     setattr(package, name, module)
     linecache.cache[full] = (len(source), None, source.splitlines(True), full)
     exec(compile(source, full, "exec"), module.__dict__)
+{each}sys.exit(module.main())
+'''
+_OFFER = '''\
     if name == "suites":  # before another module loads OpenSSL
         module.offer_only(sys.argv[1:])
-sys.exit(sys.modules["ganeti_stream.endpoint"].main())
 '''
 
 
 def bundle() -> bytes:
     """The endpoint as a program, preceded by a line with its length in bytes."""
-    sources = {module.__name__.rpartition(".")[2]: text_of(module) for module in MODULES}
-    return framed(_LOADER.format(sources=json.dumps(sources)).encode("ascii"))
+    return framed(joined("ganeti_stream", MODULES, _OFFER).encode("ascii"))
+
+
+def joined(package: str, modules: t.Sequence[types.ModuleType], each: str = "") -> str:
+    """One text out of modules, each after those that it imports, the last with the program's ``main``; *each* are lines for after a module has run."""
+    sources = {module.__name__.rpartition(".")[2]: text_of(module) for module in modules}
+    return _LOADER.format(package=package, sources=json.dumps(sources), each=each)
 
 
 def text_of(module: types.ModuleType) -> str:

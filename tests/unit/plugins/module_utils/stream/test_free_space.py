@@ -18,8 +18,8 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.stream import free_
 from ansible_collections.ganeti.cluster.plugins.module_utils.stream.disks import Disk
 from ansible_collections.ganeti.cluster.plugins.module_utils.stream.extents import GRANULE
 from ansible_collections.ganeti.cluster.plugins.module_utils.stream.free_space import FreeSpace
+from ansible_collections.ganeti.cluster.plugins.module_utils.zeroing.map_reader import program
 from ansible_collections.ganeti.cluster.plugins.module_utils.zeroing.maps import ext
-from ansible_collections.ganeti.cluster.plugins.module_utils.zeroing.maps.program import program
 
 from ..zeroing import images
 from .devices import loop

@@ -16,7 +16,7 @@ import sys
 import pytest
 
 from ansible_collections.ganeti.cluster.plugins.module_utils.stream.boot import BOOT, framed
-from ansible_collections.ganeti.cluster.plugins.module_utils.zeroing.maps.program import program
+from ansible_collections.ganeti.cluster.plugins.module_utils.zeroing.map_reader import program
 from ansible_collections.ganeti.cluster.plugins.module_utils.zeroing.maps.ranges import length_of
 
 from . import images
