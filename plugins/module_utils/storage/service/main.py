@@ -136,7 +136,7 @@ def _do(chosen: Settings, asked: argparse.Namespace) -> t.Tuple[int, str]:
     if asked.take_over:
         return deeds.take_over(chosen, options.read(asked.take_over))
     if asked.watch:
-        watcher.run(chosen, options.read(asked.watch), (asked.config, asked.watch))
+        watcher.run(asked.config, asked.watch)
         return OK, ""
     if step or any((asked.snapshot, asked.restore, asked.prune, asked.reclaim, asked.arm, asked.disarm)):
         return OK, commands.carry_out(chosen, asked, step)

@@ -21,12 +21,12 @@ from ...._errors import GanetiError
 from ...drivers.disk import DiskStorage
 from ...drivers.documents import Json
 from ...drivers.interface import Heard, Notes, Storage
-from .. import situation, unused_epoch
+from .. import settings, situation, unused_epoch
 from ..candidate_survey import of_configuration
 from ..ending import end_soon
 from ..settings import Settings
 from ..signs_of_life import Signs
-from . import admission, arming, decision, fence_command, messages, sight
+from . import admission, arming, decision, fence_command, messages, options, sight
 from .decision import ALIVE, GONE, MASTER, NO, UNKNOWN, Verdict, View
 from .options import Options
 from .takeover import OUTCOME
@@ -290,22 +290,24 @@ def _identity(file: str) -> t.Optional[t.Tuple[int, int]]:
     return state.st_ino, state.st_mtime_ns
 
 
-def run(chosen: Settings, options: Options, files: t.Sequence[str] = (), status: str = STATUS) -> None:
-    """Watch until SIGTERM or SIGINT, or until the program or one of the *files* with its settings is another one, as systemd starts it anew then.
+def run(config: str, watch: str, status: str = STATUS) -> None:
+    """Watch until SIGTERM or SIGINT, or until the program or a file with settings, *config* or *watch*, is another one: systemd starts it anew then.
 
-    What goes wrong is said, and it is tried again: who cannot look has no vote.
+    What goes wrong is said, and it is tried again: who cannot look has no vote. Raises InvalidInput where the settings cannot be read.
     """
-    ended, signs, files = end_soon(), Signs(status), (sys.argv[0], *files)
-    begun = identities(files)
+    files = (sys.argv[0], config, watch)
+    begun = identities(files)  # before they are read
+    chosen, wanted = settings.read(config), options.read(watch)
+    ended, signs = end_soon(), Signs(status)
     signs.ready()
-    quiet = min(max(options.silent_for / 10, 0.5), 3.0)
+    quiet = min(max(wanted.silent_for / 10, 0.5), 3.0)
     watcher: t.Optional[Watcher] = None
     while not ended and identities(files) == begun:
         with chosen.open(_SET_EVERY) as storage:
             notes = storage.notes(chosen.nodes, PATIENCE)
             try:
                 if watcher is None:
-                    watcher = Watcher(chosen, options, storage, notes)
+                    watcher = Watcher(chosen, wanted, storage, notes)
                 watcher.use(storage, notes)
                 while not ended:
                     signs.give(watcher.step())

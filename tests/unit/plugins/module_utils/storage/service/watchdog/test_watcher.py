@@ -134,6 +134,24 @@ def test_files_that_were_put_there_anew_are_others(tmp_path):
     assert watcher.identities([str(settings), str(gone)]) != before
 
 
+def test_settings_that_change_while_they_are_read_are_not_watched_by(tmp_path, monkeypatch):
+    config, read = tmp_path / "settings.json", []
+    config.write_text("1")
+
+    def changes(path):
+        (tmp_path / "other").write_text("2")
+        (tmp_path / "other").rename(config)
+        read.append(path)
+        return Settings("a2", {}, str(tmp_path), str(tmp_path / "status.json"), 3)
+
+    monkeypatch.setattr(watcher.settings, "read", changes)
+    monkeypatch.setattr(watcher.options, "read", lambda _path: Options("/root/fence"))
+    monkeypatch.setattr(watcher, "end_soon", list)
+    monkeypatch.setattr(Settings, "open", lambda *_given: pytest.fail("it has begun"))
+    watcher.run(str(config), str(tmp_path / "watchdog.json"), str(tmp_path / "status"))
+    assert read == [str(config)]
+
+
 def test_while_all_is_well_nothing_is_written_but_once(three):
     for _each in range(20):
         found = three.round("a1", "a2", "a3")
