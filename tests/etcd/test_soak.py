@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import pytest
-from soak.rounds import Chosen, Soak
+from soak.rounds import Chosen, play
 
 ROUNDS = {
     "two are promoted at once": Chosen("the server stopped", "on two standbys at once", "stopped"),
@@ -17,9 +17,5 @@ ROUNDS = {
 
 @pytest.mark.parametrize("chosen", ROUNDS.values(), ids=ROUNDS.keys())
 def test_nothing_is_lost_whatever_goes_wrong(tmp_path, chosen):
-    soak = Soak(1, tmp_path, "etcd", disks=False, load=0.3)
-    try:
-        soak.round(chosen)
-    finally:
-        soak.close()
-    assert soak.counts["faults"] == {chosen.fault: 1} and soak.counts["jobs"]["seen before a promotion"] > 0
+    counts = play(tmp_path, "etcd", chosen)
+    assert counts["faults"] == {chosen.fault: 1} and counts["jobs"]["seen before a promotion"] > 0

@@ -195,6 +195,16 @@ class Soak:
             unmount(place)
 
 
+def play(directory: Path, database: str, chosen: Chosen) -> t.Dict[str, t.Counter[str]]:
+    """One round, for a test that runs with all others: without disks of its own, and with little work; what was counted."""
+    soak = Soak(1, directory, database, disks=False, load=0.3)
+    try:
+        soak.round(chosen)
+    finally:
+        soak.close()
+    return soak.counts
+
+
 class Once:
     """Something that is done once, whoever asks for it first."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 from soak import report
-from soak.rounds import Chosen, Soak
+from soak.rounds import Chosen, play
 
 ROUNDS = {
     "two are promoted at once": Chosen("the service killed", "on two standbys at once", "alive"),
@@ -18,12 +18,8 @@ ROUNDS = {
 
 @pytest.mark.parametrize("chosen", ROUNDS.values(), ids=ROUNDS.keys())
 def test_nothing_is_lost_whatever_goes_wrong(tmp_path, chosen):
-    soak = Soak(1, tmp_path, "couchdb", disks=False, load=0.3)
-    try:
-        soak.round(chosen)
-    finally:
-        soak.close()
-    assert soak.counts["faults"] == {chosen.fault: 1} and soak.counts["jobs"]["seen before a promotion"] > 0
+    counts = play(tmp_path, "couchdb", chosen)
+    assert counts["faults"] == {chosen.fault: 1} and counts["jobs"]["seen before a promotion"] > 0
 
 
 def test_a_report_grows_and_tells_what_became_of_a_seed_that_failed(tmp_path):

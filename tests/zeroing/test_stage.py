@@ -9,39 +9,18 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 
 import pytest
 
 from ansible_collections.ganeti.cluster.plugins.module_utils.guest import attend, on_node
 from ansible_collections.ganeti.cluster.plugins.module_utils.zeroing.stage import Settings, Target, Zeroing
+from ansible_collections.ganeti.cluster.tests.unit.plugins.module_utils.zeroing.local import Local
 
 from .disks import MIB
 from .machine import ID
 from .test_helper import aged
 
 NAME = "web.example.com"
-
-
-class Local:
-    """A program of this machine in the place of one on a node, as `SshProcess` shows it."""
-
-    def __init__(self, argv):
-        self.process = subprocess.Popen([sys.executable, *argv[1:]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
-        self.stdin = self.process.stdin
-
-    @property
-    def stderr(self):
-        return self.process.stderr.read()
-
-    def __iter__(self):
-        with self.process.stdout as lines:
-            for line in lines:
-                yield line.rstrip(b"\n")
-
-    def kill(self):
-        self.stdin.close()
-        self.process.wait(30)
 
 
 class Node:

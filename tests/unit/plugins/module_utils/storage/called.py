@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.client import Answer, Client, Server
 
 
@@ -35,3 +36,20 @@ class Interrupted(Called):
         if self.left == 0:
             self.then()
         return super().ask(method, where, body, seconds)
+
+
+class Failing(Called):
+    """A client that fails at one of its requests, as the server or its own process ends; that is carried out, or *lost*."""
+
+    def __init__(self, inside, at, lost):
+        super().__init__(inside)
+        self.left, self.lost = at, lost
+
+    def ask(self, method, where, body=None, seconds=None):
+        self.left -= 1
+        if self.left == 0 and self.lost:
+            raise ConnectionFailed("It is away.")
+        answer = super().ask(method, where, body, seconds)
+        if self.left == 0:
+            raise ConnectionFailed("It is away.")
+        return answer

@@ -26,36 +26,13 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.cou
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.disk import DiskStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.documents import DATABASES
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.epochs import EPOCH, Claim
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.factory import open_storage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import promote
 
-from ...called import Called, Interrupted
+from ...called import Called, Failing, Interrupted
 from ...conftest import everything
 from ...samples import cluster, configuration, job
-from ...servers import options
 
 OLD, NEW = Claim(20, "u1"), Claim(EPOCH, "u2")
-
-
-@pytest.fixture
-def node(servers, prefix, couch):
-    """Makes storages as a node has them: its own server's and its standbys', made ready."""
-    made = []
-
-    def make(name, claim=None):
-        storage = open_storage("couchdb", name=name, **options(prefix, a1=servers[0], a2=servers[1]))
-        storage.prepare()
-        made.append(storage)
-        if claim:
-            storage.claim(claim)
-        return storage
-
-    yield make
-    for storage in made:
-        storage.close()
-    for server in servers:
-        with Client(server) as client:
-            replication.arrange(client, {})
 
 
 def test_1_claims_only_grow(node):
@@ -136,29 +113,12 @@ def test_2_whenever_the_newer_claim_comes_the_older_user_is_out(first, second, f
         assert authorised(inside) == {made[0].user} == set(users(inside))
 
 
-class Dying(Called):
-    """A client whose process dies: with one of its requests, which is carried out or *lost*."""
-
-    def __init__(self, inside, at, lost):
-        super().__init__(inside)
-        self.left, self.lost = at, lost
-
-    def ask(self, method, where, body=None, seconds=None):
-        self.left -= 1
-        if self.left == 0 and self.lost:
-            raise ConnectionFailed("It died.")
-        answer = super().ask(method, where, body, seconds)
-        if self.left == 0:
-            raise ConnectionFailed("It died.")
-        return answer
-
-
 @pytest.mark.parametrize("lost", [True, False])
 def test_2_who_dies_while_claiming_leaves_nobody_when_it_claims_again(lost, tmp_path):
     inside, _before = prepared(tmp_path)
     claims = (Claim(EPOCH * epoch, f"u{epoch % 2}") for epoch in itertools.count(1))
     for at in itertools.count(1):
-        dying, wanted = Dying(inside, at, lost), next(claims)
+        dying, wanted = Failing(inside, at, lost), next(claims)
         with contextlib.suppress(ConnectionFailed):
             fence.claim(dying, "", wanted)
         found = fence.claim(Called(inside), "", wanted)

@@ -15,7 +15,6 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.cou
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.disk import DiskStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.documents import DATABASES
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.epochs import EPOCH, Claim
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.factory import open_storage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import commands, mastership
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.follow import Status
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.settings import Settings
@@ -31,29 +30,6 @@ def of(uuid, serial=20, name="alpha.lab.example"):
     found = configuration(serial)
     found["cluster"].update(uuid=uuid, cluster_name=name, master_node="u1")
     return found
-
-
-@pytest.fixture
-def node(servers, prefix, couch):
-    """Makes storages of nodes that have made their databases and claimed their own server, with what is stored there."""
-    made = []
-
-    def make(name, claim=None, stored=None):
-        storage = open_storage("couchdb", name=name, **options(prefix, a1=servers[0], a2=servers[1]))
-        storage.prepare()
-        made.append(storage)
-        if claim:
-            storage.claim(claim)
-        if stored:
-            storage.write_configuration(stored)
-        return storage
-
-    yield make
-    for storage in made:
-        storage.close()
-    for server in servers:
-        with Client(server) as client:
-            replication.arrange(client, {})
 
 
 def contents(server, prefix):

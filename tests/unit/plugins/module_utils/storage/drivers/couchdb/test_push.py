@@ -29,7 +29,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.doc
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.epochs import Claim
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.factory import open_storage
 
-from ...called import Called
+from ...called import Called, Failing
 from ...conftest import everything
 from ...samples import CONFIGURATION, INSTANCE, configuration, job
 from ...servers import of_url, options
@@ -259,23 +259,6 @@ def bring(own, client, there, changes):
     """As the thread does with all that waits."""
     Push(Way(AWAY, AWAY, "", MINE))._bring(Called(own), client, there, list(changes))
     changes.clear()
-
-
-class Failing(Called):
-    """A server that fails at one of the requests, which is carried out or *lost*."""
-
-    def __init__(self, inside, at, lost):
-        super().__init__(inside)
-        self.left, self.lost = at, lost
-
-    def ask(self, method, where, body=None, seconds=None):
-        self.left -= 1
-        if self.left == 0 and self.lost:
-            raise ConnectionFailed("It is away.")
-        answer = super().ask(method, where, body, seconds)
-        if self.left == 0:
-            raise ConnectionFailed("It is away.")
-        return answer
 
 
 @pytest.mark.parametrize("lost", [True, False])
