@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import types
 
 import pytest
@@ -16,7 +17,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.cou
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.client import Client
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.couchdb.storage import CouchStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.epochs import EPOCH, Claim
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import taken_over
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service import commands, promotion_mark, taken_over
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.follow import Status
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.settings import Settings
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.tend import Tender
@@ -71,3 +72,16 @@ def test_nothing_is_taken_over_into_a_queue_that_is_not_mounted(tmp_path):
     with pytest.raises(StorageFailed, match="see whether it is mounted. 2 archived jobs"):
         taken_over.keep(str(tmp_path), OURS)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failovers_last_step_writes_under_the_masters_claim_or_not_at_all(servers, prefix, couch, master, files, tmp_path):
+    """A program that stalls there until another is the master, or whose connection was lost, changes nothing any more: the service ends the promotion."""
+    chosen = Settings("a1", options(prefix, a1=servers[0], a2=servers[1]), str(files.directory), str(tmp_path / "status.json"), 3)
+    files.put("ssconf_master_node", "a2\n")
+    promotion_mark.begin(str(files.directory))
+    with pytest.raises(StorageFailed, match="Archived jobs are not written from here: resting"):
+        commands.fail_over(chosen, "archive")
+    assert promotion_mark.unfinished(str(files.directory)) and couch.claims() == []
+    files.put("ssconf_master_node", "a1\n")
+    assert json.loads(commands.fail_over(chosen, "archive")) == {"jobs": 0}
+    assert not promotion_mark.unfinished(str(files.directory)) and [claim.master for claim in couch.claims()] == [master.configuration()["cluster"]["master_node"]]
