@@ -2,7 +2,7 @@
 # Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Signals as exceptions, once, and only where a move can be ended in order."""
+"""Signals as exceptions, once, and only where work can be ended in order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import signal
 import types
 import typing as t
 
-from .._errors import MoveInterrupted
+from ._errors import GanetiError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -19,10 +19,11 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Interrupts:
     """Takes the signals that want an end, for as long as it is entered.
 
-    The first one raises MoveInterrupted inside of the next `allowed`, or at once where one is entered. Others are ignored.
+    The first one raises what *interrupted* makes of its name, inside of the next `allowed`, or at once where one is entered. Others are ignored.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, interrupted: t.Callable[[str], GanetiError]) -> None:
+        self._interrupted = interrupted
         self._hearing = False
         self._came: t.Optional[str] = None
         self._raised = False
@@ -38,7 +39,7 @@ class Interrupts:
 
     @contextlib.contextmanager
     def allowed(self) -> t.Iterator[None]:
-        """Within this, a signal that came, or comes, raises MoveInterrupted."""
+        """Within this, a signal that came, or comes, raises."""
         self._hearing = True
         try:
             self._raise()
@@ -55,4 +56,4 @@ class Interrupts:
     def _raise(self) -> None:
         if self._came is not None and not self._raised:
             self._raised = True
-            raise MoveInterrupted(f"The move was interrupted ({self._came}).")
+            raise self._interrupted(self._came)

@@ -12,11 +12,11 @@ import typing as t
 
 from .._difference import Difference
 from .._errors import ConnectionFailed, GanetiError, LeaseLost, LeaseTaken, MoveInterrupted
+from .._interrupts import Interrupts
 from .._progress import Progress
 from ..lease.lease import Lease
 from . import guards, plan
 from .facts import Running
-from .interrupts import Interrupts
 from .journal import Journal
 from .look import identify, look, source_uuid_of
 from .options import Options
@@ -40,7 +40,7 @@ def run(options: Options, check_mode: bool, progress: Progress) -> Result:
     Returns the module's result. Raises GanetiError; the source is then as it was
     and the destination gone, unless the message says otherwise.
     """
-    with Interrupts() as interrupts:
+    with Interrupts(lambda signal: MoveInterrupted(f"The move was interrupted ({signal}).")) as interrupts:
         progress.phase("connect to both clusters")
         with interrupts.allowed():
             session = Session(options)

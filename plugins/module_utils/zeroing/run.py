@@ -6,15 +6,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import time
-import types
 import typing as t
 
 from .._difference import Difference
 from .._errors import ConnectionFailed, GanetiError, LeaseLost, LeaseTaken
+from .._interrupts import Interrupts
 from .._node_program import Start
 from .._progress import Progress
 from ..api.opcodes import opcode
@@ -31,7 +29,6 @@ Result = t.Dict[str, t.Any]
 _AGAIN = "Run the same task again: it finds out how far this came, and ends it."
 _TRIES = 3
 """How often something may go wrong until nothing more is tried: a job that was under way may have changed what was seen."""
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(GanetiError):
@@ -116,7 +113,7 @@ class _Run:
 
     def to_the_end(self, check_mode: bool) -> Result:
         """Look and do what follows, until it is as it was."""
-        with _signals():
+        with Interrupts(lambda signal: Interrupted(f"The zeroing was interrupted ({signal}).")) as interrupts, interrupts.allowed():
             while True:
                 try:
                     instance, claim, step = self._look()
@@ -243,24 +240,6 @@ class _Run:
             "before": found.before, "after": found.after, "freed": found.freed, "filesystems": self._report.account.listed(),
             "reason": self._report.words, "seconds": round(time.monotonic() - self._begun, 3), **said,
         }  # fmt: skip
-
-
-@contextlib.contextmanager
-def _signals() -> t.Iterator[None]:
-    """Turn the first signal that wants an end into an exception, after which the instance is brought back; later ones are ignored."""
-    came: t.List[int] = []
-
-    def hear(number: int, _frame: t.Optional[types.FrameType]) -> None:
-        came.append(number)
-        if len(came) == 1:
-            raise Interrupted(f"The zeroing was interrupted ({signal.Signals(number).name}).")
-
-    before = {number: signal.signal(number, hear) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _of(instance: Instance, op_id: str, **fields: t.Any) -> Opcode:
