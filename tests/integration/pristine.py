@@ -46,9 +46,10 @@ def untouched(lab: Lab, name: str) -> Site:
     """A cluster with the parameters that it was made with, whatever a run that was killed has left of its own."""
     site = Site(lab, name)
     made = lab.run_directory / f"pristine-{name}.json"
-    if not made.exists():  # nobody has touched it since the lab was made
-        made.write_text(json.dumps(stored(site)))
-    before = json.loads(made.read_text())
-    if stored(site) != before:
+    now = stored(site)
+    before = json.loads(made.read_text()) if made.exists() else {}
+    if before.get("uuid") != now["uuid"]:  # nobody has touched it since it was made, be it instead of one that was here before
+        made.write_text(json.dumps(now))
+    elif before != now:
         restore(site, before)
     return site
