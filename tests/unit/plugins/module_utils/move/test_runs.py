@@ -424,6 +424,19 @@ def test_a_node_that_is_silent_for_a_moment_leaves_nothing_half_done(monkeypatch
             as_before(stage.world)
 
 
+def renaming(stage, which, before):
+    """Renames the source, or the copy, before a call; *before* gets the names by UUID."""
+
+    def renamed(does):
+        found = [each for each in stage.world.machines if (each.uuid == "u-web") == (which == "source") and not each.runs and each.admin != "up"]
+        for machine in found:
+            before[machine.uuid] = machine.name
+            stage.world = stage.world.replace(machine, name="odd")
+        return does()
+
+    return renamed
+
+
 @pytest.mark.parametrize("which", ["source", "copy"])
 @pytest.mark.parametrize("kind", KINDS[:5], ids=IDS[:5])
 def test_a_rename_under_way_loses_nothing(monkeypatch, kind, which):
@@ -432,15 +445,7 @@ def test_a_rename_under_way_loses_nothing(monkeypatch, kind, which):
     for at in range(length(kind, monkeypatch)):
         stage, before = Stage(fakes.world()), {}
         act = play(stage, monkeypatch)
-
-        def renamed(does, stage=stage, before=before):
-            found = [each for each in stage.world.machines if (each.uuid == "u-web") == (which == "source") and not each.runs and each.admin != "up"]
-            for machine in found:
-                before[machine.uuid] = machine.name
-                stage.world = stage.world.replace(machine, name="odd")
-            return does()
-
-        stage.at, stage.happens = at, renamed
+        stage.at, stage.happens = at, renaming(stage, which, before)
         try:
             told.add(act(**kind)["action"])
         except GanetiError as error:

@@ -6,10 +6,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import ssl
-import subprocess
 
 import pytest
 
@@ -99,17 +96,6 @@ class Node:
         noted = json.loads((self.directory / "watchdog-takeover").read_text())
         assert noted["said"] == line[:-1]
         return status, line, list(noted["seconds"])
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """A certificate, as Ganeti's client.pem, and its digest."""
-    directory = tmp_path_factory.mktemp("certificate")
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=a2", "-keyout", "key", "-out", "made"]
-    subprocess.run(command, check=True, capture_output=True, cwd=directory)
-    text = (directory / "made").read_text()
-    digest = hashlib.sha1(ssl.PEM_cert_to_DER_cert(text)).hexdigest().upper()
-    return text, ":".join(digest[start : start + 2] for start in range(0, len(digest), 2))
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.wat
 
 from ...samples import cluster, job
 from ...servers import options
-from .test_deeds import certificate  # noqa: F401  # a fixture
 
 AWAY = Server("http://127.0.0.1:9", "ganeti", "secret")
 
@@ -60,7 +59,7 @@ class Running:
 
 
 @pytest.fixture
-def nodes(tmp_path, servers, prefix, certificate, monkeypatch):  # noqa: F811
+def nodes(tmp_path, servers, prefix, certificate, monkeypatch):
     """a2 and a3, whose master a1 is dead, with its server."""
     monkeypatch.setattr(candidate_survey, "installed", lambda: 3000000)
     monkeypatch.setattr(fence_command, "problem", lambda *_given: None)
@@ -77,7 +76,7 @@ def nodes(tmp_path, servers, prefix, certificate, monkeypatch):  # noqa: F811
         each.stop()
 
 
-def test_one_of_two_becomes_the_master_and_the_other_has_agreed(nodes, certificate):  # noqa: F811
+def test_one_of_two_becomes_the_master_and_the_other_has_agreed(nodes, certificate):
     second, third = nodes["a2"], nodes["a3"]
     assert second.acts.wait(60) and not third.acts.is_set()
     (second.directory / "fence").write_text("#!/bin/sh\nexit 0\n")
