@@ -22,7 +22,7 @@ PART :=
 ZEROING := $(HOME)/.cache/ganeti.cluster/zeroing
 SELECTED = $(if $(PART),$(or $(wildcard tests/integration/test_$(PART).py),tests/integration -k '$(PART)'),tests/integration)
 
-.PHONY: help venv stage lab lab-destroy demo test test-unit test-couchdb test-etcd test-zeroing zeroing-helper test-dist test-sanity test-lint test-types test-integration \
+.PHONY: help venv stage lab lab-destroy demo test test-unit test-functional test-couchdb test-etcd test-zeroing zeroing-helper test-dist test-sanity test-lint test-types test-integration \
   bench-move bench-whole-move bench-ciphers bench-storage bench-storage-lab soak-storage plots docs dist clean
 
 help: ## List the targets
@@ -50,11 +50,15 @@ demo: stage ## Move a running virtual machine between two real clusters, from Ga
 
 test: venv ## Run everything: lint, types, sanity and unit tests beside the lab's
 	@mkdir -p $(BUILD)
-	@$(BIN)/python tests/tools/run_all.py $(BUILD) lab,test-integration test-unit,test-couchdb,test-etcd,test-zeroing,test-dist,docs,test-lint,test-types,test-sanity
+	@$(BIN)/python tests/tools/run_all.py $(BUILD) lab,test-integration test-unit,test-functional,test-couchdb,test-etcd,test-zeroing,test-dist,docs,test-lint,test-types,test-sanity
 
-test-unit: venv ## Run the unit tests (a minute and a half)
+test-unit: venv ## Run the unit tests (a minute)
 	@mkdir -p $(BUILD); rm -f $(BUILD)/unit.xml
-	$(BIN)/pytest -q $(call HANGING,300) -n $(UNIT_WORKERS) --dist worksteal --junit-xml=$(BUILD)/unit.xml tests/unit
+	$(BIN)/pytest -q $(call HANGING,300) -n $(UNIT_WORKERS) --dist worksteal -m 'not functional' --junit-xml=$(BUILD)/unit.xml tests/unit
+
+test-functional: venv ## Run those of them that start programs, such as sshd, endpoints of a stream and the service (a minute)
+	@mkdir -p $(BUILD); rm -f $(BUILD)/functional.xml
+	$(BIN)/pytest -q $(call HANGING,300) -n $(UNIT_WORKERS) --dist worksteal -m functional --junit-xml=$(BUILD)/functional.xml tests/unit
 
 test-couchdb: venv ## Check what tests expect of CouchDB, against COUCHDB_URLS or the stand-in
 	@mkdir -p $(BUILD); rm -f $(BUILD)/couchdb.xml

@@ -17,7 +17,7 @@ import typing as t
 from pathlib import Path
 from xml.etree import ElementTree
 
-WITH_PYTEST = {f"test-{name}": f"{name}.xml" for name in ("unit", "couchdb", "etcd", "zeroing", "dist", "integration")}
+WITH_PYTEST = {f"test-{name}": f"{name}.xml" for name in ("unit", "functional", "couchdb", "etcd", "zeroing", "dist", "integration")}
 NEEDED = {"lab"}
 """What fails in vain for those that come after it in the same lane."""
 

@@ -10,6 +10,8 @@ import pytest
 from soak import report
 from soak.rounds import Chosen, play
 
+pytestmark = pytest.mark.functional
+
 ROUNDS = {
     "two are promoted at once": Chosen("the service killed", "on two standbys at once", "alive"),
     "the promotion is killed, and a standby away": Chosen("the server away until there is another master", "killed, and again", "dead"),

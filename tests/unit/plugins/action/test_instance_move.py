@@ -17,6 +17,8 @@ import pytest
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._progress import Progress
 
+pytestmark = pytest.mark.functional
+
 ROOT = Path(__file__).resolve().parents[4]
 ARGUMENTS = {"name": "No Host Name", "source": {"address": "a1.example.com"}, "destination": {"address": "b1.example.com"}}
 REFUSAL = "name is 'no host name', which is not a host name: use letters, digits, dashes, underscores and dots, 255 of them at most."

@@ -29,6 +29,8 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh import SshH
 
 from .sshd import USER, Sshd, fingerprint, make_key, public, sign
 
+pytestmark = pytest.mark.functional
+
 HOST = "127.0.0.1"
 
 

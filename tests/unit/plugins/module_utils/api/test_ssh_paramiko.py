@@ -36,6 +36,8 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh_settings im
 
 from .sshd import USER, Sshd, make_key, sign
 
+pytestmark = pytest.mark.functional
+
 PASSWORD = "correct horse"
 
 

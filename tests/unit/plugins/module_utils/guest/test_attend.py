@@ -18,6 +18,8 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.guest import attend
 
 from ..zeroing.local import Local
 
+pytestmark = pytest.mark.functional
+
 NAME, MARK = "web.example.com", "zeroing.id=abc"
 
 

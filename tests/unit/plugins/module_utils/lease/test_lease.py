@@ -24,6 +24,8 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.lease import holder
 
 from .holding import NODE, WORDS, Local
 
+pytestmark = pytest.mark.functional
+
 TOLD = "web.example.com is being moved by process"
 
 

@@ -27,6 +27,8 @@ from ..zeroing import images
 from .local import Host
 from .samples import MIB, MOVE
 
+pytestmark = pytest.mark.functional
+
 
 class Shown(Progress):
     """Keeps what would be shown."""

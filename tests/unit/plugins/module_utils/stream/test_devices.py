@@ -21,6 +21,8 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.stream.extents impo
 from .devices import loop
 from .endpoints import MIB, disk, empty, requests, transfer
 
+pytestmark = pytest.mark.functional
+
 
 @contextlib.contextmanager
 def attached(*paths):

@@ -25,6 +25,8 @@ from ..zeroing import images
 from .devices import loop
 from .endpoints import MIB, disk, empty, requests, transfer
 
+pytestmark = pytest.mark.functional
+
 SIZE = 32 * MIB
 PART = {"partition": "1", "file_system": "ext4", "size": 4 * MIB, "reason": None}
 

@@ -24,6 +24,8 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.stream.errors impor
 
 from .endpoints import MIB, MOVE, Intruder, disk, empty, requests
 
+pytestmark = pytest.mark.functional
+
 NAME = tls.certificate_names(MOVE)[1]
 HELLO = frames.pack_hello(MOVE, 0, 1)
 

@@ -19,6 +19,8 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.stream import bundl
 
 from .endpoints import MIB, MOVE, Intruder, disk, empty, requests, transfer
 
+pytestmark = pytest.mark.functional
+
 
 @pytest.mark.parametrize(
     ("tool", "lanes", "checksum", "readback"),

@@ -17,6 +17,8 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.stream.sample impor
 
 from .endpoints import MOVE
 
+pytestmark = pytest.mark.functional
+
 RATE = {"move_id": MOVE, "address": "127.0.0.1", "lanes": 2, "seconds": 0.1}
 
 

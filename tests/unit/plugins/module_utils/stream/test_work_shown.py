@@ -21,6 +21,8 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.stream.extents impo
 
 from .endpoints import MIB, disk, empty, requests, start
 
+pytestmark = pytest.mark.functional
+
 
 def read(path, size):
     """Read a disk as a lane does: the blocks with data, and how often the reader told that it goes on."""

@@ -18,6 +18,8 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.zeroing.maps.volume
 from . import images
 from .images import MIB
 
+pytestmark = pytest.mark.functional
+
 STATE, COMPAT, INCOMPAT, RO_COMPAT, ORPHAN = (1024 + offset for offset in (0x3A, 0x5C, 0x60, 0x64, 0xE8))
 
 

@@ -20,6 +20,8 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.zeroing.maps.volume
 from . import images
 from .images import MIB
 
+pytestmark = pytest.mark.functional
+
 
 def restart(lsn, used, flags, number=b"\7\0", version=1):
     """A page of the journal that says how it was left."""

@@ -19,6 +19,8 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.zeroing.maps.volume
 from . import images
 from .images import MIB
 
+pytestmark = pytest.mark.functional
+
 
 def found(path):
     """The partitions of a disk: numbers, and places in MiB."""

@@ -14,6 +14,8 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.zeroing.maps.ranges
 from . import images
 from .images import MIB
 
+pytestmark = pytest.mark.functional
+
 
 @pytest.fixture(scope="module")
 def inner(tmp_path_factory):

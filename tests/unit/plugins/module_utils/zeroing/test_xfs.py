@@ -18,6 +18,8 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.zeroing.maps.volume
 from . import images
 from .images import MIB
 
+pytestmark = pytest.mark.functional
+
 BLOCK = 4096
 SIZE = 640 * MIB
 FILE = "d--755 0 0\n" + "".join(f"file{number} ---644 0 0 {{source}}\n" for number in range(20)) + "$\n"

@@ -40,6 +40,8 @@ from ..conftest import Master, everything, ganeti
 from ..samples import configuration, job
 from ..servers import of_url
 
+pytestmark = pytest.mark.functional
+
 
 @functools.cache
 def hurried():

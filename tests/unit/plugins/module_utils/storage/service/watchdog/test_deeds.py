@@ -25,6 +25,8 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.wat
 from ...samples import cluster, job
 from ...servers import options
 
+pytestmark = pytest.mark.functional
+
 AWAY = Server("http://127.0.0.1:9", "ganeti", "secret")
 
 
