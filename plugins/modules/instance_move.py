@@ -245,6 +245,47 @@ options:
       - What was deleted in the guest cannot be brought back from the copy then. Do not use it where somebody may want to.
     type: bool
     default: false
+  zero_free_space:
+    description:
+      - Whether the free space of the source's file systems is given back before the move, as M(ganeti.cluster.instance_zero) does it, by a helper that is
+        booted once in place of the instance's own system. What was given back is neither read nor sent.
+      - It happens after the preflight has found nothing, and before the move begins. The instance is as it was in between, and the preflight is done again.
+      - V(yes) stops an instance that runs, and starts it again before it is moved. It does not answer meanwhile, and RV(downtime_seconds) does not hold
+        that. Without the helper on the source's node, or if the zeroing fails, the move is not begun.
+      - V(auto) does it where it pays and can be done, and never stops an instance for it. RV(zeroing) has the reason. If it fails, the move goes on, with a
+        warning. It decides by what the file systems say is free, which is read without booting anything, and by the measured speed of the copy.
+      - V(yes) and V(no) may be written as booleans, too.
+      - A run that died in it leaves what M(ganeti.cluster.instance_zero) would leave. The same task ends that first, and so does O(state=aborted).
+      - For KVM instances, and not with O(source.transport=rapi).
+    type: str
+    choices: [auto, 'no', 'yes']
+    default: 'no'
+  zeroing_method:
+    description:
+      - As O(ganeti.cluster.instance_zero#module:method). With O(zero_free_space=auto), V(auto) writes no zeros, and V(write) is never chosen.
+    type: str
+    choices: [auto, discard, write]
+    default: auto
+  zeroing_kernel_path:
+    description:
+      - The zeroing helper's kernel, on the source's nodes.
+    type: str
+    default: /var/lib/ganeti-zeroing/vmlinuz
+  zeroing_initrd_path:
+    description:
+      - The zeroing helper's initial RAM disk, on the source's nodes.
+    type: str
+    default: /var/lib/ganeti-zeroing/initrd.img
+  zeroing_timeout_fixed:
+    description:
+      - How long, in seconds, the zeroing helper may take in any case. O(zeroing_timeout_per_mib) comes on top.
+    type: float
+    default: 300
+  zeroing_timeout_per_mib:
+    description:
+      - How long, in seconds, it may take more for each MiB of the instance's disks.
+    type: float
+    default: 0.05
   verify:
     description:
       - V(stream) compares a checksum of every block as it arrives, and a digest of every disk at the end, after all is on stable storage.
@@ -307,6 +348,7 @@ options:
     type: path
 seealso:
   - module: ganeti.cluster.cluster
+  - module: ganeti.cluster.instance_zero
   - module: ganeti.cluster.compression_benchmark_info
   - name: Moving instances
     description: How moves work, what they need, and how nodes are reached.
@@ -382,6 +424,16 @@ EXAMPLES = r"""
       kernel_path: /boot/vmlinuz-guest
   delegate_to: localhost
 
+- name: Move an instance after the space of its deleted files was given back, which stops it once before
+  ganeti.cluster.instance_move:
+    name: web1.example.com
+    source:
+      address: alpha.example.com
+    destination:
+      address: beta.example.com
+    zero_free_space: true
+  delegate_to: localhost
+
 - name: Move to another node of the same cluster over a network that nobody else hears, with a cheaper cipher
   ganeti.cluster.instance_move:
     name: web1.example.com
@@ -450,6 +502,25 @@ free_space_skipped:
   sample:
     - {disk: 0, partition: '1', file_system: ext4, size: 4293918720, skipped: 3120562176, reason: null}
     - {disk: 0, partition: '2', file_system: swap space, size: 536870912, skipped: 0, reason: no map is read of swap space}
+zeroing:
+  description:
+    - What was done about the free space before the move, or would be done in check mode.
+    - V(method), V(measure), V(before), V(after), V(freed), V(filesystems) and V(seconds) are as M(ganeti.cluster.instance_zero) returns them, where the
+      helper ran.
+  returned: when an instance was moved, or would be, and O(zero_free_space) is not V(no)
+  type: dict
+  contains:
+    done:
+      description: Whether the helper ran, or would run.
+      type: bool
+    reason:
+      description: What came of it, or why it was not done, or would or would not be, in words.
+      type: str
+    freed:
+      description: The bytes that the disks take less, as the node counts.
+      returned: when the helper ran
+      type: int
+  sample: {done: true, reason: "The disks take 2364776448 bytes less, by discarding.", method: discard, freed: 2364776448, seconds: 31.4}
 compress:
   description: The compression tool that the data went through, or would go through in check mode.
   returned: when an instance was moved, or would be
@@ -548,6 +619,12 @@ def argument_spec() -> _argspec.ArgumentSpec:
         ciphers=dict(type="list", elements="str", default=[]),
         lanes=dict(type="int"),
         skip_free_space=dict(type="bool", default=False),
+        zero_free_space=dict(type="str", choices=["auto", "no", "yes"], default="no"),
+        zeroing_method=dict(type="str", choices=["auto", "discard", "write"], default="auto"),
+        zeroing_kernel_path=dict(type="str", default="/var/lib/ganeti-zeroing/vmlinuz"),
+        zeroing_initrd_path=dict(type="str", default="/var/lib/ganeti-zeroing/initrd.img"),
+        zeroing_timeout_fixed=dict(type="float", default=300),
+        zeroing_timeout_per_mib=dict(type="float", default=0.05),
         verify=dict(type="str", choices=["stream", "readback"], default="stream"),
         source_after=dict(type="str", choices=["fenced", "removed"], default="fenced"),
         start=dict(type="str", choices=["as_before", "yes", "no"], default="as_before"),

@@ -101,6 +101,7 @@ ANSWERS: t.Mapping[str, t.Mapping[str, Check]] = {
         "cluster": _maybe(_text), "tools": _map(_flag), "cipher_bypassing": _maybe(_flag), "cipher_problems": _list(_text),
         "free": _maybe(_whole), "disks": _maybe(_list(_DISK)),
     },
+    "count_free": {"data": _whole, "idle": _whole, "free_space": _list(_list(_PART))},
     "echo": {},
     "ping": {},
     "measure_tools": {"sample": _whole, "tools": _map(_tuple(_number, _number, _number))},

@@ -12,6 +12,9 @@ import typing as t
 from .._errors import InvalidInput
 from ..compression.choose import AUTO
 from ..stream.tools import NO_TOOL, is_valid_name
+from ..zeroing import choose
+from ..zeroing import options as zeroing
+from ..zeroing.stage import Settings
 from . import naming
 
 _CIPHER = re.compile(r"[A-Za-z0-9][-_A-Za-z0-9]*\Z")
@@ -62,6 +65,8 @@ class Options(t.NamedTuple):
     ciphers: t.Tuple[str, ...]
     lanes: t.Optional[int]
     skip_free_space: bool
+    zero_free_space: str
+    zeroing: Settings
     verify: str
     source_after: str
     start: str
@@ -103,6 +108,7 @@ def parse(params: t.Mapping[str, t.Any]) -> Options:
         hvparams=params["hvparams"] or {},
         osparams_private=params["osparams_private"] or {},
         ciphers=tuple(params["ciphers"] or ()),
+        zeroing=zeroing.settings(params, "zeroing_"),
     )
     return Options(**values)
 
@@ -134,6 +140,7 @@ def _problems(params: t.Mapping[str, t.Any]) -> t.Iterator[t.Optional[str]]:
         yield "nics names the same index twice."
     yield from _nic_problems(params)
     yield from _node_problems(params)
+    yield from _zeroing_problems(params)
     if params["opportunistic_tries"] and params["primary_node"]:
         yield "opportunistic_tries needs an iallocator, but primary_node is given."
 
@@ -155,6 +162,12 @@ def _node_problems(params: t.Mapping[str, t.Any]) -> t.Iterator[str]:
         yield "secondary_node needs primary_node: an allocator chooses both or none."
     if params["secondary_node"] and params["secondary_node"] == params["primary_node"]:
         yield "secondary_node is the primary node: choose another."
+
+
+def _zeroing_problems(params: t.Mapping[str, t.Any]) -> t.Iterator[str]:
+    yield from zeroing.problems(params, "zeroing_")
+    if params["zero_free_space"] == choose.YES and params["source"].get("transport") == "rapi":
+        yield "The remote API cannot start the zeroing helper: set source.transport to ssh, or leave zero_free_space out."
 
 
 def lanes_problem(lanes: t.Optional[int]) -> t.Optional[str]:

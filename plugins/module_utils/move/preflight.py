@@ -161,7 +161,10 @@ def _state(seen: Clusters, options: Options) -> Problems:
     elif instance.running is not (Running.YES if instance.admin_state == "up" else Running.NO):
         yield f"{where} is in the state {instance.status}: start it or shut it down, so that it is known whether its disks are in use."
     if zeroing.own(instance.tags):
-        yield f"{where} is being zeroed by a run that died: run that task (instance_zero) again first."
+        yield (
+            f"{where} is being zeroed by a run that died: run that task (instance_zero, or instance_move with zero_free_space) again first, "
+            "or this one with state: aborted."
+        )
     strange = tags.own(instance.tags)
     if strange:
         yield f"{where} carries the tag {strange[0]} of a move that cannot be told apart: remove the tag if no move is under way."

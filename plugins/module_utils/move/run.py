@@ -16,7 +16,7 @@ from .._interrupts import Interrupts
 from .._progress import Progress
 from ..lease.lease import Lease
 from . import guards, plan
-from .facts import Running
+from .facts import Instance, Running
 from .journal import Journal
 from .look import identify, look, source_uuid_of
 from .options import Options
@@ -105,6 +105,7 @@ class _Run:
         self._begun = time.monotonic()
         self._memory = memory
         self._steps = Steps(context, memory.mine, estimate=check_mode)
+        self._zero_first = self._steps.zero_first
         self._check_mode = check_mode
         self._silences = _SILENCES
         self._move_id = ""
@@ -115,14 +116,27 @@ class _Run:
         try:
             while True:
                 scene, decided = self._next()
-                if isinstance(decided, End):
+                left = self._zero_first.is_left(scene) and not (isinstance(decided, End) and not decided.well)
+                if left and self._check_mode:
+                    return _zeroing_left()
+                if isinstance(decided, End) and not left:
                     return self._end(scene, decided)
                 if self._check_mode and decided is not Step.SURVEY:
-                    return self._rehearsed(scene, decided)
+                    return self._rehearsed(scene, t.cast(Step, decided))
+                if left or (decided is Step.BEGIN and self._zero_first.is_due):
+                    self._zero(t.cast(Instance, scene.source), left)
+                    continue
                 self._move_id = scene.move_id or self._move_id
-                self._memory = learn(self._memory, decided, self._do(decided, scene))
+                step = t.cast(Step, decided)
+                self._memory = learn(self._memory, step, self._do(step, scene))
         finally:
             self._steps.close()
+
+    def _zero(self, source: Instance, left: bool) -> None:
+        """Zero the source before its move is begun, or end what of that is *left*; all is asked anew then, as it may have taken long."""
+        with self._interrupts.allowed():
+            (self._zero_first.end if left else self._zero_first.carry_out)(source)
+        self._memory = self._memory._replace(reached=None)
 
     def _next(self) -> t.Tuple[Scene, t.Union[Step, End]]:
         while True:
@@ -219,15 +233,18 @@ class _Run:
             said.append(guards.overtaken(self._memory.failure, scene, self._case))
             self._journal.add("ended", message=said[-1])
         node = {"node": found.node} if found is not None else {}
-        return _result(Difference(), action="none", move_id=move_id, warnings=[each for each in said if each], **node)
+        change, warnings = Difference(), [each for each in (*said, *self._zero_first.warnings) if each]
+        if self._zero_first.ended:
+            change.add("zeroing", "begun by an earlier run", "ended")
+        return _result(change, action="undo" if self._zero_first.ended else "none", move_id=move_id, warnings=warnings, **node)
 
     def _moved(self) -> Result:
         found = t.cast(Survey, self._steps.found)
         self._steps.result["seconds"] = round(time.monotonic() - self._begun, 3)
         change = self._difference(found, t.cast(t.Optional[str], self._steps.result.get("node")))
         shown = dict(found.shown)
-        shown["warnings"] = [*shown["warnings"], *([self._journal.problem] if self._journal.problem else [])]
-        return _result(change, action="move", move_id=self._memory.mine, **{**shown, **self._steps.result})
+        shown["warnings"] = [*shown["warnings"], *self._zero_first.warnings, *([self._journal.problem] if self._journal.problem else [])]
+        return _result(change, action="move", move_id=self._memory.mine, **{**shown, **self._zero_first.shown, **self._steps.result})
 
     def _difference(self, found: Survey, node: t.Optional[str]) -> Difference:
         return difference(found, self._session, self._steps.options, node)
@@ -236,12 +253,19 @@ class _Run:
         """What would happen next: a new move, of which the preflight is done, or something about an earlier one."""
         if step is Step.BEGIN:
             found = t.cast(Survey, self._steps.found)
-            return _result(self._difference(found, found.node), action="move", move_id=None, **found.shown)
+            return _result(self._difference(found, found.node), action="move", move_id=None, **found.shown, **self._zero_first.shown)
         finishing = step in (Step.COMMIT, Step.RESUME, Step.TIDY)
         change = Difference()
         back = "undone" if self._memory.goal is Goal.BACK else "undone and begun anew"
         change.add("move", f"{scene.move_id}: {scene.state.value}", "finished" if finishing else back)
         return _result(change, action="finish" if finishing else "undo", move_id=scene.move_id)
+
+
+def _zeroing_left() -> Result:
+    """What check mode tells of a zeroing that has to be ended before anything else can be said."""
+    change = Difference()
+    change.add("zeroing", "begun by an earlier run", "ended")
+    return _result(change, action="undo", move_id=None)
 
 
 def _is_silent(view: View) -> bool:

@@ -10,7 +10,7 @@ import time
 import traceback
 import typing as t
 
-from .._errors import ConnectionFailed, GanetiError, JobTimeout, LeaseLost, LeaseTaken, StreamFailed
+from .._errors import ConnectionFailed, GanetiError, JobTimeout, LeaseLost, LeaseTaken, PreflightFailed, StreamFailed
 from .._progress import Progress
 from ..api.ssh import SshHost
 from ..lease.lease import Lease
@@ -26,6 +26,7 @@ from .session import Session, Side
 from .state import Case, Scene
 from .survey import Survey, check_nodes, survey
 from .transfer import Transfer, TransferPlan
+from .zero_first import ZeroFirst
 
 _UNDO_LOCKS = 600.0
 """Seconds that an undo waits for locks: longer than a step, as giving up would leave wreckage."""
@@ -71,6 +72,8 @@ class Steps:
         self.result: t.Dict[str, t.Any] = {}
         self._errors: t.List[GanetiError] = []
         self._session, self.options, self._case, self._lease, self._journal, self._progress = context
+        self.zero_first = ZeroFirst(self._session, self.options, self._lease, self._journal, self._progress)
+        self._asked = self.options
         self._move_id = move_id
         self._estimate = estimate
         self._made: t.Optional[facts.Instance] = None
@@ -123,8 +126,16 @@ class Steps:
     def _survey(self, scene: Scene) -> None:
         source = t.cast(facts.Instance, scene.source)
         taken = facts.instance(self._session.destination.cluster, self.options.destination_name) is not None and not self._case.within
-        self.found = survey(self._session, self.options, source, taken, self._move_id, self._estimate)
-        self.options = self.options._replace(compress=self.found.choice.tool)
+        against = self.zero_first.problems(source)
+        try:
+            measured = self._estimate or self.zero_first.measures(source)
+            self.found = survey(self._session, self._asked, source, taken, self._move_id, measured)
+        except PreflightFailed as error:
+            raise PreflightFailed([*error.problems, *against]) from error
+        if against:
+            raise PreflightFailed(against)
+        self.options = self._asked._replace(compress=self.found.choice.tool)
+        self.zero_first.decide(source, self.found)
 
     def _compare_source(self, scene: Scene, disks: t.Optional[t.Tuple[facts.InstanceDisk, ...]] = None) -> None:
         """Raise GanetiError where the source is not what it was at the preflight, its *disks* as they were read now."""

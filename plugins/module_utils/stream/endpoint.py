@@ -12,9 +12,10 @@ import signal
 import sys
 import typing as t
 
-from . import probe, tls, tool_speed
+from . import free_space, probe, tls, tool_speed
 from .control import Controller
-from .disks import Disk
+from .dealer import data_bytes
+from .disks import Disk, check_whole
 from .errors import EndpointError
 from .lanes import is_broken, sentence
 from .network_rate import RatePlan, flood, sink
@@ -63,10 +64,20 @@ def _measure_tools(request: Request) -> t.Dict[str, t.Any]:
     return {"sample": len(sample), "tools": {name: tool_speed.measure_tool(name, sample, request["count"], request["turns"]) for name in tools}}
 
 
+def _count_free(request: Request, controller: Controller) -> t.Dict[str, t.Any]:
+    """The bytes that a copy of *disks* would take, and those of them that file systems say are free."""
+    disks = tuple(Disk(path, size) for path, size in request["disks"])
+    check_whole(disks)
+    found = free_space.find(disks, request["map_reader"], controller)
+    data = sum(data_bytes(disks))
+    return {"data": data, "idle": max(0, data - sum(data_bytes(disks, found.free))), "free_space": found.told}
+
+
 COMMANDS: t.Mapping[str, t.Callable[[Request, Controller], t.Dict[str, t.Any]]] = {
     "send": lambda request, controller: send(_send(request), controller),
     "receive": lambda request, controller: receive(_receive(request), controller),
     "examine": lambda request, controller: probe.examine(request),
+    "count_free": _count_free,
     "echo": lambda request, controller: probe.echo(_probe(request), controller),
     "measure_tools": lambda request, controller: _measure_tools(request),
     "flood": lambda request, controller: flood(_rate(request), controller),

@@ -35,18 +35,29 @@ def parse(params: t.Mapping[str, t.Any]) -> Options:
         raise InvalidInput(f"name is {name!r}, which is not a host name: use letters, digits, dashes, underscores and dots, 255 of them at most.")
     if params["transport"] == "rapi":
         raise InvalidInput("The remote API cannot start an instance with parameters for this one start: use the transport ssh, or luxi on the master.")
-    for option in ("kernel_path", "initrd_path"):
+    wrong = list(problems(params))
+    if wrong:
+        raise InvalidInput(" ".join(wrong))
+    return Options(name, params["shutdown"], settings(params), connect_options(params), params["lock_timeout"], params["job_timeout"])
+
+
+def problems(params: t.Mapping[str, t.Any], prefix: str = "") -> t.Iterator[str]:
+    """What is wrong with the parameters that `settings` takes, a sentence each."""
+    for option in (f"{prefix}kernel_path", f"{prefix}initrd_path"):
         if not _PATH.match(params[option]):
-            raise InvalidInput(f"{option} is {params[option]!r}: give the path of a file on the nodes, of letters, digits and -_.+/ alone.")
+            yield f"{option} is {params[option]!r}: give the path of a file on the nodes, of letters, digits and -_.+/ alone."
     for option in ("zeroing_timeout_fixed", "zeroing_timeout_per_mib"):
         if not 0 <= params[option] < 1e6:
-            raise InvalidInput(f"{option} is {params[option]}: give seconds, zero or more.")
-    settings = Settings(
-        kernel=params["kernel_path"],
-        initrd=params["initrd_path"],
-        method=params["method"],
+            yield f"{option} is {params[option]}: give seconds, zero or more."
+
+
+def settings(params: t.Mapping[str, t.Any], prefix: str = "") -> Settings:
+    """How to zero, out of a module's parameters; *prefix* is what those begin with that have another name elsewhere."""
+    return Settings(
+        kernel=params[f"{prefix}kernel_path"],
+        initrd=params[f"{prefix}initrd_path"],
+        method=params[f"{prefix}method"],
         fixed=params["zeroing_timeout_fixed"],
         per_mib=params["zeroing_timeout_per_mib"],
         shutdown_timeout=params["shutdown_timeout"],
     )
-    return Options(name, params["shutdown"], settings, connect_options(params), params["lock_timeout"], params["job_timeout"])

@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
+import enum
 import os
 import time
 import typing as t
 
 from .._difference import Difference
-from .._errors import ConnectionFailed, GanetiError, LeaseLost, LeaseTaken
+from .._errors import ConnectionFailed, GanetiError, LeaseLost, LeaseTaken, PreflightFailed
 from .._interrupts import Interrupts
 from .._node_program import Start
 from .._progress import Progress
@@ -36,7 +37,21 @@ class Interrupted(GanetiError):
 
 
 class Settled(GanetiError):
-    """The zeroing failed, and the instance is as it was."""
+    """The zeroing failed, and the instance is as it was, or as somebody else has it."""
+
+
+class Stopped(Settled):
+    """The same, as somebody wants an end."""
+
+
+class Aim(enum.Enum):
+    """How far a run goes. The values are what the user is told."""
+
+    ZERO = "zero it"
+    FINISH = "finish what an earlier run has begun"
+    """Where somebody has ended that, nothing is begun anew."""
+    END = "end what an earlier run has begun"
+    """A helper that runs is stopped, none is started."""
 
 
 def run(options: Options, check_mode: bool, progress: Progress) -> Result:
@@ -55,6 +70,27 @@ def run(options: Options, check_mode: bool, progress: Progress) -> Result:
             lease.release()
     finally:
         session.close()
+
+
+def under(lease: Lease, uuid: str, options: Options, progress: Progress, aim: Aim) -> Result:
+    """Do the same for whoever holds the instance's *lease* already, and keeps it; as far as *aim* says."""
+    session = Session(options)
+    try:
+        return _Run(session, options, lease, progress, uuid, aim).to_the_end(check_mode=False)
+    finally:
+        session.close()
+
+
+def obstacles(uuid: str, options: Options) -> t.List[str]:
+    """What stands against zeroing the instance, a sentence each; nothing is changed."""
+    session = Session(options)
+    try:
+        session.examine(session.instance(options.name, uuid), options)
+    except PreflightFailed as error:
+        return error.problems
+    finally:
+        session.close()
+    return []
 
 
 class _Scene(Stage):
@@ -96,9 +132,9 @@ class _Scene(Stage):
 
 
 class _Run:
-    def __init__(self, session: Session, options: Options, lease: Lease, progress: Progress, uuid: str) -> None:
+    def __init__(self, session: Session, options: Options, lease: Lease, progress: Progress, uuid: str, aim: Aim = Aim.ZERO) -> None:
         self._session, self._options, self._lease, self._progress = session, options, lease, progress
-        self._uuid = uuid
+        self._uuid, self._aim = uuid, aim
         self._begun = time.monotonic()
         self._report: t.Optional[Report] = None
         self._failure: t.Optional[GanetiError] = None
@@ -107,9 +143,11 @@ class _Run:
         """Whether somebody has started it while this run was at work; then it is what that somebody wants."""
         self._heeded = ""
         """What is to be said where somebody has started it while the helper ran."""
-        self._done = False
+        self._done = aim is Aim.END
         self._touched = False
         """Whether this run has changed anything."""
+        self._stopped = False
+        """Whether somebody wants an end."""
 
     def to_the_end(self, check_mode: bool) -> Result:
         """Look and do what follows, until it is as it was."""
@@ -117,7 +155,7 @@ class _Run:
             while True:
                 try:
                     instance, claim, step = self._look()
-                    if claim is None and self._done:
+                    if claim is None and (self._done or self._aim is not Aim.ZERO):
                         return self._result(instance)
                     if check_mode:
                         return self._rehearsed(instance, step)
@@ -134,6 +172,7 @@ class _Run:
             raise error
         if isinstance(error, (ConnectionFailed, LeaseLost, LeaseTaken)):
             raise type(error)(f"{error.message} {_AGAIN}", **error.details) from error
+        self._stopped = self._stopped or isinstance(error, Interrupted)
         self._failures += 1
         if self._failures > _TRIES:
             before = f"{self._failure.message} " if self._failure is not None else ""
@@ -228,7 +267,7 @@ class _Run:
     def _result(self, instance: Instance) -> Result:
         if self._failure is not None:
             end = f" {self._heeded}".rstrip() if self._left or self._heeded else f" {instance.target.name} is as it was."
-            raise Settled(f"{self._failure.message}{end}", **self._failure.details)
+            raise (Stopped if self._stopped else Settled)(f"{self._failure.message}{end}", **self._failure.details)
         change, said = Difference(), {"warnings": [self._heeded]} if self._heeded else {}
         if self._report is None:
             return {"changed": False, "diff": change.diff(), "action": "none", "reason": "The disks take nothing, or there are none.", **said}

@@ -22,6 +22,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.api.cluster import 
 from ansible_collections.ganeti.cluster.plugins.module_utils.move import facts, run, session, speed, steps
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.plan import Source
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.survey import Survey
+from ansible_collections.ganeti.cluster.plugins.module_utils.zeroing import tags as zeroing
 
 from . import fakes
 from .samples import info, options
@@ -262,7 +263,8 @@ def play(stage, monkeypatch):
 def survey(asked, chosen, source, taken, move_id, estimate=False):
     """The preflight, as far as it matters to the clusters."""
     steady = source.running is (facts.Running.YES if source.admin_state == "up" else facts.Running.NO)
-    problems = [name for name, found in (("the name is taken", taken), ("it is in an odd state", not steady or source.admin_state == "offline")) if found]
+    odd, zeroed = not steady or source.admin_state == "offline", bool(zeroing.own(source.tags))
+    problems = [name for name, found in (("the name is taken", taken), ("it is in an odd state", odd), ("it is being zeroed", zeroed)) if found]
     if problems:
         raise PreflightFailed(problems)
     disks = facts.disks(asked.source.cluster, source.name)
@@ -271,7 +273,7 @@ def survey(asked, chosen, source, taken, move_id, estimate=False):
     here = facts.Node(source.node, "u", "192.0.2.1", "192.0.2.1", True, None, None)
     hidden = asked.hidden(source)
     known = Source(source, disks, dict(hidden.private) if hidden else {}, {}, hidden.disk_params if hidden else None)
-    return Survey(known, node, speed.Choice("none", None), here, nodes)
+    return Survey(known, node, speed.Choice("none", None, 100.0 if estimate else None), here, nodes)
 
 
 def killed(_does):

@@ -22,6 +22,8 @@ PARAMS = {
     "lanes": None, "verify": "stream", "source_after": "fenced", "start": "as_before", "data_network": "primary", "data_port": 0,
     "opportunistic_tries": 0, "opportunistic_delay": 30, "lock_timeout": 300, "job_timeout": 3600, "shutdown_timeout": 120,
     "stall_timeout": 120, "journal_directory": "/nowhere",
+    "zero_free_space": "no", "zeroing_method": "auto", "zeroing_kernel_path": "/k", "zeroing_initrd_path": "/i", "zeroing_timeout_fixed": 300.0,
+    "zeroing_timeout_per_mib": 0.05,
 }  # fmt: skip
 
 NIC = facts.Nic("aa:00:00:11:22:33", "192.0.2.1", "lan", "bridged", "br0", "", None, {"link": "br0"})
