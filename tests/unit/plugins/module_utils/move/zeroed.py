@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError, PreflightFailed
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError, JobFailed, PreflightFailed
 from ansible_collections.ganeti.cluster.plugins.module_utils.move import session, zero_first
 from ansible_collections.ganeti.cluster.plugins.module_utils.zeroing import run as zeroings
 from ansible_collections.ganeti.cluster.plugins.module_utils.zeroing.session import Instance, problems_of
@@ -23,6 +23,7 @@ class Linked(zeroing.World):
 
     def __init__(self, stage):
         self.stage = None
+        self.where = ""
         super().__init__()
         self.stage = stage
         self.helper = ""
@@ -73,7 +74,20 @@ class Linked(zeroing.World):
         self._change(runs=bool(what))
 
     def event(self):
-        self.stage.event("zeroing")
+        self.stage.event("zeroing", self.where)
+
+    def job(self, opcodes, label):
+        """A job, which knows what Ganeti refuses for an instance that is fenced."""
+        self.where = "job"
+        try:
+            return super().job(opcodes, label)
+        finally:
+            self.where = ""
+
+    def opcode(self, op):
+        if self._machine.admin == "offline" and op["OP_ID"] in ("OP_INSTANCE_STARTUP", "OP_INSTANCE_SHUTDOWN"):
+            raise JobFailed(f"Instance '{self._machine.name}' is marked to be offline")
+        return super().opcode(op)
 
 
 class Session(zeroing.Session):
