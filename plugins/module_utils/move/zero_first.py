@@ -22,6 +22,7 @@ from ..zeroing import run as zeroings
 from ..zeroing.map_reader import program
 from ..zeroing.verdict import AUTO, DISCARD
 from . import plan
+from .events import printable
 from .facts import Instance, Running
 from .journal import Journal
 from .nodes import ask
@@ -32,6 +33,7 @@ from .survey import Survey
 
 _COUNTING = 300.0
 """Seconds that a node may take to read the maps of all file systems."""
+_MOST_REASONS = 3
 _TOLD = ("method", "measure", "before", "after", "freed", "filesystems", "seconds")
 """What is taken over of a zeroing's result."""
 
@@ -166,17 +168,17 @@ class ZeroFirst:
 
     def _numbers(self, found: Survey) -> choose.Numbers:
         """What the source's node counts of disks that nobody uses now."""
-        disks = plan.paths(found.source)
+        disks, speed = plan.paths(found.source), found.choice.speed
         if len(disks) < len(found.source.disks):
-            return choose.Numbers(None, found.choice.speed)
+            return choose.Numbers(None, speed, ("the disks are not kept in files",))
         host = self._session.host(self._session.source, found.source_node)
         self._progress.phase("count what is free")
         try:
-            idle: t.Optional[int] = int(ask(host, {"command": "count_free", "disks": disks, "map_reader": program()}, _COUNTING)["idle"])
+            counted = ask(host, {"command": "count_free", "disks": disks, "map_reader": program()}, _COUNTING)
         except GanetiError as error:
-            self._journal.add("not counted", message=error.message)
-            idle = None
-        return choose.Numbers(idle, found.choice.speed)
+            return choose.Numbers(None, speed, (error.message.rstrip("."),))
+        reasons = {printable(part["reason"]) for parts in counted["free_space"] for part in parts if part["reason"]}
+        return choose.Numbers(int(counted["idle"]), speed, tuple(sorted(reasons)[:_MOST_REASONS]))
 
 
 def _not_begun(options: Options, settled: bool) -> str:

@@ -44,9 +44,11 @@ class Numbers(t.NamedTuple):
     """What the nodes have counted and measured; None for what is not known."""
 
     idle: t.Optional[int]
-    """Bytes that take storage though file systems say that they are free."""
+    """Bytes that take storage though file systems say that they are free, as far as these can be read."""
     speed: t.Optional[float]
     """MiB of disk a second that the copy makes."""
+    unread: t.Tuple[str, ...] = ()
+    """Why there are disks, or parts of them, of which it is not known what is free."""
 
 
 class Choice(t.NamedTuple):
@@ -78,8 +80,9 @@ def seconds(idle: int) -> float:
 
 def pays(numbers: Numbers) -> Choice:
     """Whether it pays by the numbers."""
-    if numbers.idle is None:
-        return Choice(False, "What is free on the disks could not be counted without booting anything.")
+    if not numbers.idle and (numbers.idle is None or numbers.unread):
+        why = f": {'; '.join(numbers.unread)}" if numbers.unread else ""
+        return Choice(False, f"What is free on the disks cannot be told without booting anything{why}.")
     if not numbers.speed:
         return Choice(False, "How fast the copy will be is not known.")
     saved, spent = numbers.idle / _MIB / numbers.speed, seconds(numbers.idle)

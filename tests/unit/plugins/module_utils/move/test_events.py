@@ -28,6 +28,7 @@ GOOD = [
     ("receive", {"event": "listening", "port": 7000}),
     ("send", {"event": "finished", "digests": ["0" * 64], "payload": 5, "wire": 6, "tls": [["TLSv1.3", "X", 256]], "free_space": [[PART]]}),
     ("flood", {"event": "finished", "rate": 1.5}),
+    ("count_free", {"event": "finished", "data": 9, "idle": 5, "free_space": [[PART]]}),
     ("measure_tools", {"event": "finished", "sample": 5, "tools": {"gzip": [2.0, 3, 4.5]}}),
 ]
 TAKE = "import sys; stream = sys.stdin.buffer; stream.read(int(stream.readline())); stream.readline()\n"

@@ -107,10 +107,10 @@ class Session(zeroing.Session):
             raise PreflightFailed(problems)
 
 
-def zeroable(stage, monkeypatch, idle=6000 * MIB):
+def zeroable(stage, monkeypatch, idle=6000 * MIB, reason=None):
     """Let what is played on a stage zero the source, of which the node counts *idle* bytes that are free."""
     world = Linked(stage)
     monkeypatch.setattr(zeroings, "Session", lambda _options: Session(world))
     monkeypatch.setattr(session.Session, "host", lambda _self, _side, node: node.name)
-    monkeypatch.setattr(zero_first, "ask", lambda _host, request, _seconds: {"idle": idle} if request["disks"] else None)
+    monkeypatch.setattr(zero_first, "ask", lambda _host, request, _seconds: {"idle": idle, "free_space": [[{"reason": reason}] for _disk in request["disks"]]})
     return world

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.ganeti.cluster.plugins.module_utils.stream import free_space
-from ansible_collections.ganeti.cluster.plugins.module_utils.stream.disks import Disk
-from ansible_collections.ganeti.cluster.plugins.module_utils.stream.extents import GRANULE
+from ansible_collections.ganeti.cluster.plugins.module_utils.stream import endpoint, free_space
+from ansible_collections.ganeti.cluster.plugins.module_utils.stream.disks import PUNCH_HOLE, Disk, allocate
+from ansible_collections.ganeti.cluster.plugins.module_utils.stream.errors import EndpointError
+from ansible_collections.ganeti.cluster.plugins.module_utils.stream.extents import BLOCK, GRANULE
 from ansible_collections.ganeti.cluster.plugins.module_utils.stream.free_space import FreeSpace
 from ansible_collections.ganeti.cluster.plugins.module_utils.zeroing.map_reader import program
 from ansible_collections.ganeti.cluster.plugins.module_utils.zeroing.maps import ext
@@ -90,6 +91,39 @@ def test_from_a_device_too(endpoints, keys, aged, tmp_path):
         sent, received = copied(endpoints, keys, [device], [target], sizes=[SIZE])
     assert sent["digests"] == received["digests"] and sent["free_space"][0][0]["skipped"] > SIZE // 2
     assert contents(target) == contents(aged)
+
+
+def counted(paths, text):
+    """What an endpoint counts on disks, with a reader of free space."""
+    request = {"disks": [(path, os.path.getsize(path)) for path in paths], "map_reader": text}
+    return endpoint.COMMANDS["count_free"](request, Quiet())
+
+
+def test_what_is_free_and_takes_storage_is_counted(aged):
+    """Holes are free, too, and nobody has to copy them: only what takes storage counts."""
+    free = images.free(ext, aged)
+    blocks = {number for start, end in free for number in range(start // BLOCK, end // BLOCK) if start <= number * BLOCK and (number + 1) * BLOCK <= end}
+    with open(aged, "r+b") as stream:
+        for start, end in free:
+            os.pwrite(stream.fileno(), os.urandom(end - start), start)
+        os.fsync(stream.fileno())
+    found = counted([str(aged)], program())
+    assert found["idle"] >= 0.9 * len(blocks) * BLOCK > 4 * MIB and found["idle"] <= sum(end - start for start, end in free) + len(free) * 2 * BLOCK
+    with open(aged, "r+b") as stream:
+        for start, end in free:
+            allocate(stream.fileno(), PUNCH_HOLE, start, end - start)
+    assert counted([str(aged)], program())["idle"] <= len(free) * 2 * BLOCK
+    assert found["free_space"][0][0]["file_system"] == "ext4"
+
+
+def test_nothing_counts_as_free_where_no_map_can_be_had(aged):
+    found = counted([str(aged)], "raise SystemExit(1)")
+    assert found["idle"] == 0 and "ended early" in found["free_space"][0][0]["reason"]
+
+
+def test_a_disk_of_another_size_is_not_counted(aged):
+    with pytest.raises(EndpointError, match="agreed"):
+        endpoint.COMMANDS["count_free"]({"disks": [(str(aged), SIZE - 512)], "map_reader": program()}, Quiet())
 
 
 def reader(*lines, then=""):
