@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -63,9 +64,9 @@ def asked(lab, name, helper):
     return {**lab.side("beta"), "transport": "ssh", "name": name, **helper}
 
 
-def taken(lab, name):
+def taken(lab, name, node="b1"):
     """The bytes that the instance's disk takes on its node."""
-    return int(lab.run("b1", "sh", "-c", f"sync; du -B1 {STORAGE}/{name}/*.disk0 | cut -f 1"))
+    return int(lab.run(node, "sh", "-c", f"sync; du -B1 {STORAGE}/{name}/*.disk0 | cut -f 1"))
 
 
 def test_free_space_is_given_back_and_a_dead_controller_made_good(lab, name, asked):
@@ -90,6 +91,27 @@ def test_free_space_is_given_back_and_a_dead_controller_made_good(lab, name, ask
 def wait_until_it_was_started(lab, name):
     """The tag of that is there as soon as the job has begun."""
     eventually(lambda: ":discard:" in str((lab.fields("beta", name, "tags") or [""])[0]), 120, "the helper is being started")
+
+
+def test_free_space_is_given_back_before_a_move_and_not_sent(lab, name, helper, move):
+    Guest(lab, name, "beta").create("file", "96M", node="b1")
+    lab.run("b1", "sh", "-c", MAKE, "make", f"{STORAGE}/{name}")
+    before, files = taken(lab, name), lab.run("b1", "sh", "-c", READ, "read", f"{STORAGE}/{name}")
+    way = {"source": lab.side("beta"), "destination": lab.side("alpha"), "primary_node": "a2.lab.example"}
+    asked = {**way, **{f"zeroing_{option}": value for option, value in helper.items()}}
+    left = move(check_mode=True, zero_free_space="auto", **asked).result()
+    counted = re.match(r"(\d+) MiB are free and take storage: ", left["zeroing"]["reason"])
+    assert counted and 20 <= int(counted[1]) <= 30 and not left["zeroing"]["done"], left  # which is sooner copied than the helper has booted
+
+    moved = move(zero_free_space=True, verify="readback", **asked).result()
+    assert moved["changed"] and not moved["failed"], moved
+    told = moved["zeroing"]
+    assert (told["done"], told["method"], told["measure"]) == (True, "discard", "allocated") and told["freed"] >= 20 * MIB, told
+    assert moved["payload"] <= before - 20 * MIB and taken(lab, name, "a2") <= before - 20 * MIB, "what was free was sent all the same"
+    assert lab.run("a2", "sh", "-c", READ, "read", f"{STORAGE}/{name}") == files
+    assert lab.fields("alpha", name, "status", "tags") == ["ADMIN_down", ""]
+    again = move(zero_free_space=True, **asked).result()
+    assert not again["failed"] and not again["changed"], again
 
 
 def test_one_that_runs_is_running_again_and_has_lost_nothing(lab, name, asked):
