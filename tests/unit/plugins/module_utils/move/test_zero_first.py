@@ -314,10 +314,10 @@ def test_no_other_controller_comes_between(monkeypatch, other):
         stage, act, _world = scene(monkeypatch)
         ends = []
 
-        def between(does, act=act, ends=ends):
+        def between(does, act=act, note=ends.append):
             with pytest.raises(LeaseTaken):
                 act(**other)
-            ends.append("refused")
+            note("refused")
             return does()
 
         stage.at, stage.happens = at, between
@@ -331,10 +331,10 @@ def test_a_run_that_slept_in_it_changes_nothing_that_another_has_done(monkeypatc
         stage, act, _world = scene(monkeypatch)
         seen = []
 
-        def sleep(does, stage=stage, act=act, seen=seen):
+        def sleep(does, stage=stage, act=act, note=seen.append):
             stage.holder = None
             act(**YES)
-            seen.append(stage.world)
+            note(stage.world)
             return does()
 
         stage.at, stage.happens = at, sleep
