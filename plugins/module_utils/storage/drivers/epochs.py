@@ -51,10 +51,12 @@ def claim_of(configuration: Json) -> Claim:
     return Claim(configuration["serial_no"], configuration["cluster"]["master_node"])
 
 
-def kept(standing: t.Optional[Claim], wanted: Claim) -> bool:
+def kept(standing: t.Optional[Claim], wanted: Claim, anew: bool = False) -> bool:
     """Whether the claim that stands is the wanted one already: the same master's, of the same epoch. It is not raised with each start, or of two that
-    claim at once now the one and now the other would be the greater."""
-    return standing is not None and standing.master == wanted.master and standing.epoch >= wanted.epoch
+    claim at once now the one and now the other would be the greater. Who claims *anew*, as another was the master between, keeps none that is lower."""
+    if standing is None or standing.master != wanted.master:
+        return False
+    return standing.serial >= wanted.serial if anew else standing.epoch >= wanted.epoch
 
 
 def shared(mine: Claim, found: t.Iterable[Claim]) -> t.Optional[Claim]:

@@ -147,9 +147,9 @@ class Storage(abc.ABC):
 
     # --- One writer --------------------------------------------------------------------------------------------------
 
-    def claim(self, wanted: Claim) -> Claim:
-        """Be the writer from now on; the claim that stands then, which may be an earlier one of the same master (epochs.kept). Raises StorageFenced where a
-        newer one of another does.
+    def claim(self, wanted: Claim, anew: bool = False) -> Claim:
+        """Be the writer from now on; the claim that stands then, which may be an earlier one of the same master (epochs.kept); not with *anew*, where another
+        was the master between. Raises StorageFenced where a newer one of another does.
 
         Afterwards nothing of an older claim changes what is here, and this object writes as the claimant: it is refused when a newer one claims. The
         same claim again changes nothing. A driver says in its own words how far that holds; where Ganeti alone sees to it, there is nothing to do.

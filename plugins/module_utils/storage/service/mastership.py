@@ -22,15 +22,17 @@ def begin(chosen: Settings, storage: Storage) -> t.Union[Claim, Status]:
     """Claim the storage where this node is the master; the claim that stands then, or how a service is that is not to write."""
     status = resting(chosen)
     if status is not None:
-        return status
+        return _rest(chosen, status)
     try:
         configuration = DiskStorage(chosen.directory).configuration()
         storage.refuse_other_cluster(configuration["cluster"].get("uuid"))
         found = storage.claims()
         shared_epoch.look(chosen.directory, configuration, found)
-        wanted = begun_epoch.claim_of(chosen.directory, configuration, found)
+        wanted, anew = begun_epoch.claim_of(chosen.directory, configuration, found), begun_epoch.is_over(chosen.directory)
         try:
-            mine = storage.claim(wanted)
+            mine = storage.claim(wanted, anew)
+            if anew:
+                begun_epoch.forget(chosen.directory)
         except StorageFenced as error:
             return Status("replaced", problem=epochs.usurped(configuration, storage.claims(), wanted) or error.message)
     except AuthenticationFailed as error:
@@ -38,6 +40,15 @@ def begin(chosen: Settings, storage: Storage) -> t.Union[Claim, Status]:
     except GanetiError as error:
         return Status("waiting", problem=error.message)
     return replaced(chosen, storage, mine) or mine
+
+
+def _rest(chosen: Settings, status: Status) -> Status:
+    """Look meanwhile whether another master has gone on since this node was one."""
+    try:
+        begun_epoch.look(chosen.directory)
+    except GanetiError as error:
+        return status._replace(problem="; ".join([*filter(None, [status.problem]), error.message]))
+    return status
 
 
 def resting(chosen: Settings) -> t.Optional[Status]:

@@ -79,18 +79,22 @@ class Held(t.NamedTuple):
     user: str
 
 
-def claim(admin: Client, prefix: str, wanted: Claim) -> Held:
-    """Claim a server, on which the databases are; how it stands then. Raises StorageFenced where a newer claim of another does. *admin* may do all."""
+def claim(admin: Client, prefix: str, wanted: Claim, anew: bool = False) -> Held:
+    """Claim a server, on which the databases are; how it stands then. Raises StorageFenced where a newer claim of another does. *admin* may do all.
+
+    With *anew* a lower claim of the same master is not kept (epochs.kept).
+    """
     for _try in range(_TRIES):
         document = _document(admin, prefix)
         found = _held(document)
-        if found is not None and kept(found.claim, wanted) and _has_user(admin, found.user):
+        keeps = found is not None and kept(found.claim, wanted, anew)
+        if found is not None and keeps and _has_user(admin, found.user):
             if _fence(admin, prefix, found):
                 return found
             continue
         if found is not None and newer([found.claim], wanted):
             raise StorageFenced(f"{admin.server.url} is claimed by {found.claim.master} since serial number {found.claim.serial}, which is newer.")
-        standing = found.claim if found is not None and kept(found.claim, wanted) else wanted
+        standing = found.claim if found is not None and keeps else wanted
         made = Held(standing, f"{_prefix_of_users(prefix)}{secrets.token_hex(8)}")
         if _swap(admin, prefix, document, made) and _make(admin, prefix, made):
             return made

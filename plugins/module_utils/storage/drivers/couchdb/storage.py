@@ -100,11 +100,11 @@ class CouchStorage(Storage):
             with Client(server) as client:
                 probe(client)
 
-    def claim(self, wanted: Claim) -> Claim:
+    def claim(self, wanted: Claim, anew: bool = False) -> Claim:
         """Of this node's own server; standbys are claimed when they are tended (see `copies`). What holds then is said in fence.py."""
         if self._claimer is None:
             self._claimer = Client(self._admin.server, _CLAIM_SECONDS)
-        found = fence.claim(self._claimer, self._prefix, wanted)
+        found = fence.claim(self._claimer, self._prefix, wanted, anew)
         if found != self._held:
             self._end_pushes()
             self._held, self._copies = found, None

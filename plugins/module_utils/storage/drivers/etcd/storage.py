@@ -59,7 +59,7 @@ class EtcdStorage(Storage):
 
     # --- Who writes --------------------------------------------------------------------------------------------------
 
-    def claim(self, wanted: Claim) -> Claim:
+    def claim(self, wanted: Claim, anew: bool = False) -> Claim:
         """What holds then is said in fence.py."""
         for _attempt in range(_CLAIMS):
             found = self._client.get(self._key(layout.FENCE))
@@ -67,7 +67,7 @@ class EtcdStorage(Storage):
             if found is not None and held is None:
                 raise StorageConflict(f"{self._key(layout.FENCE)} in etcd holds what nobody of this collection has written: find out who did, and remove it.")
             standing = held.claim if held is not None else None
-            if found is not None and standing is not None and epochs.kept(standing, wanted):
+            if found is not None and standing is not None and epochs.kept(standing, wanted, anew):
                 return self._claimed(standing, found.modified)
             why = fence.refusal(standing, wanted)
             if why:

@@ -61,4 +61,6 @@ def test_nobody_is_replaced_by_himself_or_by_who_began_before(one):
 
 def test_a_master_goes_on_with_the_claim_that_it_has():
     assert epochs.kept(Claim(20, "u1"), Claim(500, "u1")) and epochs.kept(Claim(EPOCH, "u1"), Claim(20, "u1"))
+    assert not epochs.kept(Claim(20, "u1"), Claim(500, "u1"), anew=True) and epochs.kept(Claim(EPOCH, "u1"), Claim(500, "u1"), anew=True)
+    assert not epochs.kept(Claim(20, "u2"), Claim(20, "u1"), anew=True)
     assert not epochs.kept(Claim(20, "u1"), Claim(EPOCH, "u1")) and not epochs.kept(Claim(20, "u2"), Claim(20, "u1")) and not epochs.kept(None, Claim(1, "a"))

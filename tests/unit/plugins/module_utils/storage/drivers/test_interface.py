@@ -56,9 +56,9 @@ class Shelf(DiskStorage):
         except FileNotFoundError:
             return []
 
-    def claim(self, wanted):
+    def claim(self, wanted, anew=False):
         standing = next(iter(self.claims()), None)
-        if epochs.kept(standing, wanted):
+        if epochs.kept(standing, wanted, anew):
             return standing
         if standing and epochs.newer([standing], wanted):
             raise StorageFenced(f"{self.where} is claimed by {standing.master}.")
@@ -154,7 +154,7 @@ def test_who_tends_lives_on_while_nobody_can_be_asked(shelf, monkeypatch):
 
 def test_who_waits_holds_the_claim_and_tends_nothing_else(shelf, monkeypatch):
     claimed = threading.Event()
-    monkeypatch.setattr(Shelf, "claim", lambda _self, wanted: claimed.set() or wanted)
+    monkeypatch.setattr(Shelf, "claim", lambda _self, wanted, anew=False: claimed.set() or wanted)
     monkeypatch.setattr(promote, "archive", lambda *_args, **_options: pytest.fail("the jobs of a storage that does not answer"))
     tender = Tender(shelf, types.SimpleNamespace(status=Status("waiting")), Claim(20, NODE))
     assert list(tender._tend(shelf.open(), follows=False)) == [] and claimed.is_set() and not tender.replaced

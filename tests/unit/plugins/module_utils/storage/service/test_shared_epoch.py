@@ -71,7 +71,7 @@ class Claimed:
         """Those that are known."""
         return self.found
 
-    def claim(self, wanted):
+    def claim(self, wanted, anew=False):
         """A newer one takes the place of all."""
         self.found = [wanted]
         return wanted
