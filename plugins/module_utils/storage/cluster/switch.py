@@ -84,7 +84,7 @@ def _to_database(params: t.Mapping[str, t.Any], cluster: Cluster, runner: Runner
     for name, found in (storage.copies.strays(remove=False).stray if storage.copies else {}).items():  # those of an earlier master; the service removes them
         change.add(f"replications from {name}, which is not the master", found, [])
     resize = candidate_pool.note(before, primary, kept, change)
-    shared = begin_epoch.note(change)
+    begins = begin_epoch.note(change, storage.claims(), storage.begun())
     if check_mode:
         return {"warnings": place.warnings}
     if resize and not primary:  # first the old copies, then the new ones go
@@ -92,7 +92,7 @@ def _to_database(params: t.Mapping[str, t.Any], cluster: Cluster, runner: Runner
     with storage:
         storage.prepare()
     placement.carry_out(runner, todo, wanted)
-    if shared:
+    if begins:
         begin_epoch.begin(cluster, runner, params, max((claim.serial for claim in _begun()), default=0))
     check = _wait(params["timeout"])
     if resize and primary:

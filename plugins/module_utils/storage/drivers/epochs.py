@@ -65,6 +65,12 @@ def shared(mine: Claim, found: t.Iterable[Claim]) -> t.Optional[Claim]:
     return max((claim for claim in found if claim.master != mine.master and claim.epoch == mine.epoch), default=None)
 
 
+def spent(serial: int, found: t.Iterable[Claim]) -> t.Optional[Claim]:
+    """The newest of what was claimed, or elected, of a later epoch than that of the configuration with this serial number, if there is one: somebody has begun
+    that epoch, and no configuration of it is here. Nobody is elected for one that is not above it."""
+    return max((claim for claim in found if claim.epoch > serial // EPOCH), default=None)
+
+
 def newer(found: t.Iterable[Claim], mine: Claim) -> t.List[Claim]:
     """The claims of others that are newer than one's own.
 

@@ -34,7 +34,7 @@ def carry_out(chosen: Settings, asked: argparse.Namespace, step: t.Optional[str]
     if asked.reclaim:
         return reclaim(chosen)
     if asked.arm or asked.disarm:
-        return (arming.arm if asked.arm else arming.disarm)(chosen.directory)
+        return arm(chosen) if asked.arm else arming.disarm(chosen.directory)
     return prune(chosen) if asked.prune else copy(chosen, asked)
 
 
@@ -120,4 +120,14 @@ def reclaim(chosen: Settings) -> str:
         wanted = epochs.claim_of(configuration)
         seen = max(claim.serial for claim in [wanted, *storage.begun()])
         claim = storage.claim(wanted._replace(serial=epochs.raised(seen)))
-    return f"{chosen.name} has claimed the storage with serial number {claim.serial}; its service goes on within seconds"
+    goes_on = f"{chosen.name} has claimed the storage with serial number {claim.serial}; its service goes on within seconds"
+    return f"{goes_on}. Run ganeti.cluster.backend_storage here, which begins an epoch: no watchdog takes over before that"
+
+
+def arm(chosen: Settings) -> str:
+    """Arm this node, where that is worth anything; a line about it. Raises InvalidInput where it is not, and where that is not known the storage's own error."""
+    with chosen.open() as storage:
+        problem = arming.problem(storage)
+    if problem:
+        raise InvalidInput(f"This node is not armed: {problem}, and arm all nodes then.")
+    return arming.arm(chosen.directory)

@@ -46,9 +46,22 @@ def _of_watchdog(chosen: Settings, file: str) -> t.Iterator[str]:
     master = DiskStorage(chosen.directory).master()
     if master is not None and arming.armed_for(chosen.directory) != master:
         yield f"the watchdog: this node is not armed for {master} as the master: see that all is well, then arm all nodes (--arm)"
+    elif master == chosen.name:  # all servers are asked, so not on each node
+        yield from _of_takeovers(chosen)
     try:
         problem = fence_command.problem(options.read(file).fence_command)
     except InvalidInput as error:
+        problem = error.message.rstrip(".")
+    if problem:
+        yield f"the watchdog: {problem}"
+
+
+def _of_takeovers(chosen: Settings) -> t.Iterator[str]:
+    """Why no takeover would begin on any node."""
+    try:
+        with chosen.open(_BRIEF) as storage:
+            problem = arming.problem(storage)
+    except GanetiError as error:
         problem = error.message.rstrip(".")
     if problem:
         yield f"the watchdog: {problem}"

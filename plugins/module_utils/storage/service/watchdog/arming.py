@@ -17,7 +17,9 @@ import typing as t
 
 from ...._errors import InvalidInput, StorageFailed
 from ...._files import replace
+from ...drivers import epochs
 from ...drivers.disk import DiskStorage
+from ...drivers.interface import Storage
 
 NAME = "watchdog-armed"
 """In Ganeti's directory."""
@@ -30,6 +32,18 @@ def arm(directory: str) -> str:
         raise InvalidInput("This node knows of no master, so it cannot be armed: see what became of Ganeti here.")
     _write(directory, master)
     return f"Armed: should {master} be gone, this node votes, and may become the master"
+
+
+def problem(storage: Storage) -> t.Optional[str]:
+    """Why a takeover would come to nothing whatever happens to the master (deeds.py: judge), in words; None where that is not so."""
+    serial = storage.newest().serial
+    found = epochs.spent(serial, storage.begun())
+    if found is None:
+        return None
+    return (
+        f"epoch {found.epoch} is spent, as somebody has claimed it or was elected for it, and the one of the configuration here is {serial // epochs.EPOCH}: no "
+        "takeover would begin, as that one may be at it still. Run ganeti.cluster.backend_storage on the master, which begins an epoch"
+    )
 
 
 def disarm(directory: str) -> str:

@@ -52,10 +52,10 @@ def master(tmp_path, monkeypatch):
     return made
 
 
-def note(master):
+def note(master, claims=(), elected=()):
     """Whether an epoch is to begin, and what is shown."""
     change = Difference()
-    return begin_epoch.note(change, str(master.directory)), change.diff()
+    return begin_epoch.note(change, claims, [*claims, *elected], str(master.directory)), change.diff()
 
 
 def test_an_epoch_begins_once(master):
@@ -66,6 +66,25 @@ def test_an_epoch_begins_once(master):
     assert after["serial_no"] == 4 * EPOCH and {**after, "serial_no": 20, "mtime": configuration()["mtime"]} == configuration(20)
     assert after["cluster"]["master_node"] == NODE and master.restarted == 1 and master.jobs == ["OP_CLUSTER_REDIST_CONF"]
     assert note(master) == (False, {"before": {}, "after": {}})
+
+
+@pytest.mark.parametrize(
+    ("claims", "elected", "begins"),
+    [
+        ([Claim(20, NODE)], [], False),
+        ([Claim(20, NODE), Claim(15, "another")], [Claim(7, "another")], False),
+        ([Claim(2 * EPOCH, NODE)], [], True),  # this one's, by --reclaim
+        ([Claim(20, NODE)], [Claim(2 * EPOCH, "another")], True),  # who was elected and came no further
+        ([Claim(20, NODE), Claim(2 * EPOCH, "another")], [], False),  # who may be the master: somebody has to say (--reclaim)
+        ([Claim(2 * EPOCH, NODE), Claim(EPOCH, "another")], [], True),  # somebody has said it
+        ([Claim(EPOCH, NODE), Claim(2 * EPOCH, "another")], [], False),
+    ],
+)
+def test_one_begins_where_a_later_one_is_spent_and_nobody_else_may_be_its_master(master, claims, elected, begins):
+    (master.directory / "epoch-shared").unlink()
+    name = "epoch of the configuration"
+    shown = {"before": {name: "0, and epoch 2 is spent"}, "after": {name: "3"}} if begins else {"before": {}, "after": {}}
+    assert note(master, claims, elected) == (begins, shown)
 
 
 def test_what_speaks_against_it_leaves_all_as_it_was(master):

@@ -59,6 +59,18 @@ def test_nobody_is_replaced_by_himself_or_by_who_began_before(one):
     assert epochs.newer([one], Claim(20, "u1")) == []
 
 
+@pytest.mark.parametrize(
+    ("found", "spent"),
+    [
+        ([], None),
+        ([Claim(EPOCH + 9, "u1"), Claim(EPOCH + 7000, "u2"), Claim(3, "u2")], None),
+        ([Claim(3 * EPOCH, "u2"), Claim(4 * EPOCH, "u1")], 4),
+    ],
+)
+def test_an_epoch_is_spent_that_is_above_the_configurations(found, spent):
+    assert getattr(epochs.spent(EPOCH + 5, found), "epoch", None) == spent
+
+
 def test_a_master_goes_on_with_the_claim_that_it_has():
     assert epochs.kept(Claim(20, "u1"), Claim(500, "u1")) and epochs.kept(Claim(EPOCH, "u1"), Claim(20, "u1"))
     assert not epochs.kept(Claim(20, "u1"), Claim(500, "u1"), anew=True) and epochs.kept(Claim(EPOCH, "u1"), Claim(500, "u1"), anew=True)

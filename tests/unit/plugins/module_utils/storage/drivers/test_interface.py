@@ -95,7 +95,8 @@ def test_the_service_follows_into_it_and_is_checked(shelf, files, master, monkey
         storage.claim(Claim(EPOCH, "u2"))
         wait(lambda: (health.said(shelf) or {}).get("state") == "replaced")
         assert "this node was replaced as the master" in health.check(shelf)[1]
-        assert commands.reclaim(shelf) == f"a1 has claimed the storage with serial number {2 * EPOCH}; its service goes on within seconds"
+        said = commands.reclaim(shelf)
+        assert said.startswith(f"a1 has claimed the storage with serial number {2 * EPOCH}; its service goes on within seconds. Run ganeti.cluster.backend_")
         wait(lambda: (health.said(shelf) or {}).get("state") == "following")
     finally:
         ended.append(signal.SIGTERM)
@@ -158,6 +159,22 @@ def test_who_waits_holds_the_claim_and_tends_nothing_else(shelf, monkeypatch):
     monkeypatch.setattr(promote, "archive", lambda *_args, **_options: pytest.fail("the jobs of a storage that does not answer"))
     tender = Tender(shelf, types.SimpleNamespace(status=Status("waiting")), Claim(20, NODE))
     assert list(tender._tend(shelf.open(), follows=False)) == [] and claimed.is_set() and not tender.replaced
+
+
+def test_no_watchdog_is_armed_where_it_would_say_no_to_every_takeover(shelf, master, files, tmp_path):
+    """The epoch is spent by a claim to which no configuration belongs, until one begins."""
+    with shelf.open() as storage:
+        convert(master, storage)
+        assert commands.arm(shelf).startswith("Armed: should a1 be gone")
+        watchdog = tmp_path / "watchdog.json"
+        watchdog.write_text("{}")
+        assert commands.reclaim(shelf) and "the watchdog: epoch 1 is spent" in health.check_all(shelf, str(watchdog))[1]
+        commands.arming.disarm(shelf.directory)
+        with pytest.raises(InvalidInput, match="epoch 1 is spent, .* the one of the configuration here is 0: .*Run ganeti.cluster.backend_storage on the master"):
+            commands.arm(shelf)
+        assert commands.arming.armed_for(shelf.directory) is None
+        storage.write_configuration(configuration(2 * EPOCH))
+        assert commands.arm(shelf).startswith("Armed") and commands.arming.armed_for(shelf.directory) == "a1"
 
 
 def snapshot_of(shelf, tmp_path):
