@@ -20,7 +20,7 @@ from ..._difference import Difference
 from ...api import Cluster, connect
 from ...api.master import Runner, succeed
 from ..drivers.disk import DIRECTORY, DiskStorage
-from ..drivers.epochs import EPOCH, Claim, claim_of, raised, spent
+from ..drivers.epochs import Claim, claim_of, raised, spent
 from ..service import shared_epoch
 from . import placement
 from .standstill import Standstill, check_votes

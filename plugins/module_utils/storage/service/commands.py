@@ -125,7 +125,7 @@ def reclaim(chosen: Settings) -> str:
 
 
 def arm(chosen: Settings) -> str:
-    """Arm this node, where that is worth anything; a line about it. Raises InvalidInput where it is not, and where that is not known the storage's own error."""
+    """Arm this node, where that is worth anything; a line about it. Raises InvalidInput where it is not, and the storage's error where nobody knows."""
     with chosen.open() as storage:
         problem = arming.problem(storage)
     if problem:

@@ -41,8 +41,8 @@ def problem(storage: Storage) -> t.Optional[str]:
     if found is None:
         return None
     return (
-        f"epoch {found.epoch} is spent, as somebody has claimed it or was elected for it, and the one of the configuration here is {serial // epochs.EPOCH}: no "
-        "takeover would begin, as that one may be at it still. Run ganeti.cluster.backend_storage on the master, which begins an epoch"
+        f"epoch {found.epoch} is spent, as somebody has claimed it or was elected for it, and the one of the configuration here is {serial // epochs.EPOCH}: "
+        "no takeover would begin, as that one may be at it still. Run ganeti.cluster.backend_storage on the master, which begins an epoch"
     )
 
 

@@ -170,7 +170,7 @@ def test_no_watchdog_is_armed_where_it_would_say_no_to_every_takeover(shelf, mas
         watchdog.write_text("{}")
         assert commands.reclaim(shelf) and "the watchdog: epoch 1 is spent" in health.check_all(shelf, str(watchdog))[1]
         commands.arming.disarm(shelf.directory)
-        with pytest.raises(InvalidInput, match="epoch 1 is spent, .* the one of the configuration here is 0: .*Run ganeti.cluster.backend_storage on the master"):
+        with pytest.raises(InvalidInput, match="epoch 1 is spent, .* the one of the configuration here is 0: .*Run ganeti.cluster.backend_storage on the"):
             commands.arm(shelf)
         assert commands.arming.armed_for(shelf.directory) is None
         storage.write_configuration(configuration(2 * EPOCH))

@@ -97,7 +97,8 @@ def test_who_has_lost_and_is_made_the_master_later_does_not_claim_with_the_old_n
 def test_a_claim_of_before_another_master_is_raised_where_that_one_did_not_reach_the_server(chosen, prefix, servers):
     """Else the master would take itself for replaced as soon as the server is seen on which the one in between had its claim."""
     away = type(servers[0])("http://127.0.0.1:9", "ganeti", "secret")
-    alone = {"a1": chosen["a1"]._replace(options=options(prefix, a1=servers[0], a2=away)), "a2": chosen["a2"]._replace(options=options(prefix, a1=away, a2=servers[1]))}
+    seen = {"a1": {"a1": servers[0], "a2": away}, "a2": {"a1": away, "a2": servers[1]}}
+    alone = {name: chosen[name]._replace(options=options(prefix, **each)) for name, each in seen.items()}
     assert look(alone, "a1")[0] == Claim(EPOCH, "u1")
     begun_epoch.forget(alone["a2"].directory)
     go_on(chosen, "a2", "a2", EPOCH + 51)
