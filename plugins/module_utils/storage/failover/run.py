@@ -23,8 +23,8 @@ from ...api.ssh import SshHost, luxi_over_ssh
 from ..cluster import candidate_pool
 from ..drivers.disk import DIRECTORY
 from ..drivers.documents import Json
-from ..service import admit_candidate, ganeti_failover
-from ..service.situation import Situation, problems
+from ..service import admit_candidate, ganeti_failover, standing
+from ..service.situation import Situation, losses, problems
 from .hosts import Hosts
 
 DAEMONS = "/usr/lib/ganeti/daemon-util"
@@ -103,7 +103,7 @@ class Failover:
         if survey["master"] in reached:
             situation = situation._replace(**self._ask_old_master(survey["master"]))
         if situation.old_files is None and situation.old_survey is None:
-            situation = situation._replace(candidates=self._ask_candidates(situation))
+            situation = situation._replace(candidates=self._ask_candidates(situation), own=self._ask_own(situation))
         found = problems(situation, self._params["fenced"], self._params["accept_loss"])
         if found:
             raise PreflightFailed(found, unreached=unreached)
@@ -113,10 +113,16 @@ class Failover:
         self._warnings += [
             f"{name} could not be told of the new master ({unreached[name]}): when it is back, add it again (gnt-node add --readd)" for name in situation.away
         ]
+        self._warnings += losses(situation, self._params["accept_loss"])
         return situation
 
-    def _ask_candidates(self, situation: Situation) -> t.Dict[str, int]:
-        """The serial numbers in the files of master candidates that tell; a word about each that does not, if it is not away anyhow (Situation.away)."""
+    def _ask_own(self, situation: Situation) -> t.Optional[standing.Standing]:
+        """The same of the new master itself, where its files are used as they are."""
+        found = self._hosts.files(self._new, "tell")["files"] if situation.from_files else None
+        return standing.of_files(found) if found else None
+
+    def _ask_candidates(self, situation: Situation) -> t.Dict[str, standing.Standing]:
+        """How far the files of master candidates have come that tell; a word about each that does not, if it is not away anyhow (Situation.away)."""
         told = {}
         for name in sorted(situation.reached):
             if situation.survey["nodes"][name]["master_candidate"]:
@@ -125,7 +131,7 @@ class Failover:
                 except GanetiError as error:
                     found = {"files": None, "problem": error.message}
                 if found["files"]:
-                    told[name] = int(found["files"]["serial"])
+                    told[name] = standing.of_files(found["files"])
                 else:
                     self._warnings.append(f"Nobody knows what the files of the master candidate {name} hold ({found['problem'] or 'it has none'})")
         return told

@@ -22,10 +22,11 @@ _LIBRARIES = ("/usr/share/ganeti/default", "/etc/ganeti/share")
 """Where Ganeti's Python library may be."""
 
 
-def survey(name: str, storage: Storage, directory: str, each_job: bool = False) -> Json:
+def survey(name: str, storage: Storage, directory: str, each_job: bool = False, acknowledge: int = 0) -> Json:
     """All that a failover is decided by; raise GanetiError where the storage holds no whole configuration.
 
-    Only with *each_job* it tells of each job that is stored, which takes its time: nobody waits for that where the old master is dead.
+    Only with *each_job* it tells of each job that is stored, which takes its time: nobody waits for that where the old master is dead. *acknowledge* servers
+    have had each job of which anybody was told.
     """
     configuration, behind = storage.newest()
     serial, last = configuration["serial_no"], storage.last_job()
@@ -42,6 +43,7 @@ def survey(name: str, storage: Storage, directory: str, each_job: bool = False) 
         "database": database,
         "serials": {name: answer.serial for name, answer in answers.items()},
         "job_serials": {name: answer.job for name, answer in answers.items() if answer.job is not None},
+        "acknowledge": acknowledge,
         "claimed": max((claim.serial for claim in claims.result()), default=0),
         **of_configuration(configuration),
         "master": DiskStorage(directory).master(),

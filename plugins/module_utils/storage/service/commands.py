@@ -61,7 +61,7 @@ def fail_over(chosen: Settings, step: str) -> str:
         return json.dumps({})
     with chosen.open() as storage:
         if step in ("survey", "compare"):
-            return json.dumps(survey(chosen.name, storage, chosen.directory, each_job=step == "compare"))
+            return json.dumps(survey(chosen.name, storage, chosen.directory, step == "compare", chosen.acknowledge))
         if step == "archive":
             found = begin(chosen, storage)  # it may have to write
             if isinstance(found, Status):

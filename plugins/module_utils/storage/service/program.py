@@ -71,6 +71,7 @@ from . import (
     signs_of_life,
     situation,
     snapshot,
+    standing,
     storage_comparison,
     taken_over,
     tend,
@@ -86,8 +87,8 @@ _MODULES: t.Tuple[types.ModuleType, ...] = (
     replication, revisions, seen, server_check, server_comparison, standbys, storage, whole_configuration,
     changes, endpoints, etcd_client, etcd_fence, etcd_notes, etcd_revisions, etcd_storage, layout, members, wire,
     acknowledged, admit_candidate, begun_epoch, candidate_files, candidate_survey, commands, ending, follow, ganeti_failover, health, inotify, main,
-    mastership, one_writer, promote, promotion_mark, removal, settings, shared_epoch, signs_of_life, situation, snapshot, storage_comparison, taken_over,
-    tend, unused_epoch,
+    mastership, one_writer, promote, promotion_mark, removal, settings, shared_epoch, signs_of_life, situation, snapshot, standing, storage_comparison,
+    taken_over, tend, unused_epoch,
     admission, arming, decision, deeds, fence_command, messages, options, sight, takeover, watcher,
 )  # fmt: skip
 _PACKAGES = ("", "storage/", "storage/drivers/", "storage/drivers/couchdb/", "storage/drivers/etcd/", "storage/service/", "storage/service/watchdog/")

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ..drivers import epochs
 from ..drivers.documents import Json
+from .standing import Standing, is_ahead, more
 from .storage_comparison import lacking
 
 
@@ -23,8 +23,10 @@ class Situation(t.NamedTuple):
     old_problem: t.Optional[str] = None
     old_files: t.Optional[Json] = None
     stopped: bool = False
-    candidates: t.Mapping[str, int] = {}
-    """The serial number in the files of other master candidates that have told it; Ganeti keeps these, and only logs where one did not get them."""
+    candidates: t.Mapping[str, Standing] = {}
+    """How far the files of other master candidates have come that have told it; Ganeti keeps these, and only logs where one did not get them."""
+    own: t.Optional[Standing] = None
+    """How far those of the new master have, with the progress of its jobs, where it has told that."""
 
     @property
     def new(self) -> str:
@@ -59,6 +61,20 @@ class Situation(t.NamedTuple):
         """Whether all that the stopped old master has written is at the new one."""
         databases = self.old_survey is None or self.survey["contents"] == self.old_survey["contents"]
         return not self.behind and (self.from_files or databases)
+
+    @property
+    def standing(self) -> Standing:
+        """How far that has come which the new master is made of."""
+        if not self.from_files:
+            return Standing(int(self.survey["serial"]), int(self.survey["database"]["job"]))
+        found = Standing(int(self.survey["files"]["serial"]), int(self.survey["files"]["job"]))
+        return self.own if self.own is not None and self.own[:2] == found[:2] else found
+
+    @property
+    def waited_for(self) -> t.Optional[Standing]:
+        """How far an old master has come that can be reached: all that it has is waited for."""
+        held = self.old_files or (self.old_survey and self.old_survey["database"])
+        return Standing(int(held["serial"]), int(held["job"])) if held else None
 
     @property
     def dead(self) -> t.List[str]:
@@ -108,9 +124,14 @@ def problems(situation: Situation, fenced: bool, accept_loss: bool) -> t.List[st
     return [
         *of_node(situation.survey),
         *_of_old_master(situation, fenced),
-        *([] if accept_loss or situation.from_files else _of_copies(situation)),
-        *([] if accept_loss else _of_candidates(situation)),
+        *([] if accept_loss or situation.from_files else _of_unknown(situation)),
+        *([] if accept_loss else [f"{other.words}. {other.todo}, or set accept_loss" for other in _others(situation) if other.refuses]),
     ]
+
+
+def losses(situation: Situation, accept_loss: bool) -> t.List[str]:
+    """What is lost without anybody being kept from it: what others have beside; and what is accepted."""
+    return [other.words for other in _others(situation) if accept_loss or not other.refuses]
 
 
 def of_node(survey: Json) -> t.Iterator[str]:
@@ -139,28 +160,52 @@ def _of_old_master(situation: Situation, fenced: bool) -> t.Iterator[str]:
         yield "Most nodes cannot be reached, so this may be the smaller part of a cluster that has been cut in two: make sure of the others, then set fenced"
 
 
-def _of_copies(situation: Situation) -> t.Iterator[str]:
+def _of_unknown(situation: Situation) -> t.Iterator[str]:
     """A reachable old master is waited for, so what its server has is no loss."""
     if situation.old_problem and situation.old_files is None:
         yield f"Nobody knows what the master until now, {situation.old}, has that others have not ({situation.old_problem}). Repair that, or set accept_loss"
-    here = int(situation.survey["serial"])
-    for name, found in sorted(situation.survey["serials"].items()):
-        if isinstance(found, int) and found > here and not (name == situation.old and (situation.old_survey or situation.old_files)):
+
+
+class Other(t.NamedTuple):
+    """Somebody who has what the new master has not: whether that keeps it from being one, what it is, and what to do to keep that.
+
+    It does where that one is ahead. Where that one cannot be the master, later jobs do so only if jobs are acknowledged, so that somebody was told of them: as
+    a master dies, who cannot take its place may well have been the first that got its last job, and all that can would wait for nobody.
+    """
+
+    refuses: bool
+    words: str
+    todo: str
+
+
+def _others(situation: Situation) -> t.Iterator[Other]:
+    """All of them. What an old master has that is waited for is no loss, whoever has it as well."""
+    acknowledged = situation.survey["acknowledge"] > 1
+    for name, whose, todo, there in [*_servers(situation), *_candidates(situation)]:
+        here, waited_for = situation.standing, situation.waited_for
+        found = more(there, here, situation.new)
+        if not found or (waited_for is not None and not more(there, waited_for, situation.old)):
+            continue
+        beside = more(here, there, "that one")
+        but = f". {situation.new} has {'; '.join(beside)}" if beside else ""
+        matters = acknowledged or there.serial > here.serial or _can_be_master(situation.survey["nodes"].get(name))
+        yield Other(matters and is_ahead(there, here), f"{whose} {'; '.join(found)}{but}", todo)
+
+
+def _can_be_master(node: t.Optional[Json]) -> bool:
+    return node is not None and node["master_capable"] and not node["offline"] and not node["drained"]
+
+
+def _servers(situation: Situation) -> t.Iterator[t.Tuple[str, str, str, Standing]]:
+    """The other databases, where the new master's files are made of its own."""
+    jobs = situation.survey["job_serials"]
+    for name, serial in [] if situation.from_files else sorted(situation.survey["serials"].items()):
+        if isinstance(serial, int) and not (name == situation.old and situation.waited_for):
             where, todo = ("standby", f"Make {name} the master") if name in situation.survey["nodes"] else ("server of no node,", "Take a snapshot of it there")
-            yield (
-                f"The {where} {name} has serial number {found}, {situation.new} only {here}: {epochs.lost(here, found)} would be lost. "
-                f"{todo}, or set accept_loss"
-            )
+            yield name, f"The {where} {name} has", todo, Standing(serial, jobs.get(name))
 
 
-def _of_candidates(situation: Situation) -> t.Iterator[str]:
-    """The same of Ganeti's own copies, where the old master is not waited for."""
-    if situation.old_survey or situation.old_files:
-        return
-    here = int((situation.survey["files"] if situation.from_files else situation.survey)["serial"])
-    for name, found in sorted(situation.candidates.items()):
-        if found > here:
-            yield (
-                f"The files of the master candidate {name} have serial number {found}, {situation.new} has only {here}: {epochs.lost(here, found)} would be "
-                f"lost. Make {name} the master, or set accept_loss"
-            )
+def _candidates(situation: Situation) -> t.Iterator[t.Tuple[str, str, str, Standing]]:
+    """Ganeti's own copies, where the old master is not waited for."""
+    for name, standing in [] if situation.waited_for else sorted(situation.candidates.items()):
+        yield name, f"The files of the master candidate {name} have", f"Make {name} the master", standing

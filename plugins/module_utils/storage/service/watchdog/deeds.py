@@ -24,7 +24,8 @@ from ...drivers.interface import Notes, Storage
 from .. import ganeti_failover, promote, unused_epoch
 from ..candidate_survey import survey
 from ..settings import Settings
-from ..situation import Situation, problems
+from ..situation import Situation, losses, problems
+from ..standing import Standing
 from . import admission, arming, decision, fence_command, messages
 from .options import Options
 from .takeover import OUTCOME, STEPS, steps
@@ -115,11 +116,11 @@ class NodesDeeds:
 
     def judge(self) -> t.Optional[str]:
         """Whether what is stored here may be promoted, by the rules of a failover by hand; and whether nobody has begun one."""
-        found = survey(self._chosen.name, self._storage, self._chosen.directory)
+        found = survey(self._chosen.name, self._storage, self._chosen.directory, acknowledge=self._chosen.acknowledge)
         configuration = self._storage.newest().configuration
         reached = frozenset(name for name in self._voters if name in found["nodes"]) - {self._chosen.name, self.master}
         told = {name: messages.files(self._voters[name]) for name in reached if found["nodes"][name]["master_candidate"]}
-        situation = Situation(found, reached, None, candidates={name: serial for name, serial in told.items() if serial is not None})
+        situation = Situation(found, reached, None, candidates={name: Standing(serial) for name, serial in told.items() if serial is not None})
         against = problems(situation, fenced=True, accept_loss=False)
         if against:
             return "; ".join(against)
@@ -128,7 +129,7 @@ class NodesDeeds:
         if situation.seen // EPOCH != configuration["serial_no"] // EPOCH:
             return f"epoch {situation.seen // EPOCH} has begun, and what is stored here is of {configuration['serial_no'] // EPOCH}: somebody else is at it"
         self._situation, self._uuid = situation, str(found["nodes"][self._chosen.name]["uuid"])
-        self.warnings = []
+        self.warnings = losses(situation, accept_loss=False)
         silent = sorted(set(self._chosen.nodes) - self._voters.keys() - {self.master})
         self.warnings += [f"nobody knows what {name} has, as it did not answer" for name in silent]
         if found["behind"]:

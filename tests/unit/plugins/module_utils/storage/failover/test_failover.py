@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import os
 import subprocess
@@ -28,8 +29,11 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service imp
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.candidate_survey import of_files, survey
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.program import script
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.promote import Request
-from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.situation import Situation, problems
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.situation import Situation, losses, problems
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.standing import Standing
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.storage_comparison import lacking, numbers, runs
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.watchdog.decision import ACT, GONE, View, decide
+from ansible_collections.ganeti.cluster.plugins.module_utils.storage.service.watchdog.decision import Situation as Watched
 
 from ..samples import cluster, job
 from ..servers import options
@@ -43,7 +47,7 @@ def held(serial=20, job=7, queue=None, archived=()):
 SURVEY = {
     "name": "a2", "storage": "couchdb", "claimed": 0, "cluster_name": "alpha.lab.example", "serial": 20, "behind": 0, "serials": {"a1": "away", "a3": 20},
     "pool_size": 1, "version": 3000000, "installed": 3000000, "master": "a1", "master_ip": "10.0.0.10", "files": None, "contents": {}, "unfinished": False,
-    "database": held(), "job_serials": {"a3": 7},
+    "database": held(), "job_serials": {"a3": 7}, "acknowledge": 0,
     "nodes": {each["name"]: {"uuid": each["uuid"], "address": each["primary_ip"], **{key: each[key] for key in
               ("master_candidate", "master_capable", "offline", "drained")}} for each in cluster()["nodes"].values()},
 }  # fmt: skip
@@ -83,11 +87,81 @@ def nodes(**changes):
         (situation(serials={"a1": "away", "pool": 27}), "The server of no node, pool has serial number 27, a2 only 20: 7 changes would be lost"),
         (situation(why="a1 cannot tell what it has: CouchDB does not answer"), "Nobody knows what the master until now, a1, has"),
         (situation(["a3"], serials={"a1": 22}), "The standby a1 has serial number 22"),
-        (situation(["a3"])._replace(candidates={"a3": 23}), "The files of the master candidate a3 have serial number 23, a2 has only 20: 3 changes"),
+        (situation(["a3"])._replace(candidates={"a3": Standing(23)}), "The files of the master candidate a3 have serial number 23, a2 only 20: 3 changes"),
+        (situation(["a3"], job_serials={"a3": 9}), "The standby a3 has jobs up to 9, a2 only up to 7: 2 would be lost. Make a3 the master, or set accept_loss"),
+        (situation(["a3"], serials={"pool": 20}, job_serials={"pool": 9}, acknowledge=2), "The server of no node, pool has jobs up to 9, a2 only up to 7"),
+        (situation(["a3"], serials={"a3": 21}, database=held(job=9)), "1 changes would be lost. a2 has jobs up to 9, that one only up to 7: 2 would"),
+        (situation(["a3"])._replace(candidates={"a3": Standing(20, 8)}), "The files of the master candidate a3 have jobs up to 8, a2 only up to 7: 1 would"),
     ],
 )
 def test_reasons_against_it(found, words):
     assert words in " ".join(problems(found, fenced=False, accept_loss=False))
+
+
+OFF = ["a3"]
+"""Who can be reached where the old master is off."""
+
+
+def of_two(here, there):
+    """Whether here is refused for what another standby has, with the same question asked there; and what is told."""
+    database = held(here[0], here[1] or 0)
+    found = situation(OFF, serial=here[0], database=database, serials={"a3": there[0]}, job_serials={} if there[1] is None else {"a3": there[1]})
+    return problems(found, fenced=True, accept_loss=False), losses(found, accept_loss=False), losses(found, accept_loss=True)
+
+
+@pytest.mark.parametrize("one", list(itertools.product((20, 21), (7, 8))))
+@pytest.mark.parametrize("other", list(itertools.product((20, 21), (7, 8))))
+def test_of_two_standbys_one_at_least_is_not_refused_and_nothing_is_lost_without_a_word(one, other):
+    against, beside, accepted = of_two(one, other)
+    assert bool(against) == (other > one) and not (against and of_two(other, one)[0]), "as the watchdog compares them"
+    less = other[0] > one[0] or other[1] > one[1]
+    assert bool(against or beside) == less == bool(accepted) and not (against and beside)
+    for words in (*against, *beside):
+        assert words.startswith("The standby a3 has ")
+        assert ("serial number 21" in words) == (21 in (one[0], other[0]) and one[0] != other[0]) and ("jobs up to 8" in words) == (one[1] != other[1])
+
+
+def test_later_jobs_of_who_cannot_be_the_master_keep_nobody_from_it_unless_jobs_are_acknowledged():
+    """Else all that can would be refused for the sake of one that cannot."""
+    drained = {**SURVEY["nodes"], "a3": {**SURVEY["nodes"]["a3"], "drained": True}}
+    for name, changes in (("pool", {}), ("a3", {"nodes": drained})):
+        found = situation(OFF, serials={name: 20}, job_serials={name: 9}, **changes)
+        assert problems(found, fenced=True, accept_loss=False) == [] and f" {name} has jobs up to 9" in losses(found, accept_loss=False)[0]
+        assert len(problems(situation(OFF, serials={name: 21}, **changes), fenced=True, accept_loss=False)) == 1
+        told = situation(OFF, serials={name: 20}, job_serials={name: 9}, acknowledge=2, **changes)
+        assert f" {name} has jobs up to 9" in problems(told, fenced=True, accept_loss=False)[0] and losses(told, accept_loss=False) == []
+
+
+def test_what_is_not_known_of_a_standby_keeps_nobody_from_it():
+    assert of_two((20, 7), (20, None)) == of_two((20, 7), ("away", None)) == ([], [], [])
+
+
+def test_what_other_standbys_have_is_no_loss_where_the_old_master_has_it_and_is_waited_for():
+    """While it works they are ahead of each other at every moment."""
+    working = situation(serials={"a3": 22}, job_serials={"a3": 9})
+    assert problems(working._replace(old_files=held(22, 9)), fenced=False, accept_loss=False) == []
+    assert losses(working._replace(old_files=held(22, 9)), accept_loss=True) == []
+    assert "serial number 22" in problems(working._replace(old_files=held(21, 9)), fenced=False, accept_loss=False)[0]
+
+
+def test_the_watchdog_and_a_failover_by_hand_choose_the_same():
+    """Whoever the watchdog has act is not refused by what the others have, if all that they say is what their servers hold."""
+    every = list(itertools.product((20, 21), (7, 8)))
+    for have in itertools.product(every, repeat=2):
+        views = {name: View(GONE, "a1", True, *each) for name, each in zip(("a2", "a3"), have)}
+        acts = [name for name in views if decide(Watched(name, ("a1", "a2", "a3"), "a1", views)).step == ACT]
+        assert len(acts) == 1
+        here, there = have if acts == ["a2"] else have[::-1]
+        assert of_two(here, there)[0] == []
+
+
+def test_files_of_candidates_are_compared_job_by_job_where_the_new_master_tells_of_its_own():
+    files = situation(OFF, files=held(), nodes=nodes(master_candidate=True), database=held(19))
+    later, earlier = Standing(20, 7, {7: (2,)}), Standing(20, 7, {7: (1,)})
+    told = files._replace(own=earlier, candidates={"a3": later})
+    assert "The files of the master candidate a3 have job 7 in a later state than a2" in problems(told, fenced=True, accept_loss=False)[0]
+    assert problems(files._replace(own=later, candidates={"a3": earlier}), fenced=True, accept_loss=False) == []
+    assert problems(told._replace(own=Standing(19, 7, {7: (1,)})), fenced=True, accept_loss=False) == [], "its files have changed since, so nobody knows"
 
 
 def test_who_accepts_a_loss_is_not_kept_from_it():
@@ -241,12 +315,14 @@ def test_an_old_master_of_which_nothing_is_known_is_not_waited_for(failing_over)
 
 def test_candidates_files_are_asked_for_where_nobody_is_waited_for(failing_over):
     """One that does not tell keeps nobody from it, and is named."""
-    found = failing_over({("a1", "tell"): {"files": {"serial": 31}}, ("a3", "tell"): GanetiError("a3's disk is gone")})
+    told = {"files": {"serial": 31, "job": 7, "queue": {}, "archived": []}}
+    found = failing_over({("a1", "tell"): told, ("a2", "tell"): told, ("a3", "tell"): GanetiError("a3's disk is gone")})
     found._hosts.files = found._hosts.program
     every = {name: {**each, "master_candidate": True} for name, each in SURVEY["nodes"].items()}
-    assert found._ask_candidates(situation(nodes=every)) == {"a1": 31}
+    assert found._ask_candidates(situation(nodes=every)) == {"a1": Standing(31, 7, {})}
     assert found._warnings == ["Nobody knows what the files of the master candidate a3 hold (a3's disk is gone)"]
     assert found._ask_candidates(situation(nodes={name: {**each, "master_candidate": False} for name, each in every.items()})) == {}
+    assert found._ask_own(situation(nodes=every, files=held())) == Standing(31, 7, {}) and found._ask_own(situation()) is None
 
 
 def test_the_same_task_again_ends_a_promotion(failing_over, monkeypatch):
