@@ -21,6 +21,9 @@ EPOCH = 10**10
 Ganeti only ever adds one to the number and compares it. Its own programs have 64 bits for it, and JSON in CouchDB is exact up to 2**53.
 """
 
+_RECLAIM = "python3 -I /usr/local/lib/ganeti-couchdb/service.pyz --config /etc/ganeti/couchdb.json --reclaim"
+"""What says that this node is the master."""
+
 
 def raised(seen: int) -> int:
     """The serial number with which a new master begins, where *seen* is the highest that anybody is known to have had."""
@@ -88,6 +91,13 @@ def usurped(configuration: Json, found: t.Iterable[Claim], mine: t.Optional[Clai
         return None
     last = max(outdone)
     name = configuration["nodes"].get(last.master, {}).get("name", last.master)
+    if last.serial == mine.serial:
+        return (
+            f"the databases hold serial number {last.serial} of the master {name}, who began epoch {last.epoch} with the same number as this node, and of two "
+            f"that do their UUIDs decide: this node was replaced as the master. Where gnt-cluster getmaster says {name}, have Ganeti stopped here, and add the "
+            f"node again (gnt-node add --readd). If it says the name of this node on all nodes, {name}'s promotion came to nothing: run {_RECLAIM} here, and "
+            "ganeti.cluster.backend_storage then, which begins an epoch"
+        )
     return (
         f"the databases hold serial number {last.serial} of the master {name}, the configuration here has {configuration['serial_no']}: "
         "this node was replaced as the master. Have Ganeti stopped here, and add the node again (gnt-node add --readd); or, if that one is the master no "

@@ -47,6 +47,9 @@ What does not hold:
   epoch reads that before it is claimed; what it has written is lost then, but for archived jobs that nobody else has.
 * The administrator of a server may do anything. So may replications of releases before this one, which have its password, until they are removed or
   `intruded` finds what they brought. Whoever has an older disk of a server put back has its older claim too.
+* The claim of a promotion that came to nothing takes the master out of service that has begun the same epoch, where the UUIDs decide so. It is not ignored
+  where it is seen on one server alone: whoever claimed may run, and reach no other server than its own, and be read there all the same. Then two would be
+  believed (tests/unit/plugins/module_utils/storage/drivers/test_two_promotions.py goes through all states). So somebody has to say who it is (--reclaim).
 * Ganeti's own failover raises no epoch. Its new master claims with the serial number that it has, which has to be greater than the old one's claim.
 """
 

@@ -40,6 +40,18 @@ def test_a_master_that_was_cut_off_is_replaced_however_long_it_went_on():
     assert epochs.raised(epochs.raised(20)) == 2 * epochs.raised(20) < 2**53
 
 
+def test_who_is_outdone_by_a_promotion_of_the_same_epoch_is_told_how_to_end_that():
+    """It may have come to nothing, which nobody can tell from here (test_two_promotions.py)."""
+    here = {**configuration(EPOCH + 60), "cluster": {"master_node": "u1"}, "nodes": NODES}
+    words = epochs.usurped(here, [Claim(EPOCH, "u2")], Claim(EPOCH, "u1"))
+    assert words.startswith("the databases hold serial number 10000000000 of the master a2, who began epoch 1 with the same number as this node, and of two ")
+    assert "this node was replaced as the master. Where gnt-cluster getmaster says a2, have Ganeti stopped here" in words
+    assert "If it says the name of this node on all nodes, a2's promotion came to nothing: run " in words
+    assert words.endswith("/service.pyz --config /etc/ganeti/couchdb.json --reclaim here, and ganeti.cluster.backend_storage then, which begins an epoch")
+    later = epochs.usurped(here, [Claim(EPOCH, "u2"), Claim(EPOCH + 70, "u2")], Claim(EPOCH, "u1"))
+    assert "the configuration here has" in later and "getmaster" not in later
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
