@@ -127,7 +127,7 @@ def reclaim(chosen: Settings) -> str:
 def arm(chosen: Settings) -> str:
     """Arm this node, where that is worth anything; a line about it. Raises InvalidInput where it is not, and the storage's error where nobody knows."""
     with chosen.open() as storage:
-        problem = arming.problem(storage)
+        problem = arming.problem(storage.newest().serial, storage.begun())
     if problem:
         raise InvalidInput(f"This node is not armed: {problem}, and arm all nodes then.")
     return arming.arm(chosen.directory)

@@ -60,7 +60,7 @@ def _of_takeovers(chosen: Settings) -> t.Iterator[str]:
     """Why no takeover would begin on any node."""
     try:
         with chosen.open(_BRIEF) as storage:
-            problem = arming.problem(storage)
+            problem = arming.problem(DiskStorage(chosen.directory).configuration()["serial_no"], storage.begun())
     except GanetiError as error:
         problem = error.message.rstrip(".")
     if problem:

@@ -19,7 +19,6 @@ from ...._errors import InvalidInput, StorageFailed
 from ...._files import replace
 from ...drivers import epochs
 from ...drivers.disk import DiskStorage
-from ...drivers.interface import Storage
 
 NAME = "watchdog-armed"
 """In Ganeti's directory."""
@@ -34,10 +33,10 @@ def arm(directory: str) -> str:
     return f"Armed: should {master} be gone, this node votes, and may become the master"
 
 
-def problem(storage: Storage) -> t.Optional[str]:
-    """Why a takeover would come to nothing whatever happens to the master (deeds.py: judge), in words; None where that is not so."""
-    serial = storage.newest().serial
-    found = epochs.spent(serial, storage.begun())
+def problem(serial: int, begun: t.Iterable[epochs.Claim]) -> t.Optional[str]:
+    """Why a takeover would come to nothing whatever happens to the master (deeds.py: judge), in words; None where that is not so. The serial number is that of
+    the configuration, and *begun* what was claimed, and who was elected."""
+    found = epochs.spent(serial, begun)
     if found is None:
         return None
     return (
