@@ -21,7 +21,8 @@ Each node that has the service runs a watcher (watcher.py), and whoever decides 
    the one above that of the configuration that is promoted; where anybody has begun a later one, nobody is elected.
 8. **Once.** A node acts only where an administrator has armed it for this very master (arming.py), and is disarmed, on stable storage, before it is elected.
    Every other master, however it came to be, disarms all. So it never goes back and forth.
-9. **What dies half way is not taken up by itself.** Nobody is armed and the epoch is spent; `master_failover` by hand begins one above it.
+9. **What dies half way is not taken up by itself.** Nobody is armed and the epoch is spent; `master_failover` by hand begins one above it, and so does
+   `backend_storage` on a master that is back and goes on. Before that nobody is armed (arming.py: problem).
 """
 
 from __future__ import annotations
