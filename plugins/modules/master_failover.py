@@ -56,7 +56,7 @@ options:
     default: false
   accept_loss:
     description:
-      - To go on though another standby, or the old master, has changes that this node has not. They are lost.
+      - To go on though another standby, or the old master, has changes of the configuration, or jobs, that this node has not. They are lost.
       - Without a database, to go on though a master candidate does not answer, which may have newer files, or though there are jobs of which nobody knows
         whether they are left over from an earlier time. Those do not run.
     type: bool
