@@ -64,8 +64,8 @@ def more(there: Standing, here: Standing, who: str) -> t.List[str]:
     return words
 
 
-def _further(there: Standing, here: Standing) -> t.List[int]:
-    """The jobs that have got further there than here, where both are known."""
-    if there.progress is None or here.progress is None:
+def _further(one: Standing, other: Standing) -> t.List[int]:
+    """The jobs that have got further with one than with the other, where both are known."""
+    if one.progress is None or other.progress is None:
         return []
-    return sorted(number for number, progress in there.progress.items() if progress > here.progress.get(number, ()))
+    return sorted(number for number, progress in one.progress.items() if progress > other.progress.get(number, ()))
