@@ -9,13 +9,13 @@ from __future__ import annotations
 import typing as t
 
 from .._errors import InvalidInput
-from ..api import Cluster, connect
+from ..api import Cluster, connect, naming
 from ..api.cluster_parameters import connect_options
 from ..api.ssh import SshHost
 from ..compression import choose
 from ..stream.tool_speed import Figures
 from ..stream.tools import NO_TOOL, is_valid_name
-from . import facts, naming, speed
+from . import facts, speed
 from .nodes import ask, lane_count
 from .options import lanes_problem
 

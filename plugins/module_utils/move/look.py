@@ -10,7 +10,8 @@ import time
 import typing as t
 
 from .._errors import GanetiError
-from . import facts, naming, tags, within
+from ..api import naming
+from . import facts, tags, within
 from .options import Options
 from .session import Session
 from .state import Case, View

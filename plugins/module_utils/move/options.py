@@ -10,12 +10,12 @@ import re
 import typing as t
 
 from .._errors import InvalidInput
+from ..api import naming
 from ..compression.choose import AUTO
 from ..stream.tools import NO_TOOL, is_valid_name
 from ..zeroing import choose
 from ..zeroing import options as zeroing
 from ..zeroing.stage import Settings
-from . import naming
 
 _CIPHER = re.compile(r"[A-Za-z0-9][-_A-Za-z0-9]*\Z")
 _MOST_LANES = 32

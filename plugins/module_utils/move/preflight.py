@@ -12,8 +12,9 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ..api import naming
 from ..zeroing import tags as zeroing
-from . import interfaces, naming, parameters, plan, sizes, tags, volumes, within
+from . import interfaces, parameters, plan, sizes, tags, volumes, within
 from .facts import Instance, Node, Running
 from .options import Options, uses_tool
 from .plan import Source, will_run

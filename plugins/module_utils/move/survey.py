@@ -11,9 +11,10 @@ from types import MappingProxyType
 
 from .._difference import Difference
 from .._errors import GanetiError, JobFailed, PreflightFailed
+from ..api import naming
 from ..compression.choose import AUTO
 from ..stream.tools import NO_TOOL
-from . import facts, naming, plan, preflight, speed, volumes
+from . import facts, plan, preflight, speed, volumes
 from .abreast import abreast
 from .nodes import ask, lane_count, reachable
 from .options import Options

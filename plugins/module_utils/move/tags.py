@@ -30,9 +30,9 @@ import hashlib
 import re
 import typing as t
 
-from ..zeroing.tags import PREFIX as ZEROING
+from ..api.claims import MOVE, ZEROING
 
-PREFIX = "ganeti-move:"
+PREFIX = MOVE
 
 _KINDS = "source|to|nic|disks|ready|restorable|moved-to|destination|unused|released"
 _TAG = re.compile(rf"ganeti-move:([0-9a-f]{{16}}):({_KINDS})(?::([-0-9A-Za-z:./]+))?\Z")

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import typing as t
 
+from ..api.naming import RELATED
 from ..api.opcodes import opcode
 from . import interfaces, tags
 from .facts import Instance, Nic
-from .naming import RELATED
 from .options import Options
 
 Opcodes = t.List[t.Dict[str, t.Any]]

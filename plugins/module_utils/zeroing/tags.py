@@ -21,8 +21,10 @@ from __future__ import annotations
 import re
 import typing as t
 
-PREFIX = "ganeti-zeroing:"
-MOVES = "ganeti-move:"
+from ..api.claims import MOVE, ZEROING
+
+PREFIX = ZEROING
+MOVES = MOVE
 """What the tags of a move begin with; who moves an instance has it for himself."""
 
 _TAG = re.compile(r"ganeti-zeroing:([0-9a-f]{16}):(?:was:(up|down)|(ready)|(discard|write):(allocated|data):(\d{1,19}))\Z")

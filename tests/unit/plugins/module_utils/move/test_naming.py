@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import InvalidInput
-from ansible_collections.ganeti.cluster.plugins.module_utils.move import facts, naming
+from ansible_collections.ganeti.cluster.plugins.module_utils.api import naming
+from ansible_collections.ganeti.cluster.plugins.module_utils.move import facts
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.survey import full_names
 
 from .samples import MOVE, options
