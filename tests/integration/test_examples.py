@@ -64,6 +64,13 @@ def for_config_rollback(site, followed, name):
     return {"web1.example.com": name, "b6c4f545-a65d-4ac7-b673-a9678b227832": identity, "4711": str(born)}
 
 
+def for_instance_info(site, followed, name):
+    return {
+        "alpha.example.com": site.full, "web1.example.com": name, "node2.example.com": site.hosts[1],
+        "/etc/ssl/alpha-rapi.pem": site.lab.cluster(site.name)["rapi"]["ca"],
+    }  # fmt: skip
+
+
 def for_instance_move(site, followed, name):
     """From gamma to beta, and within gamma with a cipher that it allows."""
     allowed = site.module("cluster", {"allow_cipher_bypassing": True})
@@ -93,6 +100,7 @@ PREPARED = {
     "compression_tool": for_compression_tool,
     "config_history_info": for_config_history_info,
     "config_rollback": for_config_rollback,
+    "instance_info": for_instance_info,
     "instance_move": for_instance_move,
     "job_info": for_job_info,
     "redistribute_config": nothing,
