@@ -48,6 +48,7 @@ options:
     elements: str
     default: []
 seealso:
+  - module: ganeti.cluster.instance
   - module: ganeti.cluster.cluster_info
 """
 

@@ -100,6 +100,7 @@ PREPARED = {
     "compression_tool": for_compression_tool,
     "config_history_info": for_config_history_info,
     "config_rollback": for_config_rollback,
+    "instance": for_instance_info,
     "instance_info": for_instance_info,
     "instance_move": for_instance_move,
     "job_info": for_job_info,
@@ -116,7 +117,7 @@ def with_a_kernel(lab):
     return {"hypervisor": "kvm", "hvparams": {"kernel_path": lab.description["guest"]["kernel"]}}
 
 
-INSTANCES = {"compression_benchmark_info": usual, "config_history_info": usual, "config_rollback": usual, "instance_move": with_a_kernel}
+INSTANCES = {"compression_benchmark_info": usual, "config_history_info": usual, "config_rollback": usual, "instance": usual, "instance_move": with_a_kernel}
 """Modules whose examples are about an instance."""
 
 

@@ -24,6 +24,7 @@ PACKAGES = {
     "": {""},
     "api": {"", "api"},
     "stream": {"stream"},
+    "instance": {"", "api", "instance"},
     "images": {"", "api", "images"},
     "storage": {"", "api", "storage"},
     "compression": {"", "stream", "compression"},

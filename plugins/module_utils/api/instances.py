@@ -140,3 +140,9 @@ def _items(row: t.Mapping[str, t.Any], fields: t.Mapping[str, str]) -> t.List[t.
     count = max(len(row[field] or ()) for field in fields.values())
     columns = [row[field] or [None] * count for field in fields.values()]
     return [{"index": index, **dict(zip(fields, values))} for index, values in enumerate(zip(*columns))]
+
+
+def vlan(value: t.Optional[str]) -> str:
+    """A VLAN as Ganeti stores it: a plain number is one that is untagged, and has a dot in front."""
+    text = str(value or "")
+    return f".{text}" if text.isdigit() else text

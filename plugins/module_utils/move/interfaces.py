@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ..api.instances import vlan
 from .facts import Nic
 from .options import NicOverride, NicRule, Options
 
@@ -81,12 +82,6 @@ def notes(wanted: t.Sequence[Interface], info: t.Mapping[str, t.Any]) -> t.List[
 def all_stated(nics: t.Sequence[Nic], options: Options, info: t.Mapping[str, t.Any]) -> t.List[Parameters]:
     """The interfaces of the destination as OP_INSTANCE_CREATE takes them."""
     return [stated(nic, wanted, _defaults(info)) for nic, wanted in zip(nics, planned(nics, options))]
-
-
-def vlan(value: t.Optional[str]) -> str:
-    """A VLAN as Ganeti stores it: a plain number is one that is untagged, and has a dot in front."""
-    text = str(value or "")
-    return f".{text}" if text.isdigit() else text
 
 
 def _defaults(info: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:

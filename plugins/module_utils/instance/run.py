@@ -1,0 +1,116 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""Bringing an instance to what the user wants: look, decide, refuse or do, look again."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from .._errors import GanetiError, InvalidInput
+from ..api import Cluster, connect, instances, jobs, naming
+from ..api.cluster_parameters import Reach, Timeouts, connect_options
+from ..api.master import runner
+from ..api.opcodes import opcode
+from .plan import GONE, RESTARTED, STARTED, Facts, Params, Plan, plan
+from .table import CREATE, MODIFY
+
+_LOOKS = 8
+"""How often, up to a second apart, to look for values that Ganeti writes to its configuration file a little later."""
+_REHEARSED = (CREATE, MODIFY, "OP_INSTANCE_GROW_DISK")
+"""What Ganeti itself checks in check mode; the rest does not depend on more than is known."""
+
+
+def ensure(params: Params, check_mode: bool) -> t.Dict[str, t.Any]:
+    """Bring an instance to what a module's parameters say; the module's result."""
+    options = connect_options(params)
+    name = naming.normal(params["name"])
+    problem = naming.problem("name", name)
+    if problem:
+        raise InvalidInput(problem)
+    with connect(options) as cluster:
+        master = runner(options)
+        try:
+            return _ensure(Reach(cluster, master), name, params, check_mode)
+        finally:
+            if master is not None:
+                master.close()
+
+
+def _ensure(reach: Reach, name: str, params: Params, check_mode: bool) -> t.Dict[str, t.Any]:
+    info = reach.cluster.info()
+    facts = read(reach, name, params, info)
+    made = plan(name, params, facts)
+    timeouts = Timeouts(params["lock_timeout"], params["job_timeout"])
+    if made.opcodes and check_mode:
+        _rehearse(reach.cluster, made, timeouts)
+    elif made.opcodes:
+        for op in made.opcodes:
+            _run(reach.cluster, op, timeouts)
+        facts = _verified(reach, name, params, info)
+    return {
+        "changed": made.difference.changed,
+        "diff": made.difference.diff(),
+        "instance": facts.instance,
+        "pending": made.pending,
+    }
+
+
+def read(reach: Reach, name: str, params: Params, info: t.Mapping[str, t.Any]) -> Facts:
+    """What is known of the instance and its cluster, as far as the parameters need it."""
+    row = instances.find(reach.cluster, name)
+    if row is None:
+        return Facts(None, info)
+    if reach.master is None:
+        if params["osparams_private"]:
+            raise InvalidInput("osparams_private of an instance that is there cannot be read over RAPI: use transport ssh, or luxi on the master.")
+        return Facts(instances.describe(row, _modes(reach.cluster, row, params)), info)
+    seen = instances.hidden(reach.master, [row["uuid"]], private=bool(params["osparams_private"])).get(row["uuid"])
+    return Facts(instances.describe(row, seen), info, seen.private if seen else None)
+
+
+def _modes(cluster: Cluster, row: t.Mapping[str, t.Any], params: Params) -> t.Optional[instances.Hidden]:
+    """The modes of the disks by a job that takes no locks, where they are asked for and nobody else tells them."""
+    if not any(disk["mode"] for disk in params["disks"] or ()):
+        return None
+    (answer,) = jobs.run(
+        cluster,
+        [opcode("OP_INSTANCE_QUERY_DATA", instances=[row["name"]], static=True)],
+        timeout=params["job_timeout"],
+        lock_timeout=params["lock_timeout"],
+        label=f"read the disks of {row['name']}",
+    )
+    return instances.Hidden({disk["uuid"]: {"mode": disk["mode"]} for disk in answer[row["name"]]["disks"]}, None)
+
+
+def _run(cluster: Cluster, op: t.Mapping[str, t.Any], timeouts: Timeouts, what: str = "") -> None:
+    label = f"{what}{op['OP_ID']} of {op.get('instance_name') or op.get('name')}"
+    jobs.run(cluster, [op], timeout=timeouts.job, lock_timeout=timeouts.lock, label=label)
+
+
+def _rehearse(cluster: Cluster, made: Plan, timeouts: Timeouts) -> None:
+    """Let Ganeti check what it would do, without doing it."""
+    for op in made.opcodes:
+        if op["OP_ID"] in _REHEARSED:
+            _run(cluster, {**op, "dry_run": True}, timeouts, "rehearsal of ")
+
+
+def _verified(reach: Reach, name: str, params: Params, info: t.Mapping[str, t.Any]) -> Facts:
+    """Look again. Raises GanetiError where Ganeti took the jobs but not what was in them."""
+    left: t.List[str] = []
+    again = {**params, "restart_if_pending": False, "state": {RESTARTED: STARTED}.get(params["state"], params["state"])}
+    if reach.master is None:
+        again["osparams_private"] = None  # as nobody can tell
+    for attempt in range(_LOOKS):
+        time.sleep(min(1, attempt / 4))
+        facts = read(reach, name, again, info)
+        if facts.instance is None and params["state"] != GONE:
+            raise GanetiError(f"{name} was there a moment ago and is gone: has somebody else removed it?")
+        left = sorted(plan(name, again, facts).difference.diff()["after"])
+        if not left:
+            return facts
+    raise GanetiError(
+        f"Ganeti reported success but did not take {', '.join(left)} of {name}: compare with gnt-instance info on the master.", not_taken=left
+    )
