@@ -28,7 +28,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - Ganeti itself checks what it would make or change, in jobs that do nothing (its C(dry_run)).
+      - Ganeti itself checks what it would make or change, in jobs that do nothing (its C(dry_run)), unless the instance would be stopped first.
   diff_mode:
     support: full
     details:

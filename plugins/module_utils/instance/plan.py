@@ -150,7 +150,9 @@ def _state(instance: Instance) -> str:
 
 def _changes(instance: Instance, params: Params, facts: Facts, problems: t.List[str]) -> Plan:
     difference = Difference()
-    name, runs = instance["name"], instance["oper_state"] is not False
+    name = instance["name"]
+    # One that is to be stopped is stopped first, and then changed.
+    runs = instance["oper_state"] is not False and not (instance["oper_state"] and params["state"] == STOPPED)
     problems += _fixed(instance, params)
     own = {**{kind: instance[kind]["own"] for kind in _KINDS[:3]}, "osparams_private": facts.private or {}}
     effective = {kind: instance[kind]["effective"] for kind in _KINDS[:2]}
@@ -211,7 +213,7 @@ def _pending(
 
 
 def _to_state(instance: Instance, params: Params, made: Plan, problems: t.List[str]) -> Plan:
-    """The plan with what starts, stops or restarts the instance, after everything else."""
+    """The plan with what stops the instance before everything else, or starts or restarts it after that."""
     runs, state = instance["oper_state"], params["state"]
     restart = state == RESTARTED or (params["restart_if_pending"] and made.pending and runs is True and state != STOPPED)
     step = _restart if restart and runs is True else _STEPS.get((RESTARTED if restart else state, runs, instance["admin_state"] == "up"))
@@ -224,8 +226,8 @@ def _to_state(instance: Instance, params: Params, made: Plan, problems: t.List[s
         problems += _not_to_start(instance)
     made.difference.add("state", _state(instance), "stopped" if step is _stop else "running" if step is _start else "restarted")
     made.difference.add("admin_state", instance["admin_state"], "down" if step is _stop else "up")
-    ops = [*made.opcodes, step(instance["name"], params)]
-    return Plan(ops, made.difference, [])
+    op = step(instance["name"], params)
+    return Plan([op, *made.opcodes] if step is _stop else [*made.opcodes, op], made.difference, [])
 
 
 def _not_to_start(instance: Instance) -> t.List[str]:

@@ -91,9 +91,9 @@ def _run(cluster: Cluster, op: t.Mapping[str, t.Any], timeouts: Timeouts, what: 
 
 
 def _rehearse(cluster: Cluster, made: Plan, timeouts: Timeouts) -> None:
-    """Let Ganeti check what it would do, without doing it."""
+    """Let Ganeti check what it would do, without doing it; not what is done once the instance is stopped, as it would look at one that runs."""
     for op in made.opcodes:
-        if op["OP_ID"] in _REHEARSED:
+        if op["OP_ID"] in _REHEARSED and made.opcodes[0]["OP_ID"] != "OP_INSTANCE_SHUTDOWN":
             _run(cluster, {**op, "dry_run": True}, timeouts, "rehearsal of ")
 
 

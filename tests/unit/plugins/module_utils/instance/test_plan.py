@@ -216,7 +216,7 @@ def test_a_restart_on_request() -> None:
     assert kinds(running(), restart_if_pending=True) == []
     assert kinds(instance(), beparams={"vcpus": 2}, restart_if_pending=True) == ["SET_PARAMS"]
     assert kinds(instance(oper_state=None), beparams={"vcpus": 2}, restart_if_pending=True) == ["SET_PARAMS"], "it is not known whether it runs"
-    assert kinds(running(), state="stopped", beparams={"vcpus": 2}, restart_if_pending=True) == ["SET_PARAMS", "SHUTDOWN"]
+    assert kinds(running(), state="stopped", beparams={"vcpus": 2}, restart_if_pending=True) == ["SHUTDOWN", "SET_PARAMS"]
 
 
 # --- Disks and interfaces ---------------------------------------------------------------------------------------------
@@ -252,6 +252,9 @@ def test_disks_are_removed_from_behind_and_only_if_asked_for() -> None:
     assert "only with hotplug: stop it first" in problems(running(), disks=gone)
     assert "only with hotplug" in problems(instance(oper_state=None), disks=gone)
     assert kinds(running(), disks=gone, hotplug=True) == ["SET_PARAMS"]
+    assert kinds(running(), disks=gone, state="stopped") == ["SHUTDOWN", "SET_PARAMS"] and "cannot be stopped" in problems(
+        instance(oper_state=None), disks=gone, hotplug=True, state="stopped"
+    )
 
 
 @pytest.mark.parametrize(
