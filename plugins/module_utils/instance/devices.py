@@ -60,7 +60,7 @@ class Change(t.NamedTuple):
     """What to do with one that is there: what is to be modified, what was there, and the size to grow to."""
 
     params: Params
-    before: Params
+    before: Device
     size: t.Optional[int] = None
 
 
@@ -174,7 +174,7 @@ def _change_disk(item: Device, found: Device) -> Change:
         if item[name] is not None and found[name] is not None and item[name] != found[name]:
             raise Problem(f"has {name} {found[name]} and is to have {item[name]}: a disk keeps what it was made with; add another one")
     params = {name: item[name] for name in ("name", "mode") if item[name] is not None and item[name] != found[name]}
-    return Change(params, {name: found[name] for name in params}, size if size != now else None)
+    return Change(params, found, size if size != now else None)
 
 
 # --- Network interfaces -----------------------------------------------------------------------------------------------
@@ -220,4 +220,4 @@ def _change_nic(item: Device, found: Device) -> Change:
     params = {name: value for name, value in given.items() if value != now[name]}
     if now["network"] != NONE and "network" not in given and {"mode", "link"} & set(params):
         raise Problem(f"is in the network {now['network']}, which says its mode and link: take it out with network none, or leave these")
-    return Change(params, {name: now[name] for name in params})
+    return Change(params, now)

@@ -271,6 +271,12 @@ def test_interfaces_that_are_refused(nics: t.Any, words: str) -> None:
     assert words in problems(instance(), nics=nics)
 
 
+def test_a_disk_is_changed_in_what_differs() -> None:
+    (op,) = ops(instance(), disks=[{"name": "d0", "mode": "ro"}, {"index": 1, "name": "data"}])
+    assert op["disks"] == [["modify", 0, {"mode": "ro"}], ["modify", 1, {"name": "data"}]]
+    assert planned(instance(), disks=[{"name": "d0", "mode": "ro"}]).difference.diff() == {"before": {"disks.d0.mode": "rw"}, "after": {"disks.d0.mode": "ro"}}
+
+
 def test_interfaces() -> None:
     def changed(found: t.Any, **given: t.Any) -> t.Any:
         made = ops(instance(nics=[nic(0, **found)]), nics=[{"index": 0, **given}])
