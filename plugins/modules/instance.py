@@ -165,7 +165,7 @@ options:
     suboptions:
       state:
         description:
-          - With V(absent) it is removed, and what is on it is lost.
+          - With V(absent) it is removed, and what is on it is lost. All in the list are meant by their names then, as indexes change.
         type: str
         choices: [present, absent]
         default: present
@@ -225,7 +225,7 @@ options:
     suboptions:
       state:
         description:
-          - With V(absent) it is removed.
+          - With V(absent) it is removed. All in the list are meant by their names then.
         type: str
         choices: [present, absent]
         default: present

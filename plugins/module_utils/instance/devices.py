@@ -4,7 +4,8 @@
 
 """Disks and network interfaces: which one is meant, what is to be done with it, and what cannot be done.
 
-One is meant by its index, or by its name, or by its place in the list. What is not named stays as it is.
+One is meant by its index, or by its name, or by its place in the list. What is not named stays as it is. Where one is removed, all are meant by their names:
+the next one has its index then, and a second run of the same task would take that.
 """
 
 from __future__ import annotations
@@ -104,6 +105,7 @@ def _matched(
     """Each that is given with what it is called and the one that it means, None for one that is not there."""
     taken: t.Set[int] = set()
     names: t.Set[str] = set()
+    removing = any(item["state"] == ABSENT for item in given)
     added = 0
     for position, item in enumerate(given):
         name, index = item["name"], item["index"]
@@ -111,8 +113,8 @@ def _matched(
         if name is not None and (not _NAME.match(name) or name == NONE):
             problems.append(f"{kind} {label!r} has no name that Ganeti takes: use letters, digits and . + : @ - _, and not digits alone.")
             continue
-        if name is None and index is None and item["state"] == ABSENT:
-            problems.append(f"{kind} {label} is to be absent, but is not named: give its name or index.")
+        if removing and (name is None or index is not None):
+            problems.append(f"{kind} {label} is meant by its place, and another one has that when one is removed: beside absent ones, give names alone.")
             continue
         found = _meant(there, name, index, position)
         if found is None and item["state"] != ABSENT:

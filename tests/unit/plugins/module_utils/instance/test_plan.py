@@ -232,7 +232,11 @@ def test_a_restart_on_request() -> None:
         ([{"name": "d0"}, {"index": 0}], "disk 0 is given twice"),
         ([{"index": 0}, {"index": 0}], "disk 0 is given twice"),
         ([{"name": "x", "size": 1}, {"name": "x", "size": 1}], "disk x is given twice"),
-        ([{"state": "absent"}], "disk 0 is to be absent, but is not named"),
+        ([{"state": "absent"}], "disk 0 is meant by its place, and another one has that when one is removed"),
+        ([{"index": 1, "state": "absent"}], "disk 1 is meant by its place"),
+        ([{"index": 1, "name": "d1", "state": "absent"}], "disk d1 is meant by its place"),
+        ([{"name": "d0", "state": "absent"}, {"size": 512}], "disk 1 is meant by its place"),
+        ([{"name": "d0", "state": "absent"}, {"index": 1, "size": 512}], "disk 1 is meant by its place"),
         ([{"name": "12", "size": 1}], "disk '12' has no name that Ganeti takes"),
         ([{"name": "n", "size": 1, "params": {"pool": "x"}}], "only disks of template ext have, not file"),
         ([{"index": 0, "spindles": 2}], "disk 0 has spindles 1 and is to have 2"),
@@ -245,7 +249,7 @@ def test_disks_that_are_refused(disks: t.Any, words: str) -> None:
 
 
 def test_disks_are_removed_from_behind_and_only_if_asked_for() -> None:
-    gone = [{"name": "d0", "state": "absent"}, {"index": 1, "state": "absent"}, {"name": "never", "state": "absent"}, {"index": 9, "state": "absent"}]
+    gone = [{"name": name, "state": "absent"} for name in ("d0", "d1", "never")]
     (op,) = ops(instance(), disks=gone)
     assert op["disks"] == [["remove", 1, {}], ["remove", 0, {}]]
     assert ops(instance(), disks=[]) == [] and ops(instance(), disks=[{"name": "d1"}]) == []
