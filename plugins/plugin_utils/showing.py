@@ -10,9 +10,11 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import tempfile
 import threading
+import time
 import typing as t
 
 from ansible.plugins.action import ActionBase
@@ -26,6 +28,8 @@ _LONGEST = 65536
 _LONGEST_PATH = 100
 _PREFIX = "ganeti-progress-"
 _SOCKET = "progress"
+_ECHO = 0.5
+"""Seconds in which a signal that was passed on has come back."""
 
 
 class ShowingAction(ActionBase):
@@ -76,24 +80,53 @@ def directory() -> t.Iterator[str]:
 
 
 class Listener:
-    """A socket in a directory of our own, and a thread that shows what comes in."""
+    """A socket in a directory of our own, and a thread that shows what comes in.
+
+    The thread also sees to it that a signal reaches the thread that waits for the module. The kernel may hand one to any thread of a process, and Python runs
+    the handler in the main one, which then goes on waiting: of some ten presses of Ctrl-C one was lost.
+    """
 
     def __init__(self, path: str, name: str) -> None:
         self.path = path
         self._name = name
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._thread = threading.Thread(target=self._show, daemon=True)
+        self._waiting = threading.get_ident()
+        self._came, self._signals = socket.socketpair()
+        self._signals.setblocking(False)
+        self._before = -1
+        self._passing = threading.Thread(target=self._pass_on, daemon=True)
+
+    @property
+    def thread(self) -> int:
+        """The thread that shows, by its number."""
+        return self._thread.ident or 0
 
     def __enter__(self) -> Listener:
         self._socket.bind(self.path)
         self._socket.listen(1)
+        self._before = signal.set_wakeup_fd(self._signals.fileno(), warn_on_full_buffer=False)
+        self._passing.start()
         self._thread.start()
         return self
 
     def __exit__(self, *_error: object) -> None:
+        signal.set_wakeup_fd(self._before)
+        self._signals.close()
+        self._passing.join(2.0)
+        self._came.close()
         self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread if nobody connected
         self._thread.join(2.0)
         self._socket.close()
+
+    def _pass_on(self) -> None:
+        """Send each signal that came, to whichever thread, to the one that waits. What is sent so comes here again, and ends here."""
+        passed: t.Dict[int, float] = {}
+        for number in iter(lambda: self._came.recv(1), b""):
+            now = time.monotonic()
+            if number[0] in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) and now - passed.get(number[0], -_ECHO) >= _ECHO:
+                passed[number[0]] = now
+                signal.pthread_kill(self._waiting, number[0])
 
     def _show(self) -> None:
         try:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -62,3 +65,36 @@ def test_a_long_directory_for_temporary_files_does_no_harm(tmp_path, monkeypatch
         progress.phase("preflight")
         progress.close()
     assert not os.path.exists(directory) and not os.listdir(place)
+
+
+def test_a_signal_that_another_thread_was_given_reaches_the_one_that_waits(tmp_path):
+    """As the kernel may choose: the handler runs in the main thread, which nothing would wake."""
+    from ansible_collections.ganeti.cluster.plugins.plugin_utils import showing
+
+    class Came(Exception):
+        pass
+
+    came = []
+
+    def handle(number, _frame):
+        came.append(number)
+        if len(came) == 1:
+            raise Came
+
+    late, woken = os.pipe()
+    timer = threading.Timer(60, os.write, (woken, b"too late"))
+    timer.start()
+    before = signal.signal(signal.SIGTERM, handle)
+    try:
+        with showing.Listener(str(tmp_path / "progress"), "web") as listener, pytest.raises(Came):
+            waits = select.poll()
+            waits.register(late, select.POLLIN)
+            threading.Timer(0.5, signal.pthread_kill, (listener.thread, signal.SIGTERM)).start()
+            waits.poll()
+        assert timer.is_alive(), "only the timer has ended the wait"
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        timer.cancel()
+        timer.join()
+        os.close(late)
+        os.close(woken)
