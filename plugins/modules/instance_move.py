@@ -448,7 +448,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 action:
-  description: What was done, or would be done in check mode.
+  description: What was done, or would be done in check mode; V(undo) also where only a zeroing of an earlier run was ended.
   returned: success
   type: str
   choices: [move, finish, undo, none]

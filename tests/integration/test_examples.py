@@ -75,6 +75,8 @@ def for_instance_move(site, followed, name):
     """From gamma to beta, and within gamma with a cipher that it allows."""
     allowed = site.module("cluster", {"allow_cipher_bypassing": True})
     assert not allowed["failed"], allowed
+    for host in site.nodes:  # the zeroing helper, which check mode only looks for
+        site.lab.run(host, "sh", "-c", "mkdir -p /var/lib/ganeti-zeroing && touch /var/lib/ganeti-zeroing/vmlinuz /var/lib/ganeti-zeroing/initrd.img")
     return {
         "node3.beta.example.com": "b2.lab.example", "node2.alpha.example.com": site.hosts[2], "alpha.example.com": site.full,
         "beta.example.com": "beta.lab.example", "web1.example.com": name, "/etc/ssl/beta-rapi.pem": site.lab.cluster("beta")["rapi"]["ca"],
