@@ -57,7 +57,7 @@ EXAMPLES = r"""
   ganeti.cluster.instance_info:
   register: all
 
-- name: Tell of one instance, and how long Ganeti takes its disks to be (from anywhere, through SSH)
+- name: Tell of one instance, and how much space its disks take as Ganeti counts (from anywhere, through SSH)
   ganeti.cluster.instance_info:
     transport: ssh
     address: alpha.example.com
