@@ -179,7 +179,8 @@ options:
         type: str
       size:
         description:
-          - Its size, as V(10G), in MiB without a unit. A disk can grow, and is never made smaller.
+          - Its size, as V(10G), in MiB without a unit; rounded up to a multiple of 4 MiB. A disk can grow, and is never made smaller.
+          - Not with O(disks[].adopt), where what is there says it.
         type: str
       mode:
         description:
@@ -350,6 +351,12 @@ problems:
   type: list
   elements: str
   sample: ["disk data has 1024 MiB and is to have 512: a disk is never made smaller, as what is in it would be lost."]
+not_taken:
+  description: What is not as it should be after all jobs have succeeded.
+  returned: when Ganeti has not taken everything
+  type: list
+  elements: str
+  sample: [hvparams.acpi]
 """
 
 import typing as t

@@ -78,9 +78,9 @@ def test_a_whole_life(lab, cluster, runs):
     (told,) = runs(module="instance_info")["instances"]
     assert told == made["instance"] and told["oper_state"] is True
 
-    disks, nics = [{"name": "root", "size": 128}, {"name": "data", "size": 64}], [{}, {"name": "eth1", "ip": "10.99.0.2"}]
+    disks, nics = [{"name": "root", "size": 128}, {"name": "data", "size": 64}], [{"name": "eth0", "ip": "10.99.0.3"}, {"name": "eth1", "ip": "10.99.0.2"}]
     changed = runs.twice(beparams={"vcpus": 2}, tags=["db"], disks=disks, nics=nics)
-    assert changed["pending"] == ["beparams.vcpus", "disks.data", "disks.root.size", "nics.eth1"], changed
+    assert changed["pending"] == ["beparams.vcpus", "disks.data", "disks.root.size", "nics.eth0.ip", "nics.eth1"], changed
     assert runs.told("be/vcpus", "tags", "disk.sizes", "disk.names", "nic.count") == ["2", "db,web", "128,64", "root,data", "2"]
     assert "never made smaller" in runs.refused(disks=[{"name": "root", "size": 64}])
     assert "instance_move brings it to another node" in runs.refused(primary_node=ON[cluster][1])

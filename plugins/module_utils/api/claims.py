@@ -12,18 +12,21 @@ MOVE = "ganeti-move:"
 ZEROING = "ganeti-zeroing:"
 """What the tags begin with; a colon and the id of the move or zeroing follow."""
 
+UNFINISHED = "ganeti-instance:unfinished"
+"""On an instance that is being made, until its operating system is installed."""
+
 _FINISHED = "moved-to"
 """The kind of tag that a source keeps when its move is over."""
 
 
 def ours(tags: t.Iterable[str]) -> t.List[str]:
     """The tags among *tags* that are no user's."""
-    return sorted(tag for tag in tags if tag.startswith((MOVE, ZEROING)))
+    return sorted(tag for tag in tags if tag.startswith((MOVE, ZEROING)) or tag == UNFINISHED)
 
 
 def under_way(tags: t.Iterable[str]) -> t.Optional[str]:
     """What is being done with the instance that has these *tags*, in words that follow its name, with how to end it; None where nothing is."""
-    found = ours(tags)
+    found = [tag for tag in ours(tags) if tag != UNFINISHED]
     for tag in found:
         identifier = tag.split(":")[1]
         if tag.startswith(ZEROING):

@@ -49,7 +49,7 @@ def names_of(given: t.Optional[t.Sequence[str]]) -> t.Optional[t.List[str]]:
 
 def meaning(name: str, found: t.Sequence[str]) -> t.Optional[str]:
     """Which of the names that were *found* is meant by *name*: itself, or the only one whose first labels it is."""
-    return name if name in found else naming.expand(name, [each for each in found if not naming.RELATED.search(each)])
+    return name if name in found else instances.meant(name, found)
 
 
 def _with(instance: instances.Instance, row: t.Mapping[str, t.Any], fields: t.Sequence[str]) -> instances.Instance:

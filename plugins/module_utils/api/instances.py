@@ -13,7 +13,7 @@ import json
 import typing as t
 
 from .._errors import GanetiError
-from . import naming
+from . import claims, naming
 from .cluster import Cluster
 from .master import Runner, succeed
 
@@ -102,11 +102,24 @@ def query(
 
 
 def find(cluster: Cluster, name: str) -> t.Optional[t.Dict[str, t.Any]]:
-    """The row of the instance that *name* means, or None. Raises InvalidInput where it could mean several."""
+    """The row of the instance that *name* means, or None.
+
+    Raises InvalidInput where it could mean several, and GanetiError where a move within the cluster has the name in its hands just now.
+    """
     rows = {row["name"]: row for row in query(cluster, [name])}
-    # One that a move within the cluster has renamed is another one than that which has the name now, or had it.
-    meant = naming.expand(name, [each for each in rows if not naming.RELATED.search(each)])
-    return None if meant is None else rows[meant]
+    found = meant(name, rows)
+    if found is not None:
+        return rows[found]
+    for each, row in sorted(rows.items()):
+        other = claims.under_way(row["tags"] or ())
+        if other:  # between two of its renamings nobody has the name, and an instance that is made now would take it from both
+            raise GanetiError(f"{each} {other}; nothing was changed.")
+    return None
+
+
+def meant(name: str, names: t.Iterable[str]) -> t.Optional[str]:
+    """Which of *names* is meant by *name*: one that a move within the cluster has renamed is another than that which has the name, or had it."""
+    return naming.expand(name, [each for each in names if not naming.RELATED.search(each)])
 
 
 def hidden(master: Runner, uuids: t.Sequence[str], private: bool = False) -> t.Dict[str, Hidden]:

@@ -220,6 +220,14 @@ def opcode(op_id: str, **fields: t.Any) -> t.Dict[str, t.Any]:
     return result
 
 
+def sayable(op: t.Mapping[str, t.Any], transport: str) -> t.Mapping[str, t.Any]:
+    """The opcode without the instance's UUID where the transport cannot say it: RAPI takes it in a request's body only."""
+    route = _find(op["OP_ID"]).route
+    if transport != "rapi" or (route is not None and route.body):
+        return op
+    return {name: value for name, value in op.items() if name != "instance_uuid"}
+
+
 def secret_fields(op_id: str) -> t.FrozenSet[str]:
     """Which of an opcode's fields hold secrets."""
     return _find(op_id).fields & SECRET_FIELDS

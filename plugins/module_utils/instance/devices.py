@@ -24,6 +24,8 @@ ABSENT, NONE, POOL = "absent", "none", "pool"
 _GENERATED = ("auto", "generate")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
 _NAME = re.compile(r"(?!\d+\Z)[\w.+:@-]{1,64}\Z", re.ASCII)
+_STEP = 4
+"""The MiB to a multiple of which sizes are rounded up (api/parameter_kinds.py)."""
 _SET_ONCE = ("spindles", "access")
 """What a disk is made with and keeps, and what can be read of it."""
 _MADE_WITH = ("vg", "metavg", "provider", "adopt")
@@ -31,20 +33,22 @@ _MADE_WITH = ("vg", "metavg", "provider", "adopt")
 
 
 class Work(t.NamedTuple):
-    """What is to be done. Indexes are those before anything is done, but for growing, which comes last."""
+    """What is to be done. Those that are there are meant by their UUIDs: an index would be another one's when somebody else's job has come before."""
 
-    changed: t.List[t.Tuple[int, Params]]
-    removed: t.List[int]
+    changed: t.List[t.Tuple[str, Params]]
+    removed: t.List[str]
     added: t.List[Params]
-    grown: t.List[t.Tuple[int, int]]
+    grown: t.List[t.Tuple[str, int, int]]
+    """UUID, index when all else is done, and size."""
     noted: t.List[t.Tuple[str, t.Any, t.Any]]
     """What to show: where, and what was and will be there."""
 
     @property
     def modifications(self) -> t.List[t.List[t.Any]]:
-        """As a field of OP_INSTANCE_SET_PARAMS takes them. It counts indexes anew after each one, so those from behind are removed first."""
-        removed = [["remove", index, {}] for index in sorted(self.removed, reverse=True)]
-        return [["modify", index, params] for index, params in self.changed] + removed + [["add", -1, params] for params in self.added]
+        """As a field of OP_INSTANCE_SET_PARAMS takes them. Ganeti wants what tells them apart to be numbers in all, or texts in all."""
+        removed = [["remove", uuid, {}] for uuid in self.removed]
+        end = "-1" if self.changed or removed else -1
+        return [["modify", uuid, params] for uuid, params in self.changed] + removed + [["add", end, params] for params in self.added]
 
 
 def disks(given: t.Sequence[Device], there: t.Sequence[Device], template: t.Optional[str], problems: t.List[str]) -> Work:
@@ -74,12 +78,14 @@ def _work(
     change: t.Callable[[Device, Device], Change],
 ) -> Work:
     work = Work([], [], [], [], [])
-    grown: t.Dict[int, int] = {}
+    grown: t.Dict[int, t.Tuple[str, int]] = {}
+    gone: t.List[int] = []
     for label, item, found in _matched(kind, given, there, problems):
         try:
             if item["state"] == ABSENT:
                 if found is not None:
-                    work.removed.append(found["index"])
+                    work.removed.append(found["uuid"])
+                    gone.append(found["index"])
                     work.noted.append((f"{kind}s.{label}", _shown(found), None))
             elif found is None:
                 params = new(item)
@@ -88,14 +94,14 @@ def _work(
             else:
                 done = change(item, found)
                 if done.params:
-                    work.changed.append((found["index"], done.params))
+                    work.changed.append((found["uuid"], done.params))
                 if done.size is not None:
-                    grown[found["index"]] = done.size
+                    grown[found["index"]] = found["uuid"], done.size
                     work.noted.append((f"{kind}s.{label}.size", found["size"], done.size))
                 work.noted.extend((f"{kind}s.{label}.{name}", done.before.get(name), value) for name, value in done.params.items())
         except Problem as problem:
             problems.append(f"{kind} {label} {problem}.")
-    work.grown.extend((index - sum(gone < index for gone in work.removed), size) for index, size in sorted(grown.items()))
+    work.grown.extend((uuid, index - sum(each < index for each in gone), size) for index, (uuid, size) in sorted(grown.items()))
     return work
 
 
@@ -121,6 +127,12 @@ def _matched(
             if index is not None and index != len(there) + added:
                 problems.append(f"{kind} {label} has index {index}, and there are {len(there)}: the next one has index {len(there) + added}.")
                 continue
+            if _may_be_meant(there, name, index, position):
+                problems.append(
+                    f"{kind} {name} is not there, and {kind} {position} has no name: give it this one (index {position} beside the name), "
+                    f"or add another (index {len(there) + added} beside the name)."
+                )
+                continue
             added += 1
         if found is not None and found["index"] in taken or name is not None and name in names:
             problems.append(f"{kind} {label} is given twice: name each once.")
@@ -135,6 +147,11 @@ def _meant(there: t.Sequence[Device], name: t.Optional[str], index: t.Optional[i
         return next((each for each in there if each["name"] == name), None)
     wanted = position if index is None else index
     return there[wanted] if 0 <= wanted < len(there) else None
+
+
+def _may_be_meant(there: t.Sequence[Device], name: t.Optional[str], index: t.Optional[int], position: int) -> bool:
+    """Whether one that has no name stands where one with a name is given, so that nobody knows whether another one is to be added."""
+    return name is not None and index is None and position < len(there) and there[position]["name"] is None
 
 
 def _shown(device: Device) -> Params:
@@ -155,6 +172,10 @@ def _size(item: Device) -> t.Optional[int]:
 
 def _new_disk(item: Device, template: t.Optional[str]) -> Params:
     size = _size(item)
+    if item["adopt"] is not None:
+        if size is not None:
+            raise Problem("is adopted, which says its size: leave size out")
+        size = 0  # Ganeti puts the volume's in its place, and wants the field
     if size is None:
         raise Problem("is not there, and has no size: give one, or the name or index of a disk that is there")
     if template == "diskless":
@@ -176,7 +197,9 @@ def _change_disk(item: Device, found: Device) -> Change:
         if item[name] is not None and found[name] is not None and item[name] != found[name]:
             raise Problem(f"has {name} {found[name]} and is to have {item[name]}: a disk keeps what it was made with; add another one")
     params = {name: item[name] for name in ("name", "mode") if item[name] is not None and item[name] != found[name]}
-    return Change(params, found, size if size != now else None)
+    # A volume that was adopted need not have a size that can be divided by four, to which a size is rounded up.
+    grows = size is not None and (now is None or size - now >= _STEP)
+    return Change(params, found, size if grows else None)
 
 
 # --- Network interfaces -----------------------------------------------------------------------------------------------
@@ -209,7 +232,7 @@ def _new_nic(item: Device) -> Params:
 
 
 def _change_nic(item: Device, found: Device) -> Change:
-    now = {**found, "ip": found["ip"] or NONE, "network": found["network"] or NONE, "vlan": vlan(found["vlan"] or found["own"].get("vlan"))}
+    now = {**found, "ip": found["ip"] or NONE, "network": found["network"] or NONE, "vlan": vlan(found["vlan"] or (found["own"] or {}).get("vlan"))}
     given = _nic(item)
     if given.get("mac") in _GENERATED:
         del given["mac"]  # it has one

@@ -46,6 +46,9 @@ def merge(kind: str, given: Values, own: Values, effective: Values) -> Merged:
 def _normal(kind: str, given: Values, effective: Values) -> t.Dict[str, t.Any]:
     """The given values as Ganeti would store them."""
     aliases = _ALIASES if kind == "beparams" else {}
+    for alias, names in aliases.items():
+        if alias in given and set(names) & set(given):
+            raise Problem(f"has {alias} beside {' or '.join(names)}: it stands for both, so give either")
     result: t.Dict[str, t.Any] = {}
     for given_name, value in given.items():
         for name in aliases.get(str(given_name), (str(given_name),)):

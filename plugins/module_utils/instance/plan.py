@@ -48,6 +48,12 @@ class Plan(t.NamedTuple):
     opcodes: t.List[Op]
     difference: Difference
     pending: t.List[str]
+    growing: t.Mapping[int, str] = {}
+    """The UUIDs of the disks that grow, by the indexes that they have to have then."""
+    only_running: bool = False
+    """Whether it is restarted only for what is pending, so that one which somebody has stopped meanwhile is not started."""
+    plugged: t.Tuple[str, ...] = ()
+    """The devices that it gets, or gives back, at once, if Ganeti says so of each: where plugging fails, the job succeeds all the same."""
 
 
 def plan(name: str, params: Params, facts: Facts) -> Plan:
@@ -59,13 +65,24 @@ def plan(name: str, params: Params, facts: Facts) -> Plan:
         made = _removal(facts.instance, params, problems)
     else:
         made = _changes(facts.instance, params, facts, problems)
+        if claims.UNFINISHED in facts.instance["tags"]:
+            raise GanetiError(
+                f"{facts.instance['name']} was not made to its end, as its installation failed, or is under way still: see the job. Remove it with "
+                f"state: absent, or install it (gnt-instance reinstall) and say so: gnt-instance remove-tags {facts.instance['name']} {claims.UNFINISHED}"
+            )
     if problems:
         raise PreflightFailed(problems)
     if made.opcodes and facts.instance is not None:
         other = claims.under_way(facts.instance["tags"])
         if other:
             raise GanetiError(f"{facts.instance['name']} {other}; nothing was changed.")
+        return made._replace(opcodes=[_about(op, facts.instance["uuid"]) for op in made.opcodes])
     return made
+
+
+def _about(op: Op, uuid: str) -> Op:
+    """The opcode with the UUID of the instance that was looked at: a move within the cluster gives its name to another."""
+    return {**op, "instance_uuid": uuid} if "instance_name" in op else op
 
 
 def _gone() -> Plan:
@@ -87,21 +104,25 @@ def _creation(name: str, params: Params, info: t.Mapping[str, t.Any], problems: 
         problems.append(f"There is no instance {name}, and no os to make it with: name one, or the instance that is meant.")
     if not params["primary_node"] and not params["iallocator"] and not info.get("default_iallocator"):
         problems.append(f"{name} has no primary_node and no iallocator, and the cluster has no default one: name either.")
+    if params["ip_check"] and not params["name_check"]:
+        problems.append("ip_check needs name_check, as the address is that of the name.")
     hypervisor = params["hypervisor"] or next(iter(info.get("enabled_hypervisors") or ()), "")
     defaults = {"beparams": info.get("beparams", {}).get("default", {}), "hvparams": info.get("hvparams", {}).get(hypervisor, {})}
     given = _parameters(params, {}, defaults, problems)
     template = params["disk_template"] or next(iter(info.get("enabled_disk_templates") or ()), None)
-    disks = devices.disks(_present(params["disks"]), [], template, problems)
+    disks = devices.disks(params["disks"] or [], [], template, problems)
     if not disks.added and template != "diskless" and not problems:
         problems.append(f"{name} has no disks: give at least one, or disk_template diskless.")
-    nics = devices.nics(_present(params["nics"]), [], problems)
+    nics = devices.nics(params["nics"] or [], [], problems)
     tags = _tags(params, [], problems)
+    # Ganeti keeps an instance whose installation fails, and does not tell it from others.
+    unfinished = [claims.UNFINISHED] if params["install"] and disks.added else []
     fields = {
         **plain,
         **{kind: merged.after for kind, merged in given.items()},
         "disks": disks.added,
         "nics": [{}] if params["nics"] is None else nics.added,
-        "tags": tags,
+        "tags": [*tags, *unfinished],
     }
     difference.add("state", "absent", "running" if params["state"] in (STARTED, RESTARTED) else "stopped")
     for row in TABLE:
@@ -109,13 +130,11 @@ def _creation(name: str, params: Params, info: t.Mapping[str, t.Any], problems: 
             difference.add(row.name, None, params[row.name])
     _note(difference, given, [*disks.noted, *nics.noted], [], tags)
     ops = [] if problems else [opcode(CREATE, instance_name=name, mode="create", start=False, **fields)]
+    if unfinished:
+        ops.append(opcode("OP_TAGS_DEL", kind="instance", name=name, tags=unfinished))
     if params["state"] in (STARTED, RESTARTED):
         ops.append(opcode("OP_INSTANCE_STARTUP", instance_name=name))
     return Plan(ops, difference, [])
-
-
-def _present(items: t.Optional[t.Sequence[Params]]) -> t.List[Params]:
-    return [item for item in items or () if item["state"] != devices.ABSENT]
 
 
 # --- Removing ---------------------------------------------------------------------------------------------------------
@@ -164,16 +183,19 @@ def _changes(instance: Instance, params: Params, facts: Facts, problems: t.List[
     now = [tag for tag in instance["tags"] if tag not in claims.ours(instance["tags"])]
     wanted = _tags(params, now, problems)
     _note(difference, merged, [*disks.noted, *nics.noted], now, wanted)
-    pending = _pending(instance, params, merged, [*disks.noted, *nics.noted]) if runs else []
-    ops = _modifications(name, params, merged, disks, nics)
+    noted = [*disks.noted, *nics.noted]
+    pending = _pending(instance, params, merged, noted) if runs else []
+    plugged = sorted({_device(*each) for each in noted if _is_plugged(*each)}) if runs and params["hotplug"] else []
+    # Ganeti 3.0 refuses to plug anything into an instance that does not run.
+    ops = _modifications(name, params, merged, disks, nics, hotplug=params["hotplug"] and runs)
     ops += [
         opcode("OP_INSTANCE_GROW_DISK", instance_name=name, disk=index, amount=size, absolute=True,
                **{field: params[field] for field in ("wait_for_sync", "ignore_ipolicy")})
-        for index, size in disks.grown
+        for _uuid, index, size in disks.grown
     ]  # fmt: skip
     added, removed = (sorted(set(a) - set(b)) for a, b in ((wanted, now), (now, wanted)))
     ops += [opcode(op_id, kind="instance", name=name, tags=tags) for op_id, tags in (("OP_TAGS_SET", added), ("OP_TAGS_DEL", removed)) if tags]
-    return _to_state(instance, params, Plan(ops, difference, pending), problems)
+    return _to_state(instance, params, Plan(ops, difference, pending, {index: uuid for uuid, index, _size in disks.grown}, plugged=tuple(plugged)), problems)
 
 
 def _fixed(instance: Instance, params: Params) -> t.List[str]:
@@ -183,20 +205,26 @@ def _fixed(instance: Instance, params: Params) -> t.List[str]:
         wanted, now = params[row.name], instance[row.observed]
         if isinstance(now, list):
             now = next(iter(now), None)
-        # A node may be given by its first labels, as Ganeti takes it.
-        if wanted and wanted != now and not (row.name.endswith("_node") and now and now.startswith(f"{wanted}.")):
+        if row.name.endswith("_node") and wanted and _is_on(instance, wanted):
+            continue
+        if wanted and wanted != now:
             problems.append(f"{row.name} of {instance['name']} is {now or 'none'} and stays so, although {wanted} was asked for: {row.refusal}.")
     return problems
 
 
+def _is_on(instance: Instance, node: str) -> bool:
+    """Whether one of its two nodes is meant, by its first labels as Ganeti takes it: after a failover or a migration they have changed places."""
+    return any(each == node or each.startswith(f"{node}.") for each in (instance["primary_node"], *instance["secondary_nodes"]) if each)
+
+
 def _modifications(
-    name: str, params: Params, merged: t.Mapping[str, parameters.Merged], disks: devices.Work, nics: devices.Work
+    name: str, params: Params, merged: t.Mapping[str, parameters.Merged], disks: devices.Work, nics: devices.Work, hotplug: bool
 ) -> t.List[Op]:
     fields: t.Dict[str, t.Any] = {kind: each.send for kind, each in merged.items() if each.send}
     for kind, work in (("disks", disks), ("nics", nics)):
         if work.modifications:
             # Releases differ in what they do if nothing is said.
-            fields.update({kind: work.modifications, "hotplug": params["hotplug"]})
+            fields.update({kind: work.modifications, "hotplug": hotplug})
     return [opcode(MODIFY, instance_name=name, **fields, **_how(params))] if fields else []
 
 
@@ -207,9 +235,21 @@ def _pending(
     changed = [f"{kind}.{name}" for kind, each in merged.items() for name in each.at_start]
     effective = instance["beparams"]["effective"]
     seen = parameters.lag(instance["hypervisor"], effective, instance["memory"], instance["vcpus"])
-    # A running guest sees that a disk has grown when it starts again, hotplug or not.
-    plugged = [path for path, _before, _after in noted if not path.endswith(".name") and (not params["hotplug"] or path.endswith(".size"))]
-    return sorted({*changed, *(f"beparams.{name}" for name in seen), *plugged})
+    lasting = [each[0] for each in noted if not each[0].endswith(".name") and not (params["hotplug"] and _is_plugged(*each))]
+    return sorted({*changed, *(f"beparams.{name}" for name in seen), *lasting})
+
+
+def _is_plugged(path: str, before: t.Any, after: t.Any) -> bool:
+    """Whether a running instance can have it at once: not another size or mode of a disk, and a name is no matter of the guest's."""
+    return _is_whole(before, after) or (path.startswith("nics.") and not path.endswith(".name"))
+
+
+def _is_whole(before: t.Any, after: t.Any) -> bool:
+    return isinstance(before, dict) or isinstance(after, dict)
+
+
+def _device(path: str, before: t.Any, after: t.Any) -> str:
+    return path if _is_whole(before, after) else path.rpartition(".")[0]
 
 
 def _to_state(instance: Instance, params: Params, made: Plan, problems: t.List[str]) -> Plan:
@@ -227,7 +267,8 @@ def _to_state(instance: Instance, params: Params, made: Plan, problems: t.List[s
     made.difference.add("state", _state(instance), "stopped" if step is _stop else "running" if step is _start else "restarted")
     made.difference.add("admin_state", instance["admin_state"], "down" if step is _stop else "up")
     op = step(instance["name"], params)
-    return Plan([op, *made.opcodes] if step is _stop else [*made.opcodes, op], made.difference, [])
+    ops = [op, *made.opcodes] if step is _stop else [*made.opcodes, op]
+    return made._replace(opcodes=ops, pending=[], plugged=(), only_running=step is _restart and state != RESTARTED)
 
 
 def _not_to_start(instance: Instance) -> t.List[str]:

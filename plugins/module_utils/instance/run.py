@@ -10,16 +10,19 @@ import time
 import typing as t
 
 from .._errors import GanetiError, InvalidInput
-from ..api import Cluster, connect, instances, jobs, naming
+from ..api import Cluster, claims, connect, instances, jobs, naming
 from ..api.cluster_parameters import Reach, Timeouts, connect_options
 from ..api.master import runner
-from ..api.opcodes import opcode
+from ..api.opcodes import opcode, sayable
 from .plan import GONE, RESTARTED, STARTED, Facts, Params, Plan, plan
 from .table import CREATE, MODIFY
 
+_PLUGGED = "hotplug:done"
+"""What Ganeti says, in the result of OP_INSTANCE_SET_PARAMS, of each device that a running instance has at once."""
 _LOOKS = 8
 """How often, up to a second apart, to look for values that Ganeti writes to its configuration file a little later."""
-_REHEARSED = (CREATE, MODIFY, "OP_INSTANCE_GROW_DISK")
+_GROW = "OP_INSTANCE_GROW_DISK"
+_REHEARSED = (CREATE, MODIFY, _GROW)
 """What Ganeti itself checks in check mode; the rest does not depend on more than is known."""
 
 
@@ -46,16 +49,48 @@ def _ensure(reach: Reach, name: str, params: Params, check_mode: bool) -> t.Dict
     timeouts = Timeouts(params["lock_timeout"], params["job_timeout"])
     if made.opcodes and check_mode:
         _rehearse(reach.cluster, made, timeouts)
-    elif made.opcodes:
-        for op in made.opcodes:
-            _run(reach.cluster, op, timeouts)
-        facts = _verified(reach, name, params, info)
-    return {
-        "changed": made.difference.changed,
-        "diff": made.difference.diff(),
-        "instance": facts.instance,
-        "pending": made.pending,
-    }
+        return _result(made, facts, made.pending)
+    if not made.opcodes:
+        return _result(made, facts, made.pending)
+    results = _carried_out(reach.cluster, made, facts.instance, timeouts)
+    done = sum(_PLUGGED in str(each) for result in results for each in (result if isinstance(result, list) else ()))
+    found = _verified(reach, name, params, info)
+    return _result(made, found, sorted({*made.pending, *(made.plugged if done < len(made.plugged) else ())}))
+
+
+def _result(made: Plan, facts: Facts, pending: t.List[str]) -> t.Dict[str, t.Any]:
+    return {"changed": made.difference.changed, "diff": made.difference.diff(), "instance": facts.instance, "pending": pending}
+
+
+def _carried_out(cluster: Cluster, made: Plan, instance: t.Optional[instances.Instance], timeouts: Timeouts) -> t.List[t.Any]:
+    """Run the opcodes, a job each; what came of them. Raises GanetiError, which says what was done before."""
+    results: t.List[t.Any] = []
+    for op in made.opcodes:
+        try:
+            if instance is not None:
+                _check_again(cluster, instance, op, made)
+            results.append(_run(cluster, op, timeouts))
+        except GanetiError as error:
+            if results:
+                before = ", ".join(each["OP_ID"] for each in made.opcodes[: len(results)])
+                error.message += f" Before that this was done: {before}. The same task goes on from there."
+                error.args = (error.message,)
+            raise
+    return results
+
+
+def _check_again(cluster: Cluster, instance: instances.Instance, op: t.Mapping[str, t.Any], made: Plan) -> None:
+    """Raises GanetiError where, since the last look, somebody else has begun something that the opcode would meet."""
+    for row in cluster.query("instance", ["name", "tags", "oper_state", "disk.uuids"], ["=", "uuid", instance["uuid"]]):
+        said, disks = claims.under_way(row["tags"] or ()), row["disk.uuids"] or []
+        if row["name"] != instance["name"]:
+            said = f"was {instance['name']} a moment ago: run the same task again"
+        elif op["OP_ID"] == _GROW and disks[op["disk"] : op["disk"] + 1] != [made.growing[op["disk"]]]:
+            said = "has other disks than a moment ago: run the same task again"
+        elif op["OP_ID"] == "OP_INSTANCE_REBOOT" and made.only_running and row["oper_state"] is not True:
+            said = "does not run any more, and is not restarted for what is pending: run the same task again"
+        if said:
+            raise GanetiError(f"{row['name']} {said}; nothing more was changed.")
 
 
 def read(reach: Reach, name: str, params: Params, info: t.Mapping[str, t.Any]) -> Facts:
@@ -85,14 +120,18 @@ def _modes(cluster: Cluster, row: t.Mapping[str, t.Any], params: Params) -> t.Op
     return instances.Hidden({disk["uuid"]: {"mode": disk["mode"]} for disk in answer[row["name"]]["disks"]}, None)
 
 
-def _run(cluster: Cluster, op: t.Mapping[str, t.Any], timeouts: Timeouts, what: str = "") -> None:
+def _run(cluster: Cluster, op: t.Mapping[str, t.Any], timeouts: Timeouts, what: str = "") -> t.Any:
     label = f"{what}{op['OP_ID']} of {op.get('instance_name') or op.get('name')}"
-    jobs.run(cluster, [op], timeout=timeouts.job, lock_timeout=timeouts.lock, label=label)
+    (result,) = jobs.run(cluster, [sayable(op, cluster.transport)], timeout=timeouts.job, lock_timeout=timeouts.lock, label=label)
+    return result
 
 
 def _rehearse(cluster: Cluster, made: Plan, timeouts: Timeouts) -> None:
     """Let Ganeti check what it would do, without doing it; not what is done once the instance is stopped, as it would look at one that runs."""
+    removes = any(how == "remove" for op in made.opcodes if op["OP_ID"] == MODIFY for how, _index, _params in op.get("disks") or ())
     for op in made.opcodes:
+        if removes and op["OP_ID"] == _GROW:
+            continue  # its index is the one of afterwards
         if op["OP_ID"] in _REHEARSED and made.opcodes[0]["OP_ID"] != "OP_INSTANCE_SHUTDOWN":
             _run(cluster, {**op, "dry_run": True}, timeouts, "rehearsal of ")
 
@@ -108,7 +147,10 @@ def _verified(reach: Reach, name: str, params: Params, info: t.Mapping[str, t.An
         facts = read(reach, name, again, info)
         if facts.instance is None and params["state"] != GONE:
             raise GanetiError(f"{name} was there a moment ago and is gone: has somebody else removed it?")
-        left = sorted(plan(name, again, facts).difference.diff()["after"])
+        try:
+            left = sorted(plan(name, again, facts).difference.diff()["after"])
+        except GanetiError as error:
+            raise GanetiError(f"{name} was changed, and is not as it should be: {error.message}", not_taken=left) from error
         if not left:
             return facts
     raise GanetiError(

@@ -11,7 +11,7 @@ import typing as t
 
 from .._errors import GanetiError
 from ..api import Cluster, connect, jobs
-from ..api.opcodes import OPCODES
+from ..api.opcodes import sayable
 from ..api.ssh import SshHost
 from . import configuration
 from .abreast import abreast
@@ -19,14 +19,6 @@ from .facts import Instance, Node, nodes
 from .options import Options
 
 Opcode = t.Mapping[str, t.Any]
-
-
-def sayable(op: Opcode, transport: str) -> Opcode:
-    """The opcode without the instance's UUID where the transport cannot say it: RAPI takes it in a request's body only."""
-    route = OPCODES[op["OP_ID"]].route
-    if transport != "rapi" or (route is not None and route.body):
-        return op
-    return {name: value for name, value in op.items() if name != "instance_uuid"}
 
 
 class Side(t.NamedTuple):

@@ -123,6 +123,10 @@ def test_names_filters_and_fields(tell: t.Any) -> None:
 def test_one_that_a_move_has_renamed_is_not_the_one_that_had_the_name() -> None:
     cluster = t.cast(t.Any, Told(f"web1.example.com.{ID}.old"))
     assert instances.find(cluster, "web1.example.com") is None
+    cluster.rows[0]["tags"] = [f"ganeti-move:{ID}:source:up"]  # the name is nobody's between two renamings
+    for asked in ("web1.example.com", "web1"):
+        with pytest.raises(GanetiError, match=rf"web1.example.com.{ID}.old takes part in move {ID}.*nothing was changed"):
+            instances.find(cluster, asked)
     assert t.cast(t.Any, instances.find(t.cast(t.Any, Told("web1.example.com")), "web1"))["name"] == "web1.example.com"
 
 

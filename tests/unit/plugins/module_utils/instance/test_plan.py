@@ -11,6 +11,7 @@ import typing as t
 import pytest
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError, PreflightFailed
+from ansible_collections.ganeti.cluster.plugins.module_utils.api import claims
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.opcodes import MASK, OPCODES
 from ansible_collections.ganeti.cluster.plugins.module_utils.instance import table
 from ansible_collections.ganeti.cluster.plugins.module_utils.instance.plan import STATES, plan
@@ -67,7 +68,11 @@ def test_one_that_is_not_there_is_made_and_started_by_a_job_of_its_own() -> None
     }  # fmt: skip
     assert start == {"OP_ID": "OP_INSTANCE_STARTUP", "instance_name": NAME} and made.pending == []
     assert "hush" not in str(made.difference.diff()) and made.difference.diff()["after"]["osparams_private.key"].startswith(MASK)
-    assert kinds(None, state="stopped", os="noop", disks=[{"size": 1}]) == ["CREATE"] and ops(None, os="noop", disks=[{"size": 1}], nics=[])[0]["nics"] == []
+    create, finished = ops(None, state="stopped", os="noop", disks=[{"size": 1}], tags=["a"])
+    assert create["tags"] == ["a", claims.UNFINISHED] and not create["no_install"]
+    assert finished == {"OP_ID": "OP_TAGS_DEL", "kind": "instance", "name": NAME, "tags": [claims.UNFINISHED]}
+    assert [op["OP_ID"] for op in ops(None, os="noop", install=False, disks=[{"size": 1}])] == ["OP_INSTANCE_CREATE"]
+    assert ops(None, os="noop", disks=[{"size": 1}], nics=[])[0]["nics"] == []
     assert ops(None, os="noop", disk_template="diskless")[0]["disks"] == []
 
 
@@ -85,7 +90,7 @@ def test_what_is_missing_to_make_it_is_said_at_once() -> None:
 def test_removal() -> None:
     assert ops(None, state="absent") == [] and not planned(None, state="absent").difference.changed
     assert ops(running(), state="absent", shutdown_timeout=5) == [
-        {"OP_ID": "OP_INSTANCE_REMOVE", "instance_name": NAME, "shutdown_timeout": 5, "ignore_failures": False}
+        {"OP_ID": "OP_INSTANCE_REMOVE", "instance_name": NAME, "instance_uuid": "u", "shutdown_timeout": 5, "ignore_failures": False}
     ]
     assert kinds(instance(tags=[f"ganeti-move:{ID}:moved-to:u2"], admin_state="offline"), state="absent") == ["REMOVE"]
 
@@ -173,6 +178,17 @@ def test_what_cannot_be_changed_is_refused_with_who_does() -> None:
         assert words in said
 
 
+def test_nodes_that_have_changed_places_are_where_they_should_be() -> None:
+    mirrored = instance(disk_template="drbd", primary_node="n2.example.com", secondary_nodes=["n1.example.com"])
+    assert ops(mirrored, primary_node="n1", secondary_node="n2.example.com") == [] == ops(mirrored, primary_node="n1.example.com")
+    assert "primary_node of" in problems(mirrored, primary_node="n3", secondary_node="n2") and "secondary_node of" in problems(mirrored, secondary_node="n3")
+
+
+def test_what_says_two_things_at_once_is_refused() -> None:
+    assert "beparams has memory beside maxmem or minmem" in problems(instance(), beparams={"memory": "1G", "maxmem": "2G"})
+    assert "ip_check needs name_check" in problems(None, os="noop", disks=[{"size": 1}], ip_check=True)
+
+
 def test_tags_are_merged_or_exact_and_those_of_moves_stay() -> None:
     finished = f"ganeti-move:{ID}:moved-to:u2"
     there = instance(tags=["a", finished])
@@ -184,8 +200,15 @@ def test_tags_are_merged_or_exact_and_those_of_moves_stay() -> None:
 def test_everything_is_changed_before_it_is_started_and_disks_grow_by_the_indexes_they_have_then() -> None:
     made = ops(instance(), state="started", disks=[{"name": "d0", "state": "absent"}, {"name": "d1", "size": "1G"}, {"size": 64, "name": "new"}], tags=["x"])
     assert [op["OP_ID"] for op in made] == ["OP_INSTANCE_SET_PARAMS", "OP_INSTANCE_GROW_DISK", "OP_TAGS_SET", "OP_INSTANCE_STARTUP"]
-    assert made[0]["disks"] == [["remove", 0, {}], ["add", -1, {"size": 64, "name": "new"}]] and made[0]["hotplug"] is False
+    assert made[0]["disks"] == [["remove", "u0", {}], ["add", "-1", {"size": 64, "name": "new"}]] and made[0]["hotplug"] is False
     assert (made[1]["disk"], made[1]["amount"], made[1]["absolute"]) == (0, 1024, True)
+
+
+def test_a_volume_is_adopted_with_the_size_that_it_has() -> None:
+    (op,) = ops(instance(), disks=[{"index": 2, "adopt": "lv", "vg": "xenvg"}])
+    assert op["disks"] == [["add", -1, {"size": 0, "vg": "xenvg", "adopt": "lv"}]]
+    odd = instance(disks=[{**instance()["disks"][0], "size": 1001}])
+    assert ops(odd, disks=[{"size": 1001}]) == [] and ops(odd, disks=[{"size": 1005}])[0]["amount"] == 1008
 
 
 # --- Pending ----------------------------------------------------------------------------------------------------------
@@ -198,8 +221,17 @@ def test_what_a_running_instance_does_not_have_yet() -> None:
     )  # fmt: skip
     assert planned(running(), **given).pending == ["beparams.vcpus", "disks.1.size", "disks.2", "hvparams.acpi", "nics.0.link", "nics.1"]
     assert planned(running(), **given, hotplug=True).pending == ["beparams.vcpus", "disks.1.size", "hvparams.acpi"]
+    assert planned(running(), **given, hotplug=True).plugged == ("disks.2", "nics.0", "nics.1") and planned(running(), **given).plugged == ()
     assert planned(instance(), **given).pending == []
     assert planned(instance(oper_state=None), **given).pending, "it may run"
+
+
+def test_nothing_is_plugged_into_an_instance_that_does_not_run() -> None:
+    given: dict[str, t.Any] = dict(disks=[{"name": "d0", "state": "absent"}], hotplug=True)
+    assert ops(running(), **given)[0]["hotplug"] is True
+    for there, state in ((instance(), "present"), (instance(), "started"), (running(), "stopped")):
+        (op,) = [op for op in ops(there, state=state, **given) if op["OP_ID"] == "OP_INSTANCE_SET_PARAMS"]
+        assert op["hotplug"] is False and planned(there, state=state, **given).plugged == ()
 
 
 def test_what_an_earlier_change_has_left_pending() -> None:
@@ -240,6 +272,7 @@ def test_a_restart_on_request() -> None:
         ([{"name": "12", "size": 1}], "disk '12' has no name that Ganeti takes"),
         ([{"name": "n", "size": 1, "params": {"pool": "x"}}], "only disks of template ext have, not file"),
         ([{"index": 0, "spindles": 2}], "disk 0 has spindles 1 and is to have 2"),
+        ([{"index": 2, "adopt": "lv", "size": "1G"}], "disk 2 is adopted, which says its size: leave size out"),
     ],
 )
 def test_disks_that_are_refused(disks: t.Any, words: str) -> None:
@@ -251,7 +284,7 @@ def test_disks_that_are_refused(disks: t.Any, words: str) -> None:
 def test_disks_are_removed_from_behind_and_only_if_asked_for() -> None:
     gone = [{"name": name, "state": "absent"} for name in ("d0", "d1", "never")]
     (op,) = ops(instance(), disks=gone)
-    assert op["disks"] == [["remove", 1, {}], ["remove", 0, {}]]
+    assert op["disks"] == [["remove", "u0", {}], ["remove", "u1", {}]]
     assert ops(instance(), disks=[]) == [] and ops(instance(), disks=[{"name": "d1"}]) == []
     assert "only with hotplug: stop it first" in problems(running(), disks=gone)
     assert "only with hotplug" in problems(instance(oper_state=None), disks=gone)
@@ -267,7 +300,8 @@ def test_disks_are_removed_from_behind_and_only_if_asked_for() -> None:
         ([{"mac": "aa:00"}], "nic 0 has the hardware address 'aa:00'"),
         ([{"ip": "10.0.0.999"}], "nic 0 has the address '10.0.0.999'"),
         ([{"ip": "pool"}], "no network that it could come from"),
-        ([{"name": "new", "ip": "pool"}], "no network that it could come from"),
+        ([{}, {"name": "new", "ip": "pool"}], "no network that it could come from"),
+        ([{"name": "new"}], "nic new is not there, and nic 0 has no name: give it this one (index 0 beside the name), or add another (index 1"),
         ([{"network": "lan", "link": "br0"}], "nic 0 has a network, which says its mode and link"),
     ],
 )
@@ -277,7 +311,7 @@ def test_interfaces_that_are_refused(nics: t.Any, words: str) -> None:
 
 def test_a_disk_is_changed_in_what_differs() -> None:
     (op,) = ops(instance(), disks=[{"name": "d0", "mode": "ro"}, {"index": 1, "name": "data"}])
-    assert op["disks"] == [["modify", 0, {"mode": "ro"}], ["modify", 1, {"name": "data"}]]
+    assert op["disks"] == [["modify", "u0", {"mode": "ro"}], ["modify", "u1", {"name": "data"}]]
     assert planned(instance(), disks=[{"name": "d0", "mode": "ro"}]).difference.diff() == {"before": {"disks.d0.mode": "rw"}, "after": {"disks.d0.mode": "ro"}}
 
 
@@ -294,5 +328,5 @@ def test_interfaces() -> None:
     assert changed({"vlan": ".5", "mode": "openvswitch"}, vlan="5") is None and changed({"own": {"vlan": ".6"}}, vlan="5") == {"vlan": ".5"}
     assert changed({"network": "lan"}, network="none", link="br1") == {"network": "none", "link": "br1"}
     assert "is in the network lan" in problems(instance(nics=[nic(0, network="lan")]), nics=[{"link": "br1"}])
-    (op,) = ops(None, os="noop", disks=[{"size": 1}], nics=[{"ip": "none", "network": "none", "vlan": "7", "name": "eth0"}])
+    (op,) = ops(None, os="noop", install=False, disks=[{"size": 1}], nics=[{"ip": "none", "network": "none", "vlan": "7", "name": "eth0"}])
     assert op["nics"] == [{"name": "eth0", "vlan": ".7"}]

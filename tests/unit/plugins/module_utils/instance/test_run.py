@@ -31,6 +31,8 @@ class Told(Cluster):
         self.takes = takes
         self.submitted: list[t.Any] = []
         self.result: t.Any = None
+        self.fails: t.Optional[str] = None
+        self.then: t.Callable[[t.Any], None] = lambda op: None
 
     def info(self) -> dict[str, t.Any]:
         return dict(INFO)
@@ -41,16 +43,33 @@ class Told(Cluster):
     def submit(self, opcodes: t.Any) -> int:
         (op,) = opcodes
         self.submitted.append(op)
-        if self.takes and not op.get("dry_run"):
+        if self.takes and not op.get("dry_run") and op["OP_ID"] != self.fails:
             getattr(self, op["OP_ID"].lower())(op)
+        self.then(op)
         return 1
+
+    def op_instance_shutdown(self, op: t.Any) -> None:
+        assert self.row
+        self.row.update(oper_state=False, admin_state="down")
+
+    def op_instance_set_params(self, op: t.Any) -> None:
+        assert self.row
+        self.row["custom_beparams"] = {**self.row["custom_beparams"], **op.get("beparams", {})}
+        for how, _index, given in op.get("nics", ()):
+            assert how == "add" and given == {"name": "eth1"}
+            self.row.update({"nic.names": [None, "eth1"], "nic.uuids": ["n0", "n1"]})
 
     def op_instance_create(self, op: t.Any) -> None:
         self.row = {
             **dict.fromkeys(FIELDS), "name": op["instance_name"], "uuid": "u", "oper_state": False, "admin_state": "down", "os": op["os_type"],
             "hypervisor": "fake", "disk_template": "file", "custom_beparams": op["beparams"], "beparams": INFO["beparams"]["default"],
+            "tags": op["tags"],
             "disk.names": [disk["name"] for disk in op["disks"]], "disk.uuids": ["d0"], "disk.sizes": [disk["size"] for disk in op["disks"]],
         }  # fmt: skip
+
+    def op_tags_del(self, op: t.Any) -> None:
+        assert self.row
+        self.row["tags"] = [tag for tag in self.row["tags"] if tag not in op["tags"]]
 
     def op_instance_startup(self, op: t.Any) -> None:
         assert self.row
@@ -63,11 +82,11 @@ class Told(Cluster):
         self.result = {NAME: {"disks": [{"uuid": "d0", "mode": "ro"}]}}
 
     def job(self, job_id: int) -> t.Any:
-        end = "success"
+        end = "error" if self.submitted[-1]["OP_ID"] == self.fails else "success"
         return {"id": 1, "status": end, "summary": ["X"], "opstatus": [end], "opresult": [self.result], "oplog": [[]], "received": 0, "start": 0, "end": 0}
 
     def wait_for_job_change(self, *args: t.Any) -> t.Any:
-        return JobChange("success", [])
+        return JobChange(self.job(1)["status"], [])
 
     def cancel(self, job_id: int) -> tuple[bool, str]:
         return False, ""
@@ -91,11 +110,49 @@ def test_made_once_and_removed_once(ensure: t.Any) -> None:
     cluster = Told()
     made = ensure(cluster, state="started", **MADE)
     assert made["changed"] and made["instance"]["name"] == NAME and made["instance"]["oper_state"] is True
-    assert [op["OP_ID"] for op in cluster.submitted] == ["OP_INSTANCE_CREATE", "OP_INSTANCE_STARTUP"]
-    assert not ensure(cluster, state="started", **MADE)["changed"] and len(cluster.submitted) == 2
+    assert [op["OP_ID"] for op in cluster.submitted] == ["OP_INSTANCE_CREATE", "OP_TAGS_DEL", "OP_INSTANCE_STARTUP"]
+    assert not ensure(cluster, state="started", **MADE)["changed"] and len(cluster.submitted) == 3
     assert ensure(cluster, check_mode=True, state="absent")["changed"] and cluster.row
     gone = ensure(cluster, state="absent")
     assert gone["changed"] and gone["instance"] is None and not ensure(cluster, state="absent")["changed"]
+
+
+def test_one_whose_installation_failed_is_not_taken_for_made(ensure: t.Any) -> None:
+    """Ganeti keeps it, with disks that are empty."""
+    cluster = Told()
+    cluster.fails = "OP_INSTANCE_CREATE"
+    cluster.then = lambda op: cluster.op_instance_create(op) if op["OP_ID"] == "OP_INSTANCE_CREATE" else None
+    with pytest.raises(GanetiError):
+        ensure(cluster, state="started", **MADE)
+    for state in ("started", "present", "stopped"):
+        with pytest.raises(GanetiError, match=f"{NAME} was not made to its end.*state: absent.*remove-tags {NAME} ganeti-instance:unfinished"):
+            ensure(cluster, state=state, **MADE)
+    assert [op["OP_ID"] for op in cluster.submitted] == ["OP_INSTANCE_CREATE"] and ensure(cluster, state="absent")["changed"]
+
+
+def test_one_that_was_stopped_meanwhile_is_not_restarted_for_what_is_pending(ensure: t.Any) -> None:
+    cluster = Told()
+    ensure(cluster, state="started", **MADE)
+    cluster.then = lambda op: cluster.op_instance_shutdown(op) if op["OP_ID"] == "OP_INSTANCE_SET_PARAMS" else None
+    with pytest.raises(GanetiError, match="does not run any more, and is not restarted for what is pending"):
+        ensure(cluster, beparams={"vcpus": 2}, restart_if_pending=True)
+    assert cluster.submitted[-1]["OP_ID"] == "OP_INSTANCE_SET_PARAMS"
+
+
+def test_a_disk_that_has_another_index_by_now_does_not_grow(ensure: t.Any) -> None:
+    cluster = Told()
+    ensure(cluster, **MADE)
+    assert cluster.row
+    cluster.row.update({"disk.names": ["root", "data"], "disk.uuids": ["d0", "d1"], "disk.sizes": [64, 64]})
+
+    def remove(op: t.Any) -> None:
+        assert cluster.row
+        cluster.row.update({"disk.names": ["data", "other"], "disk.uuids": ["d1", "d2"]})
+
+    cluster.then = remove
+    with pytest.raises(GanetiError, match="has other disks than a moment ago"):
+        ensure(cluster, beparams={"vcpus": 2}, disks=[{"name": "data", "size": 128}])
+    assert cluster.submitted[-1]["OP_ID"] == "OP_INSTANCE_SET_PARAMS"
 
 
 def test_check_mode_lets_ganeti_rehearse(ensure: t.Any) -> None:
@@ -113,6 +170,64 @@ def test_a_job_that_changes_nothing_is_no_success(ensure: t.Any) -> None:
     cluster.row = None
     with pytest.raises(GanetiError, match="was there a moment ago and is gone"):
         ensure(cluster, **MADE)
+
+
+def test_what_was_done_before_a_job_that_failed_is_told(ensure: t.Any) -> None:
+    cluster = Told()
+    ensure(cluster, state="started", **MADE)
+    cluster.fails = "OP_INSTANCE_SET_PARAMS"
+    with pytest.raises(GanetiError, match="Before that this was done: OP_INSTANCE_SHUTDOWN. The same task goes on from there."):
+        ensure(cluster, state="stopped", beparams={"vcpus": 2})
+    assert cluster.row and cluster.row["oper_state"] is False
+
+
+def test_a_move_that_begins_between_two_jobs_is_left_alone(ensure: t.Any) -> None:
+    cluster = Told()
+    ensure(cluster, state="started", **MADE)
+
+    def begin(op: t.Any) -> None:
+        assert cluster.row
+        cluster.row["tags"] = ["ganeti-move:0123456789abcdef:source:up"]
+
+    cluster.then = begin
+    with pytest.raises(GanetiError, match="takes part in move 0123456789abcdef.*nothing more was changed.*this was done: OP_INSTANCE_SHUTDOWN"):
+        ensure(cluster, state="stopped", beparams={"vcpus": 2})
+    assert [op["OP_ID"] for op in cluster.submitted][3:] == ["OP_INSTANCE_SHUTDOWN"]
+
+
+def test_one_that_cannot_be_looked_at_after_its_job_was_changed_all_the_same(ensure: t.Any) -> None:
+    cluster = Told()
+    ensure(cluster, **MADE)
+
+    def fall_silent(op: t.Any) -> None:
+        assert cluster.row
+        cluster.row["oper_state"] = None
+
+    cluster.then = fall_silent
+    with pytest.raises(GanetiError, match=f"{NAME} was changed, and is not as it should be: .*does not tell whether it runs") as told:
+        ensure(cluster, state="started")
+    assert "problems" not in told.value.details
+
+
+@pytest.mark.parametrize(("said", "pending"), [("hotplug:done", []), ("hotplug:failed", ["nics.eth1"]), ("add:x", ["nics.eth1"])])
+def test_a_device_is_plugged_if_ganeti_says_so(ensure: t.Any, said: str, pending: list[str]) -> None:
+    cluster = Told()
+    ensure(cluster, state="started", **MADE)
+    assert cluster.row
+    cluster.row.update({"nic.names": [None], "nic.uuids": ["n0"]})
+    cluster.result = [["nic.1", "add:mac=x"], ["nic.1", said]]
+    assert ensure(cluster, nics=[{}, {"name": "eth1"}], hotplug=True)["pending"] == pending
+
+
+def test_growing_is_not_rehearsed_with_an_index_of_afterwards(ensure: t.Any) -> None:
+    cluster = Told()
+    ensure(cluster, **MADE)
+    assert cluster.row
+    cluster.row.update({"disk.names": ["root", "data"], "disk.uuids": ["d0", "d1"], "disk.sizes": [64, 64]})
+    for gone, wanted in (([], ["OP_INSTANCE_GROW_DISK"]), ([{"name": "root", "state": "absent"}], ["OP_INSTANCE_SET_PARAMS"])):
+        del cluster.submitted[:]
+        ensure(cluster, check_mode=True, disks=[*gone, {"name": "data", "size": 128}])
+        assert [op["OP_ID"] for op in cluster.submitted] == wanted and all(op["dry_run"] for op in cluster.submitted)
 
 
 def test_over_the_remote_api_modes_take_a_job_and_private_parameters_cannot_be_compared(ensure: t.Any) -> None:

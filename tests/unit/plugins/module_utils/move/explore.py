@@ -13,9 +13,9 @@ from __future__ import annotations
 import functools
 import typing as t
 
+from ansible_collections.ganeti.cluster.plugins.module_utils.api.opcodes import sayable
 from ansible_collections.ganeti.cluster.plugins.module_utils.move import changes, guards, look, planner, tags, within
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.planner import End, Failed, Goal, Memory, Step
-from ansible_collections.ganeti.cluster.plugins.module_utils.move.session import sayable
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.state import Case, View
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.steps import JOBS
 
