@@ -43,9 +43,7 @@ class Situation(t.NamedTuple):
         """Whether Ganeti itself has kept the node's files as new as the database, as it does for master candidates; and, where the old master is stopped,
         as new as that one's. Ganeti only logs it where a candidate did not get a file."""
         files, database = self.survey["files"], self.survey["database"]
-        if files is None or not self.survey["nodes"][self.new]["master_candidate"]:
-            return False
-        if (files["serial"], files["job"]) < (database["serial"], database["job"]):
+        if files is None or not self.survey["nodes"][self.new]["master_candidate"] or files["serial"] < database["serial"]:
             return False
         return not (self.stopped and self.old_files and lacking(files, self.old_files, archive=False))
 
@@ -199,9 +197,9 @@ def _can_be_master(node: t.Optional[Json]) -> bool:
 
 
 def _servers(situation: Situation) -> t.Iterator[t.Tuple[str, str, str, Standing]]:
-    """The databases, the new master's own included where its files are not made of that."""
+    """The other databases, where the new master's files are made of its own."""
     jobs = situation.survey["job_serials"]
-    for name, serial in sorted(situation.survey["serials"].items()):
+    for name, serial in [] if situation.from_files else sorted(situation.survey["serials"].items()):
         if isinstance(serial, int) and not (name == situation.old and situation.waited_for):
             where, todo = ("standby", f"Make {name} the master") if name in situation.survey["nodes"] else ("server of no node,", "Take a snapshot of it there")
             yield name, f"The {where} {name} has", todo, Standing(serial, jobs.get(name))
