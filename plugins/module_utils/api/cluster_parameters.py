@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import typing as t
 
@@ -61,6 +62,18 @@ def connect_options(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     return {name: params[name] for name in ("transport", "address", "cluster_name", "ssh", "rapi")}
 
 
+@contextlib.contextmanager
+def reached(options: t.Mapping[str, t.Any]) -> t.Iterator[Reach]:
+    """A cluster, and commands on its master, by the options for `connect`; both connections end with it."""
+    with connect(options) as cluster:
+        master = runner(options)
+        try:
+            yield Reach(cluster, master)
+        finally:
+            if master is not None:
+                master.close()
+
+
 def ensure(params: t.Mapping[str, t.Any], check_mode: bool) -> t.Dict[str, t.Any]:
     """Bring a cluster's parameters to what a module's parameters say; the module's result."""
     options = connect_options(params)
@@ -69,25 +82,14 @@ def ensure(params: t.Mapping[str, t.Any], check_mode: bool) -> t.Dict[str, t.Any
         raise InvalidInput("No parameter of the cluster was given: name at least one.")
     check_transport(given, options["transport"])
     timeouts = Timeouts(params["lock_timeout"], params["job_timeout"])
-    with connect(options) as cluster:
-        master = runner(options)
-        try:
-            return _ensure(Reach(cluster, master), given, check_mode, timeouts)
-        finally:
-            if master is not None:
-                master.close()
+    with reached(options) as reach:
+        return _ensure(reach, given, check_mode, timeouts)
 
 
 def describe(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """All that is known of a cluster, as far as the transport goes."""
-    options = connect_options(params)
-    with connect(options) as cluster:
-        master = runner(options)
-        try:
-            state = read_state(Reach(cluster, master), BY_NAME)
-        finally:
-            if master is not None:
-                master.close()
+    with reached(connect_options(params)) as reach:
+        state = read_state(reach, BY_NAME)
     parameters = values(state)
     return {
         "name": state.info["name"],

@@ -9,26 +9,20 @@ from __future__ import annotations
 import typing as t
 
 from .._errors import InvalidInput
-from . import connect, instances, naming
-from .cluster_parameters import connect_options
-from .master import runner
+from . import instances, naming
+from .cluster_parameters import connect_options, reached
 
 
 def tell(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """The module's result."""
     options = connect_options(params)
     asked = names_of(params["name"])
-    with connect(options) as cluster:
+    with reached(options) as (cluster, master):
         rows = instances.query(cluster, asked, params["filter"], params["fields"])
         meant = {name: meaning(name, [row["name"] for row in rows]) for name in asked or ()}
         if asked is not None:
             rows = [row for row in rows if row["name"] in set(meant.values())]
-        master = runner(options)
-        try:
-            seen = instances.hidden(master, [row["uuid"] for row in rows]) if master is not None else {}
-        finally:
-            if master is not None:
-                master.close()
+        seen = instances.hidden(master, [row["uuid"] for row in rows]) if master is not None else {}
     return {
         "instances": [_with(instances.describe(row, seen.get(row["uuid"])), row, params["fields"]) for row in rows],
         "missing": [name for name, found in meant.items() if found is None],

@@ -10,9 +10,8 @@ import time
 import typing as t
 
 from .._errors import GanetiError, InvalidInput
-from ..api import Cluster, claims, connect, instances, jobs, naming
-from ..api.cluster_parameters import Reach, Timeouts, connect_options
-from ..api.master import runner
+from ..api import Cluster, claims, instances, jobs, naming
+from ..api.cluster_parameters import Reach, Timeouts, connect_options, reached
 from ..api.opcodes import opcode, sayable
 from .plan import GONE, RESTARTED, STARTED, Facts, Params, Plan, plan
 from .table import CREATE, MODIFY
@@ -33,13 +32,8 @@ def ensure(params: Params, check_mode: bool) -> t.Dict[str, t.Any]:
     problem = naming.problem("name", name)
     if problem:
         raise InvalidInput(problem)
-    with connect(options) as cluster:
-        master = runner(options)
-        try:
-            return _ensure(Reach(cluster, master), name, params, check_mode)
-        finally:
-            if master is not None:
-                master.close()
+    with reached(options) as reach:
+        return _ensure(reach, name, params, check_mode)
 
 
 def _ensure(reach: Reach, name: str, params: Params, check_mode: bool) -> t.Dict[str, t.Any]:

@@ -14,7 +14,7 @@ import typing as t
 import pytest
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError, InvalidInput
-from ansible_collections.ganeti.cluster.plugins.module_utils.api import claims, instance_facts, instances
+from ansible_collections.ganeti.cluster.plugins.module_utils.api import claims, cluster_parameters, instance_facts, instances
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.instances import FIELDS, Hidden, describe
 
 ID = "0123456789abcdef"
@@ -101,7 +101,7 @@ class Told:
 @pytest.fixture
 def tell(monkeypatch: pytest.MonkeyPatch) -> t.Any:
     def ask(cluster: Told, **params: t.Any) -> dict[str, t.Any]:
-        monkeypatch.setattr(instance_facts, "connect", lambda options: cluster)
+        monkeypatch.setattr(cluster_parameters, "connect", lambda options: cluster)
         return instance_facts.tell({**PARAMS, **params})
 
     return ask

@@ -11,6 +11,7 @@ import typing as t
 import pytest
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError, InvalidInput
+from ansible_collections.ganeti.cluster.plugins.module_utils.api import cluster_parameters
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.cluster import Cluster, JobChange
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.instances import FIELDS
 from ansible_collections.ganeti.cluster.plugins.module_utils.instance import run
@@ -100,7 +101,7 @@ def ensure(monkeypatch: pytest.MonkeyPatch) -> t.Any:
     monkeypatch.setattr(run.time, "sleep", lambda seconds: None)
 
     def call(cluster: Cluster, check_mode: bool = False, **given: t.Any) -> dict[str, t.Any]:
-        monkeypatch.setattr(run, "connect", lambda options: cluster)
+        monkeypatch.setattr(cluster_parameters, "connect", lambda options: cluster)
         return run.ensure({**WAY, "name": "WEB1.example.com.", **params(**given)}, check_mode)
 
     return call
