@@ -22,6 +22,10 @@ class GanetiError(Exception):
         self.message = message
         self.details: t.Dict[str, t.Any] = details
 
+    def reword(self, message: str) -> None:
+        """Have it say *message*, as it is the same error of which more is known now."""
+        self.message, self.args = message, (message,)
+
     @property
     def ecode(self) -> t.Optional[str]:
         """Ganeti's own code for the kind of error, as "already_exists", or None where it gave none (Ganeti: errors.py)."""

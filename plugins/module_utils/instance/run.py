@@ -67,8 +67,7 @@ def _carried_out(cluster: Cluster, made: Plan, instance: t.Optional[instances.In
         except GanetiError as error:
             if results:
                 before = ", ".join(each["OP_ID"] for each in made.opcodes[: len(results)])
-                error.message += f" Before that this was done: {before}. The same task goes on from there."
-                error.args = (error.message,)
+                error.reword(f"{error.message} Before that this was done: {before}. The same task goes on from there.")
             raise
     return results
 

@@ -113,7 +113,7 @@ class Steps:
         """The error that a run ends with *message* for: of the kind of the one that the message begins with."""
         for error in self._errors:
             if message.startswith(error.message):
-                error.message, error.args = message, (message,)
+                error.reword(message)
                 return error
         return GanetiError(message)
 

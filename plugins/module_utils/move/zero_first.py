@@ -131,8 +131,7 @@ class ZeroFirst:
                 self._result = {"done": False, "reason": error.message}
                 self.warnings.append(f"The free space of {source.name} was not zeroed before the move: {error.message}")
                 return None
-            error.message += _not_begun(self._options, settled)
-            error.args = (error.message,)
+            error.reword(error.message + _not_begun(self._options, settled))
             raise
 
     def _note(self, found: t.Mapping[str, t.Any]) -> None:
