@@ -240,7 +240,7 @@ def _partly(reach: Reach, given: t.Mapping[str, t.Any], changes: t.Sequence[Chan
     error.details["applied"] = applied
     if applied:
         # The family's classes differ in what they are made of, so the message is added to where it is read.
-        error.message += f" These are in force all the same: {', '.join(applied)}."
+        error.reword(f"{error.message} These are in force all the same: {', '.join(applied)}.")
     return error
 
 

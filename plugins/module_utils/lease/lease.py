@@ -111,7 +111,7 @@ class Lease:
         try:
             return self._start(argv("lease"))
         except ConnectionFailed as error:
-            error.message = f"No lease can be held on the master {self.node}: {error.message}. {_NEEDS}".replace("..", ".")
+            error.reword(f"No lease can be held on the master {self.node}: {error.message}. {_NEEDS}".replace("..", "."))
             raise
 
     def check(self) -> None:

@@ -109,7 +109,7 @@ class Standstill:
             except GanetiError as another:
                 if not isinstance(error, GanetiError):
                     raise
-                error.message += f" Then: {another.message} Run it when Ganeti runs again."
+                error.reword(f"{error.message} Then: {another.message} Run it when Ganeti runs again.")
             raise
         succeed(self._runner, ["gnt-cluster", *end], f"gnt-cluster {' '.join(end)}")
 
