@@ -59,10 +59,14 @@ def is_over(directory: str) -> bool:
 
 
 def forget(directory: str) -> None:
-    """On the master, whose claim is the one of now: nobody promotes it meanwhile."""
-    for name in (_NAME, _OVER):
-        if os.path.exists(_path(directory, name)):
-            os.unlink(_path(directory, name))
+    """On the master, whose claim is the one of now: nobody promotes it meanwhile. Raises StorageFailed where they cannot be removed."""
+    for path in (_path(directory, name) for name in (_NAME, _OVER)):
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise StorageFailed(f"Cannot remove {path}: {error.strerror}.") from error
 
 
 def claim_of(directory: str, configuration: Json, found: t.Iterable[Claim]) -> Claim:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from pathlib import Path
 
 import pytest
 
@@ -92,6 +93,38 @@ def test_who_has_lost_and_is_made_the_master_later_does_not_claim_with_the_old_n
     go_on(chosen, "a1", "a1", EPOCH + 90)
     assert look(chosen, "a1") == (Claim(EPOCH + 60, "u1"), None), "it is not raised with each start"
     assert look(chosen, "a2")[0].state == "resting"
+
+
+def test_a_death_after_the_claim_and_before_the_note_is_forgotten_does_no_harm(chosen, monkeypatch):
+    """The claim is raised once more then; and half of the forgetting is as good as all of it."""
+    assert look(chosen, "a2") == (Claim(EPOCH, "u2"), None)
+    go_on(chosen, "a1", "a2", EPOCH + 59)
+    assert look(chosen, "a1")[0].state == "resting"
+    go_on(chosen, "a1", "a1", EPOCH + 60)
+    go_on(chosen, "a2", "a1", EPOCH + 60)
+
+    class Killed(BaseException):
+        pass
+
+    def die(_directory):
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(begun_epoch, "forget", die)
+        look(chosen, "a1")
+    go_on(chosen, "a1", "a1", EPOCH + 70)
+    directory = Path(chosen["a1"].directory)
+    kept = (directory / "epoch-over").read_text()
+    assert look(chosen, "a1") == (Claim(EPOCH + 70, "u1"), None) and not (directory / "epoch-begun").exists()
+    (directory / "epoch-over").write_text(kept)  # as a death between the two removals leaves it
+    go_on(chosen, "a1", "a1", EPOCH + 80)
+    assert look(chosen, "a1") == (Claim(EPOCH + 70, "u1"), None), "it is not raised with each start"
+
+
+def test_a_note_that_cannot_be_removed_is_told(tmp_path):
+    (tmp_path / "epoch-begun").mkdir()
+    with pytest.raises(StorageFailed, match="Cannot remove .*epoch-begun"):
+        begun_epoch.forget(str(tmp_path))
 
 
 def test_a_claim_of_before_another_master_is_raised_where_that_one_did_not_reach_the_server(chosen, prefix, servers):
