@@ -2,7 +2,10 @@
 # Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 
-"""Who else works on an instance: a move and a zeroing say so by tags, each beginning with a word of its own. What follows it is their business."""
+"""Who works on an instance: a move and a zeroing say so by tags, each beginning with a word of its own. What follows it is their business.
+
+One more tag is on an instance that is being made.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +29,11 @@ def ours(tags: t.Iterable[str]) -> t.List[str]:
 
 def under_way(tags: t.Iterable[str]) -> t.Optional[str]:
     """What is being done with the instance that has these *tags*, in words that follow its name, with how to end it; None where nothing is."""
-    found = [tag for tag in ours(tags) if tag != UNFINISHED]
-    for tag in found:
+    for tag in ours(tags):
         identifier = tag.split(":")[1]
         if tag.startswith(ZEROING):
             return f"is being zeroed (zeroing {identifier}): wait for it, or finish it by the same task of instance_zero"
-        if _kind(tag) != _FINISHED:
+        if tag.startswith(MOVE) and _kind(tag) != _FINISHED:
             return f"takes part in move {identifier}: wait for it, or finish or undo it by the same task of instance_move"
     return None
 

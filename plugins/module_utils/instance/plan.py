@@ -6,7 +6,7 @@
 
 1. An instance that is there is never made anew: what cannot be changed is refused.
 2. Whether an instance runs has three answers. Where it is not known, nothing is started, stopped, restarted or removed.
-3. Disks and interfaces go only if they are given as absent, tags only if all are to be as given; those of moves and zeroings stay.
+3. Disks and interfaces go only if they are given as absent, tags only if all are to be as given; those of this collection (api/claims.py) stay.
 4. Nothing is done to an instance that is being moved or zeroed.
 """
 
@@ -182,8 +182,8 @@ def _changes(instance: Instance, params: Params, facts: Facts, problems: t.List[
         problems.append(f"{name} may run, and a disk is taken from a running instance only with hotplug: stop it first, or set hotplug.")
     now = [tag for tag in instance["tags"] if tag not in claims.ours(instance["tags"])]
     wanted = _tags(params, now, problems)
-    _note(difference, merged, [*disks.noted, *nics.noted], now, wanted)
     noted = [*disks.noted, *nics.noted]
+    _note(difference, merged, noted, now, wanted)
     pending = _pending(instance, params, merged, noted) if runs else []
     plugged = sorted({_device(*each) for each in noted if _is_plugged(*each)}) if runs and params["hotplug"] else []
     # Ganeti 3.0 refuses to plug anything into an instance that does not run.
@@ -340,7 +340,7 @@ def _tags(params: Params, now: t.Sequence[str], problems: t.List[str]) -> t.List
         problems.append(f"tags has {', '.join(map(repr, unfit))}: a tag has up to 128 letters, digits and . + * / : @ - _.")
     reserved = claims.ours(params["tags"])
     if reserved:
-        problems.append(f"tags has {', '.join(reserved)}: such tags are for moves and zeroings alone.")
+        problems.append(f"tags has {', '.join(reserved)}: such tags are for moves and zeroings alone, and for instances that are being made.")
     return sorted({*params["tags"], *(() if params["exact_tags"] else now)})
 
 
