@@ -16,7 +16,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.api.opcodes import 
 from ansible_collections.ganeti.cluster.plugins.module_utils.instance import table
 from ansible_collections.ganeti.cluster.plugins.module_utils.instance.plan import STATES, plan
 
-from .samples import NAME, facts, instance, nic, params, running
+from .samples import NAME, disk, facts, instance, nic, params, running
 
 ID = "0123456789abcdef"
 MOVING = [f"ganeti-move:{ID}:source:up"]
@@ -292,6 +292,25 @@ def test_disks_are_removed_from_behind_and_only_if_asked_for() -> None:
     assert kinds(running(), disks=gone, state="stopped") == ["SHUTDOWN", "SET_PARAMS"] and "cannot be stopped" in problems(
         instance(oper_state=None), disks=gone, hotplug=True, state="stopped"
     )
+
+
+def carried_out(there: list[str], modifications: t.Any) -> list[str]:
+    """The UUIDs of the disks that are left: Ganeti takes an identifier for an index if it is a number, and refuses one that nothing has."""
+    left = list(there)
+    for how, which, _params in modifications:
+        assert how == "remove"
+        left.remove(left[which] if isinstance(which, int) else which)
+    return left
+
+
+def test_a_second_run_from_the_same_look_removes_nothing_else() -> None:
+    """Of two controllers, or of one whose first answer was lost: the disk behind the removed one has its index by then."""
+    there = instance(disks=[disk(0), disk(1), disk(2)])
+    first, second = ([op["disks"] for op in ops(there, disks=[{"name": "d1", "state": "absent"}])][0] for _each in range(2))
+    left = carried_out(["u0", "u1", "u2"], first)
+    assert left == ["u0", "u2"]
+    with pytest.raises(ValueError, match="not in list"):
+        carried_out(left, second)
 
 
 @pytest.mark.parametrize(
