@@ -38,3 +38,19 @@ options:
     default: 3600
 """
     """Of modules that start no jobs."""
+
+    ZEROING = r"""
+options:
+  zeroing_timeout_fixed:
+    description:
+      - How long, in seconds, the zeroing helper may take in any case. O(zeroing_timeout_per_mib) comes on top.
+      - A helper that takes longer is stopped, and the zeroing has failed, with the instance as it was.
+    type: float
+    default: 300
+  zeroing_timeout_per_mib:
+    description:
+      - How long, in seconds, it may take more for each MiB of the instance's disks.
+    type: float
+    default: 0.05
+"""
+    """The options of ``_argspec.zeroing_limits``."""

@@ -163,6 +163,16 @@ def timeouts() -> ArgumentSpec:
     )
 
 
+def zeroing_limits() -> ArgumentSpec:
+    """How long the zeroing helper may take, in seconds."""
+    return ArgumentSpec(
+        dict(
+            zeroing_timeout_fixed=dict(type="float", default=300),
+            zeroing_timeout_per_mib=dict(type="float", default=0.05),
+        )
+    )
+
+
 def storage_settings() -> ArgumentSpec:
     """How a module on a node finds the database of its cluster's storage."""
     return ArgumentSpec(dict(settings_file=dict(type="path", default="/etc/ganeti/couchdb.json")))

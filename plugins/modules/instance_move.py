@@ -31,6 +31,7 @@ extends_documentation_fragment:
   - ganeti.cluster.attributes.action
   - ganeti.cluster.connection.sides
   - ganeti.cluster.timeouts
+  - ganeti.cluster.timeouts.zeroing
 attributes:
   platform:
     platforms: posix
@@ -276,16 +277,6 @@ options:
       - The zeroing helper's initial RAM disk, on the source's nodes.
     type: str
     default: /var/lib/ganeti-zeroing/initrd.img
-  zeroing_timeout_fixed:
-    description:
-      - How long, in seconds, the zeroing helper may take in any case. O(zeroing_timeout_per_mib) comes on top.
-    type: float
-    default: 300
-  zeroing_timeout_per_mib:
-    description:
-      - How long, in seconds, it may take more for each MiB of the instance's disks.
-    type: float
-    default: 0.05
   verify:
     description:
       - V(stream) compares a checksum of every block as it arrives, and a digest of every disk at the end, after all is on stable storage.
@@ -623,8 +614,6 @@ def argument_spec() -> _argspec.ArgumentSpec:
         zeroing_method=dict(type="str", choices=["auto", "discard", "write"], default="auto"),
         zeroing_kernel_path=dict(type="str", default="/var/lib/ganeti-zeroing/vmlinuz"),
         zeroing_initrd_path=dict(type="str", default="/var/lib/ganeti-zeroing/initrd.img"),
-        zeroing_timeout_fixed=dict(type="float", default=300),
-        zeroing_timeout_per_mib=dict(type="float", default=0.05),
         verify=dict(type="str", choices=["stream", "readback"], default="stream"),
         source_after=dict(type="str", choices=["fenced", "removed"], default="fenced"),
         start=dict(type="str", choices=["as_before", "yes", "no"], default="as_before"),
@@ -637,7 +626,8 @@ def argument_spec() -> _argspec.ArgumentSpec:
         journal_directory=dict(type="path", default="~/.ansible/ganeti-moves"),
         progress_socket=dict(type="path"),
     )
-    return _argspec.ArgumentSpec(options, mutually_exclusive=[["primary_node", "iallocator"]]).merge(_argspec.move_sides(), _argspec.timeouts())
+    own = _argspec.ArgumentSpec(options, mutually_exclusive=[["primary_node", "iallocator"]])
+    return own.merge(_argspec.move_sides(), _argspec.timeouts(), _argspec.zeroing_limits())
 
 
 def main() -> t.NoReturn:

@@ -28,6 +28,7 @@ extends_documentation_fragment:
   - ganeti.cluster.attributes.action
   - ganeti.cluster.connection
   - ganeti.cluster.timeouts
+  - ganeti.cluster.timeouts.zeroing
 attributes:
   platform:
     platforms: posix
@@ -81,17 +82,6 @@ options:
       - The helper's initial RAM disk, on the nodes.
     type: str
     default: /var/lib/ganeti-zeroing/initrd.img
-  zeroing_timeout_fixed:
-    description:
-      - How long, in seconds, the helper may take in any case. O(zeroing_timeout_per_mib) comes on top.
-      - A helper that takes longer is stopped, and the task fails, with the instance as it was.
-    type: float
-    default: 300
-  zeroing_timeout_per_mib:
-    description:
-      - How long, in seconds, it may take more for each MiB of the instance's disks.
-    type: float
-    default: 0.05
   shutdown_timeout:
     description:
       - How long, in seconds, the instance may take to shut down.
@@ -203,12 +193,10 @@ def argument_spec() -> _argspec.ArgumentSpec:
         method=dict(type="str", choices=["auto", "discard", "write"], default="auto"),
         kernel_path=dict(type="str", default="/var/lib/ganeti-zeroing/vmlinuz"),
         initrd_path=dict(type="str", default="/var/lib/ganeti-zeroing/initrd.img"),
-        zeroing_timeout_fixed=dict(type="float", default=300),
-        zeroing_timeout_per_mib=dict(type="float", default=0.05),
         shutdown_timeout=dict(type="int", default=120),
         progress_socket=dict(type="path"),
     )
-    return _argspec.ArgumentSpec(options).merge(_argspec.cluster_connection(), _argspec.timeouts())
+    return _argspec.ArgumentSpec(options).merge(_argspec.cluster_connection(), _argspec.timeouts(), _argspec.zeroing_limits())
 
 
 def main() -> t.NoReturn:
