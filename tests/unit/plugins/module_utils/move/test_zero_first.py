@@ -218,18 +218,24 @@ def moments(monkeypatch, up, wish, **kind):
     return [at for at in range(first - 1, last + 12) if not (steady[at] and steady[at - 1])]
 
 
-CASES = [(True, YES, "beta"), (False, AUTO, "alpha")]
-
-
-@pytest.mark.parametrize(("up", "wish", "to"), CASES)
-def test_a_run_that_dies_anywhere_is_taken_up_by_the_same_task(monkeypatch, up, wish, to):
-    left = 0
+def deaths(monkeypatch, up, wish, to):
+    """For each of these moments what a run has left that died there, its lease included."""
     for at in moments(monkeypatch, up, wish, to=to):
         stage, act, world = scene(monkeypatch, up)
         stage.at, stage.happens = at, killed
         with pytest.raises(Killed):
             act(to=to, **wish)
         stage.holder = None
+        yield at, stage, act, world
+
+
+CASES = [(True, YES, "beta"), (False, AUTO, "alpha")]
+
+
+@pytest.mark.parametrize(("up", "wish", "to"), CASES)
+def test_a_run_that_dies_anywhere_is_taken_up_by_the_same_task(monkeypatch, up, wish, to):
+    left = 0
+    for at, stage, act, world in deaths(monkeypatch, up, wish, to):
         left += bool(zeroing_tags.own(stage.world.by_uuid("u-web").tags))
         act(to=to, **wish)
         moved(stage, up, to)
@@ -241,12 +247,8 @@ def test_a_run_that_dies_anywhere_is_taken_up_by_the_same_task(monkeypatch, up, 
 @pytest.mark.parametrize(("up", "wish", "to"), CASES)
 def test_a_run_that_dies_anywhere_is_undone_by_aborted(monkeypatch, up, wish, to):
     ended = 0
-    for at in moments(monkeypatch, up, wish, to=to):
-        stage, act, world = scene(monkeypatch, up)
-        stage.at, stage.happens = at, killed
-        with pytest.raises(Killed):
-            act(to=to, **wish)
-        stage.holder, before = None, world.started
+    for _at, stage, act, world in deaths(monkeypatch, up, wish, to):
+        before = world.started
         tags = zeroing_tags.own(stage.world.by_uuid("u-web").tags)
         result = act(to=to, state="aborted", **wish)
         as_before(stage, up)
