@@ -239,6 +239,7 @@ def parsed(host: str, output: str) -> Result:
     """A module's result, out of what Ansible shows; the whole of that is in "shown"."""
     found = re.search(rf"^{re.escape(host)} \| (\S+?)!? => (\{{.*^\}})$", output, re.M | re.S)
     assert found, output
+    print(output)  # as programs.result_of does
     return {**json.loads(found[2]), "failed": found[1] == "FAILED", "shown": output}
 
 

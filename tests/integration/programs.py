@@ -115,6 +115,7 @@ def _module(name: str, arguments: Result) -> None:
 def result_of(program: Program, limit: float) -> Result:
     """A module's result; the whole of what was shown is in "shown"."""
     text = output_of(program, limit)
+    print(text)  # pytest shows it where the test fails, and cuts off what an assertion says
     answer = [line for line in text.splitlines() if line.startswith("{")]
     assert answer, f"the module ended with {program.poll()} and no result: {text}"
     return {"changed": False, "failed": False, **json.loads(answer[-1]), "shown": text}
