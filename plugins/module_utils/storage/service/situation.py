@@ -43,7 +43,9 @@ class Situation(t.NamedTuple):
         """Whether Ganeti itself has kept the node's files as new as the database, as it does for master candidates; and, where the old master is stopped,
         as new as that one's. Ganeti only logs it where a candidate did not get a file."""
         files, database = self.survey["files"], self.survey["database"]
-        if files is None or not self.survey["nodes"][self.new]["master_candidate"] or files["serial"] < database["serial"]:
+        if files is None or not self.survey["nodes"][self.new]["master_candidate"]:
+            return False
+        if (files["serial"], files["job"]) < (database["serial"], database["job"]):
             return False
         return not (self.stopped and self.old_files and lacking(files, self.old_files, archive=False))
 
@@ -181,9 +183,10 @@ class Other(t.NamedTuple):
 def _others(situation: Situation) -> t.Iterator[Other]:
     """All of them. What an old master has that is waited for is no loss, whoever has it as well."""
     acknowledged = situation.survey["acknowledge"] > 1
-    for name, whose, todo, there in [*_servers(situation), *_candidates(situation)]:
+    for name, whose, todo, there in [*_own(situation), *_servers(situation), *_candidates(situation)]:
         here, waited_for = situation.standing, situation.waited_for
-        found = more(there, here, situation.new)
+        used = "its files" if situation.from_files else "its database"
+        found = more(there, here, used if name == situation.new else situation.new)
         if not found or (waited_for is not None and not more(there, waited_for, situation.old)):
             continue
         beside = more(here, there, "that one")
@@ -196,16 +199,37 @@ def _can_be_master(node: t.Optional[Json]) -> bool:
     return node is not None and node["master_capable"] and not node["offline"] and not node["drained"]
 
 
-def _servers(situation: Situation) -> t.Iterator[t.Tuple[str, str, str, Standing]]:
-    """The other databases, where the new master's files are made of its own."""
+_Row = t.Tuple[str, str, str, Standing]
+"""Who has it, how a sentence about that begins, what to do to keep it, and how far that one has come."""
+
+
+def _own(situation: Situation) -> t.Iterator[_Row]:
+    """What the new master itself has, and is not made of: its database or its files may have later jobs, while the other has later changes."""
+    files = situation.survey["files"]
+    for what, held in [("database", situation.survey["database"])] if situation.from_files else [("files", files)] if files else []:
+        have = "has" if what == "database" else "have"
+        yield situation.new, f"The {what} of {situation.new} itself {have}", "", Standing(int(held["serial"]), int(held["job"]))
+
+
+def _servers(situation: Situation) -> t.Iterator[_Row]:
+    """The other databases."""
     jobs = situation.survey["job_serials"]
-    for name, serial in [] if situation.from_files else sorted(situation.survey["serials"].items()):
+    for name, serial in sorted(situation.survey["serials"].items()):
         if isinstance(serial, int) and not (name == situation.old and situation.waited_for):
-            where, todo = ("standby", f"Make {name} the master") if name in situation.survey["nodes"] else ("server of no node,", "Take a snapshot of it there")
+            known = name in situation.survey["nodes"]
+            where, todo = ("standby", _to_make_it(situation, name)) if known else ("server of no node,", "Take a snapshot of it there")
             yield name, f"The {where} {name} has", todo, Standing(serial, jobs.get(name))
 
 
-def _candidates(situation: Situation) -> t.Iterator[t.Tuple[str, str, str, Standing]]:
+def _candidates(situation: Situation) -> t.Iterator[_Row]:
     """Ganeti's own copies, where the old master is not waited for."""
     for name, standing in [] if situation.waited_for else sorted(situation.candidates.items()):
-        yield name, f"The files of the master candidate {name} have", f"Make {name} the master", standing
+        yield name, f"The files of the master candidate {name} have", _to_make_it(situation, name), standing
+
+
+def _to_make_it(situation: Situation, name: str) -> str:
+    node = situation.survey["nodes"].get(name)
+    if _can_be_master(node):
+        return f"Make {name} the master"
+    marks = [mark for mark in ("offline", "drained") if node and node[mark]]
+    return f"Take a snapshot of it there, as {name} cannot be the master ({' and '.join(marks) or 'it is not master capable'})"

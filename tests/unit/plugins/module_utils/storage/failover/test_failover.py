@@ -132,6 +132,41 @@ def test_later_jobs_of_who_cannot_be_the_master_keep_nobody_from_it_unless_jobs_
         assert f" {name} has jobs up to 9" in problems(told, fenced=True, accept_loss=False)[0] and losses(told, accept_loss=False) == []
 
 
+@pytest.mark.parametrize(
+    ("files", "database", "used", "words"),
+    [
+        ((20, 7), (20, 7), "files", []),
+        ((20, 8), (20, 7), "files", []),
+        ((20, 7), (20, 8), "couchdb", []),
+        ((21, 7), (20, 8), "files", ["The database of a2 itself has jobs up to 8, its files only up to 7: 1 would be lost. a2 has serial number 21"]),
+        ((19, 8), (20, 7), "couchdb", ["The files of a2 itself have jobs up to 8, its database only up to 7: 1 would be lost. a2 has serial number 20"]),
+    ],
+)
+def test_of_its_own_files_and_database_the_later_is_used_and_what_the_other_has_beside_is_told(files, database, used, words):
+    found = situation(OFF, files=held(*files), nodes=nodes(master_candidate=True), database=held(*database), serials={"a3": 20})
+    assert ("files" if found.from_files else "couchdb") == used
+    assert problems(found, fenced=True, accept_loss=False) == []
+    told = losses(found, accept_loss=False)
+    assert len(told) == len(words) and all(each.startswith(begin) for each, begin in zip(told, words)), told
+
+
+@pytest.mark.parametrize(("jobs", "against"), [(7, []), (8, ["The standby a3 has jobs up to 8, a2 only up to 7: 1 would be lost. Make a3 the master"])])
+def test_where_files_are_used_the_databases_of_others_count_all_the_same(jobs, against):
+    found = situation(OFF, files=held(), nodes=nodes(master_candidate=True), job_serials={"a3": jobs})
+    assert found.from_files
+    refused = problems(found, fenced=True, accept_loss=False)
+    assert len(refused) == len(against) and all(each.startswith(begin) for each, begin in zip(refused, against)), refused
+
+
+@pytest.mark.parametrize(
+    ("mark", "why"), [({"offline": True}, "offline"), ({"drained": True}, "drained"), ({"master_capable": False}, "it is not master capable")]
+)
+def test_who_cannot_be_the_master_is_not_advised_to_be(mark, why):
+    others = {**SURVEY["nodes"], "a3": {**SURVEY["nodes"]["a3"], **mark}}
+    (refused,) = problems(situation(OFF, serials={"a3": 27}, nodes=others), fenced=True, accept_loss=False)
+    assert "Make a3" not in refused and f"Take a snapshot of it there, as a3 cannot be the master ({why}), or set accept_loss" in refused
+
+
 def test_what_is_not_known_of_a_standby_keeps_nobody_from_it():
     assert of_two((20, 7), (20, None)) == of_two((20, 7), ("away", None)) == ([], [], [])
 
