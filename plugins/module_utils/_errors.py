@@ -56,6 +56,9 @@ class RequestRefused(GanetiError):
 class JobFailed(GanetiError):
     """A job ended in error or was cancelled; details: job_id, opcode, job_log, ecode."""
 
+    before: t.Optional[t.List[t.Any]] = None
+    """The results of the opcodes before the one that failed; None where none did, as the job was cancelled."""
+
 
 class JobTimeout(GanetiError):
     """A job did not finish, or did not get its locks, in time; details: job_id, status, job_log."""

@@ -21,6 +21,7 @@ from .answers import fault
 from .cluster import FINAL_STATUS, PENDING_STATUS, Cluster, JobStatus, LogEntry
 
 OnLog = t.Callable[[LogEntry], None]
+Opcode = t.TypeVar("Opcode", bound=t.Mapping[str, t.Any])
 
 _SLICE = 10.0
 """Seconds that one wait takes at most, so that deadlines are looked at in between."""
@@ -46,10 +47,32 @@ def run(
     entry. ``label`` says in messages what the job is for.
 
     Raises RequestRefused where it is not accepted, JobFailed where the job fails or is cancelled, JobTimeout where it does
-    not finish in time. Whatever ends the waiting early, Ctrl-C included, the job is cancelled if it has not begun.
+    not finish in time. Whatever ends the waiting early, Ctrl-C included, the job is cancelled if it has not begun. Where a
+    shutdown fails, it and what comes after are run once more, as `rest_after` says.
     """
-    job_id = cluster.submit(opcodes)
-    return results(cluster, job_id, timeout=timeout, lock_timeout=lock_timeout, on_log=on_log, label=label)
+
+    def once(batch: t.Sequence[t.Mapping[str, t.Any]]) -> t.List[t.Any]:
+        return results(cluster, cluster.submit(batch), timeout=timeout, lock_timeout=lock_timeout, on_log=on_log, label=label)
+
+    try:
+        return once(opcodes)
+    except JobFailed as error:
+        rest = rest_after(error, opcodes)
+        if not rest:
+            raise
+        return [*(error.before or []), *once(rest)]
+
+
+def rest_after(error: JobFailed, opcodes: t.Sequence[Opcode]) -> t.List[Opcode]:
+    """What of a job is worth another try: a shutdown that failed while it was at work, and the opcodes after it; else nothing.
+
+    Ganeti asks a guest to power off anew every five seconds. Where that meets one that is just ending, so that its monitor does not answer any more
+    and its process is still there, the job fails (Ganeti 3.1: backend.InstanceShutdown, hv_kvm). A moment later the same opcode finds it stopped.
+    """
+    if error.before is None or error.details.get("ecode") is not None:
+        return []
+    rest = list(opcodes[len(error.before) :])
+    return rest if rest and rest[0]["OP_ID"] == "OP_INSTANCE_SHUTDOWN" else []
 
 
 def results(
@@ -218,4 +241,6 @@ def _outcome(job: JobStatus, label: str, log: t.Sequence[LogEntry]) -> t.List[t.
     if job["status"] == "canceled":
         raise JobFailed(f"Job {job['id']} ({name}) was cancelled.", ecode=None, **details)
     problem = fault(job["opresult"][index] if index < len(job["opresult"]) else None)
-    raise JobFailed(f"Job {job['id']} ({name}) failed: {problem.message.rstrip('.')}.", ecode=problem.ecode, **details)
+    failed = JobFailed(f"Job {job['id']} ({name}) failed: {problem.message.rstrip('.')}.", ecode=problem.ecode, **details)
+    failed.before = list(job["opresult"][:index])
+    raise failed

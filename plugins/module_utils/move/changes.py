@@ -22,11 +22,15 @@ Opcode = t.Dict[str, t.Any]
 
 
 class Job(t.NamedTuple):
-    """Opcodes for one of the two clusters, to be run one after another; ``what`` says in messages what they are for."""
+    """Opcodes for one of the two clusters, to be run one after another; ``what`` says in messages what they are for.
+
+    ``guard`` comes before what is run once more (`jobs.rest_after`), as the ticket is taken by then: it fails where the move was undone meanwhile.
+    """
 
     at_source: bool
     opcodes: t.Tuple[Opcode, ...]
     what: str
+    guard: t.Tuple[Opcode, ...] = ()
 
 
 class Recipe(t.NamedTuple):
@@ -68,7 +72,8 @@ def stop(scene: Scene, recipe: Recipe) -> t.List[Job]:
     stopping += [_offline(source), opcode("OP_INSTANCE_QUERY_DATA", instances=[source.name], static=True, use_locking=False)]
     if t.cast(Opcode, recipe.creation)["disks"] and volumes.must_be_activated(source.disk_template):
         stopping.append(_of(source, "OP_INSTANCE_ACTIVATE_DISKS"))
-    return [Job(True, tuple(stopping), f"stop and fence {source.name}")]
+    there = [tags.disks(recipe.move_id, source.disks)]  # until the end of the move, and not needed meanwhile
+    return [Job(True, tuple(stopping), f"stop and fence {source.name}", guard=(_untag(source.name, there), _tag(source.name, there)))]
 
 
 def release(scene: Scene, recipe: Recipe) -> t.List[Job]:

@@ -10,12 +10,13 @@ import time
 import traceback
 import typing as t
 
-from .._errors import ConnectionFailed, GanetiError, JobTimeout, LeaseLost, LeaseTaken, PreflightFailed, StreamFailed
+from .._errors import ConnectionFailed, GanetiError, JobFailed, JobTimeout, LeaseLost, LeaseTaken, PreflightFailed, StreamFailed
 from .._progress import Progress
+from ..api.jobs import rest_after
 from ..api.ssh import SshHost
 from ..lease.lease import Lease
 from . import changes, facts, guards, plan
-from .changes import Job, Recipe
+from .changes import Job, Opcode, Recipe
 from .events import printable
 from .journal import Journal
 from .nodes import lane_count
@@ -338,8 +339,8 @@ class _Running:
         self._lease = lease
         self._job = job
         self._locks = locks
-        rapi = self._side.cluster.transport == "rapi"
-        self._batches = [[op] for op in job.opcodes] if rapi else [list(job.opcodes)]
+        self._batches = self._in_batches(job.opcodes)
+        self._sent: t.List[Opcode] = []
         self._job_id = 0
 
     def start(self, first: bool) -> None:
@@ -361,9 +362,30 @@ class _Running:
 
     def _submit(self) -> None:
         hold(self._lease)
-        self._job_id = self._session.submit(self._side, self._batches.pop(0))
+        self._sent = self._batches.pop(0)
+        self._job_id = self._session.submit(self._side, self._sent)
 
     def _wait(self) -> t.List[t.Any]:
+        try:
+            return self._results()
+        except JobFailed as error:
+            rest = rest_after(error, self._sent)
+            if not rest:
+                raise
+            return [*(error.before or []), *self._once_more([*self._job.guard, *rest])[len(self._job.guard) :]]
+
+    def _once_more(self, opcodes: t.List[Opcode]) -> t.List[t.Any]:
+        batches, results = self._in_batches(opcodes), []
+        self._batches[:0] = batches
+        for _batch in batches:
+            self._submit()
+            results += self._results()
+        return results
+
+    def _in_batches(self, opcodes: t.Sequence[Opcode]) -> t.List[t.List[Opcode]]:
+        return [[op] for op in opcodes] if self._side.cluster.transport == "rapi" else [list(opcodes)]
+
+    def _results(self) -> t.List[t.Any]:
         return self._session.results(self._side, self._job_id, self._job.what, self._locks)
 
 

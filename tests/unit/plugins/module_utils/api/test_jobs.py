@@ -111,6 +111,54 @@ def test_a_failed_job_speaks_ganetis_words(clock: Clock) -> None:
     assert failed.value.details["opcode"] == "TEST_DELAY(1)"
 
 
+_TAG = {"OP_ID": "OP_TAGS_SET", "kind": "instance", "name": "x", "tags": ["a"]}
+_STOP = {"OP_ID": "OP_INSTANCE_SHUTDOWN", "instance_name": "x"}
+_AFTER = {"OP_ID": "OP_INSTANCE_ACTIVATE_DISKS", "instance_name": "x"}
+_COULD_NOT = ["OpExecError", ["Could not shutdown instance 'x'"]]
+
+
+class Jobs(Script):
+    """Jobs that end at once: what each gives, as its opcodes' results; one that is a failure ends it."""
+
+    def __init__(self, clock: Clock, *ends: list[t.Any]) -> None:
+        super().__init__(clock, [])
+        self.ends = list(ends)
+        self.sent: list[list[str]] = []
+
+    def submit(self, opcodes: Sequence[Mapping[str, t.Any]]) -> int:
+        self.sent.append([op["OP_ID"] for op in opcodes])
+        self.changes = ["error" if any(isinstance(each, list) for each in self.ends[0]) else "success"]
+        return 9
+
+    def job(self, job_id: int) -> JobStatus:
+        given = self.ends.pop(0)
+        opstatus = ["error" if isinstance(each, list) else "success" for each in given]
+        return JobStatus(
+            id=9, status=self.status, summary=["x"] * len(given), opstatus=opstatus, opresult=given, oplog=[[]], received=1.0, start=None, end=None
+        )  # fmt: skip
+
+
+def test_a_shutdown_that_fails_at_work_is_run_once_more_with_what_comes_after_it(clock: Clock) -> None:
+    cluster = Jobs(clock, [None, _COULD_NOT], [True, "sda"])
+    assert jobs.run(cluster, [_TAG, _STOP, _AFTER]) == [None, True, "sda"]
+    assert cluster.sent == [["OP_TAGS_SET", "OP_INSTANCE_SHUTDOWN", "OP_INSTANCE_ACTIVATE_DISKS"], ["OP_INSTANCE_SHUTDOWN", "OP_INSTANCE_ACTIVATE_DISKS"]]
+
+
+@pytest.mark.parametrize(
+    ("ends", "count"),
+    [
+        ([[None, _COULD_NOT], [_COULD_NOT]], 2),
+        ([[None, ["OpPrereqError", ["Instance is offline", "wrong_state"]]]], 1),
+        ([[None, True, ["OpExecError", ["Cannot activate block devices"]]]], 1),
+    ],
+)
+def test_nothing_else_is_run_once_more_nor_twice(clock: Clock, ends: list[t.Any], count: int) -> None:
+    cluster = Jobs(clock, *ends)
+    with pytest.raises(JobFailed):
+        jobs.run(cluster, [_TAG, _STOP, _AFTER])
+    assert len(cluster.sent) == count
+
+
 def test_a_job_that_somebody_cancelled_failed(clock: Clock) -> None:
     with pytest.raises(JobFailed, match=r"Job 9 \(TEST_DELAY\(1\)\) was cancelled"):
         jobs.run(Script(clock, ["canceled"]), [_OP])

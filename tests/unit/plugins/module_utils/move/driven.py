@@ -104,7 +104,7 @@ class FakeCluster(Cluster):
                 results.append(result)
             except fakes.Refused as refusal:
                 self.stage.world = getattr(refusal, "world", self.stage.world)
-                results.append(["OpPrereqError", [str(refusal), "wrong_state"]])
+                results.append(getattr(refusal, "answer", ["OpPrereqError", [str(refusal), "wrong_state"]]))
                 status = "error"
             fakes.check(self.stage.world)
             if status == "error":

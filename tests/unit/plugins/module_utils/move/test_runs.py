@@ -515,6 +515,98 @@ def test_a_released_copy_that_does_not_start_can_be_finished_and_given_up(monkey
     moved(stage.world, kind)
 
 
+def shutdowns_that_fail(monkeypatch, times):
+    """Have Ganeti's first shutdowns fail, though the last of them stops the guest: it was just ending when it was asked to."""
+    real, left = fakes.run_opcode, list(range(times))
+
+    def run_opcode(world, name, op):
+        if op["OP_ID"] != "OP_INSTANCE_SHUTDOWN" or not left:
+            return real(world, name, op)
+        left.pop()
+        failed = fakes.Refused("Could not shutdown instance")
+        failed.answer = ["OpExecError", ["Could not shutdown instance 'web'"]]
+        failed.world = real(world, name, op)[0] if not left else world
+        raise failed
+
+    monkeypatch.setattr(fakes, "run_opcode", run_opcode)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=IDS)
+def test_a_guest_that_is_just_ending_as_it_is_asked_to_stop_is_asked_again(monkeypatch, kind):
+    shutdowns_that_fail(monkeypatch, 1)
+    stage = Stage(fakes.world())
+    assert play(stage, monkeypatch)(**kind)["action"] == "move"
+    moved(stage.world, kind)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=IDS)
+def test_a_guest_that_does_not_stop_when_asked_twice_ends_the_move(monkeypatch, kind):
+    shutdowns_that_fail(monkeypatch, 3)
+    stage = Stage(fakes.world())
+    with pytest.raises(JobFailed, match="Could not shutdown instance.* The move was undone: the source is as it was"):
+        play(stage, monkeypatch)(**kind)
+    as_before(stage.world)
+
+
+AGAIN = 14
+"""More calls than a run makes from a shutdown that fails until the next one has ended."""
+
+
+def stopped_again(kind, monkeypatch, at, fault):
+    """The stage after a run with a fault at a call that comes *at* calls after its shutdown, which failed; and what begins the next run."""
+    first = next(number for number, event in enumerate(calls(kind, monkeypatch)) if "OP_INSTANCE_SHUTDOWN" in event.opcodes)
+    stage = Stage(fakes.world())
+    stage.at, stage.happens = first + at, fault
+    with monkeypatch.context() as patched:
+        shutdowns_that_fail(patched, 1)
+        with contextlib.suppress(Killed, GanetiError):
+            play(stage, patched)(**kind)
+    stage.holder = None
+    return stage, play(stage, monkeypatch)
+
+
+@pytest.mark.parametrize("fault", [killed, killed_after, lost, lost_after])
+@pytest.mark.parametrize("kind", KINDS, ids=IDS)
+def test_a_run_that_dies_as_it_asks_a_guest_again_is_taken_up_or_undone(monkeypatch, kind, fault):
+    begun = Begun()
+    for at in range(AGAIN):
+        stage, act = stopped_again(kind, monkeypatch, at, fault)
+        if not begun.is_new(stage):
+            continue
+        left = stage.world
+        act(**kind)
+        moved(stage.world, kind)
+        marks = {tag.split(":")[2] for machine in left.machines for tag in machine.tags if tag != "prod"}
+        if "restorable" in marks and "released" not in marks:
+            stage.world = left
+            act(**kind, state="aborted")
+            as_before(stage.world)
+
+
+def test_a_second_shutdown_that_comes_late_stops_nothing(monkeypatch):
+    """The job was sent, and its controller died; it waits for a lock while another one undoes the move."""
+    late, sent = [], FakeCluster.submit
+
+    def submit(self, opcodes):
+        if opcodes[0]["OP_ID"] == "OP_TAGS_DEL" and any(":disks:" in tag for tag in opcodes[0]["tags"]) and not late:
+            late.extend(opcodes)
+            raise Killed
+        return sent(self, opcodes)
+
+    stage = Stage(fakes.world())
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(FakeCluster, "submit", submit)
+        shutdowns_that_fail(patched, 1)
+        play(stage, patched)()
+    assert [op["OP_ID"][3:] for op in late[:3]] == ["TAGS_DEL", "TAGS_SET", "INSTANCE_SHUTDOWN"]
+    stage.holder = None
+    act = play(stage, monkeypatch)
+    act(state="aborted")
+    as_before(stage.world)
+    FakeCluster(stage, "alpha", "ssh").submit(late)
+    as_before(stage.world)
+
+
 def test_an_interruption_undoes_and_says_so(monkeypatch):
     told, begun = set(), Begun()
 
