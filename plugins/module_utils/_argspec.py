@@ -173,6 +173,17 @@ def zeroing_limits() -> ArgumentSpec:
     )
 
 
+def zeroing_helper() -> ArgumentSpec:
+    """What zeroes free space where a module does it beside something else: its method, and where the helper is on the nodes."""
+    return ArgumentSpec(
+        dict(
+            zeroing_method=dict(type="str", choices=["auto", "discard", "write"], default="auto"),
+            zeroing_kernel_path=dict(type="str", default="/var/lib/ganeti-zeroing/vmlinuz"),
+            zeroing_initrd_path=dict(type="str", default="/var/lib/ganeti-zeroing/initrd.img"),
+        )
+    )
+
+
 def storage_settings() -> ArgumentSpec:
     """How a module on a node finds the database of its cluster's storage."""
     return ArgumentSpec(dict(settings_file=dict(type="path", default="/etc/ganeti/couchdb.json")))

@@ -32,6 +32,7 @@ extends_documentation_fragment:
   - ganeti.cluster.connection.sides
   - ganeti.cluster.timeouts
   - ganeti.cluster.timeouts.zeroing
+  - ganeti.cluster.zeroing_helper
 attributes:
   platform:
     platforms: posix
@@ -255,28 +256,13 @@ options:
         that. Without the helper on the source's node, or if the zeroing fails, the move is not begun.
       - V(auto) does it where it pays and can be done, and never stops an instance for it. RV(zeroing) has the reason. If it fails, the move goes on, with a
         warning. It decides by what the file systems say is free, which is read without booting anything, and by the measured speed of the copy.
+        Where O(zeroing_method=auto) it writes no zeros then, and it is never chosen where O(zeroing_method=write).
       - V(yes) and V(no) may be written as booleans, too.
       - A run that died in it leaves what M(ganeti.cluster.instance_zero) would leave. The same task ends that first, and so does O(state=aborted).
       - For KVM instances, and not with O(source.transport=rapi).
     type: str
     choices: [auto, 'no', 'yes']
     default: 'no'
-  zeroing_method:
-    description:
-      - As O(ganeti.cluster.instance_zero#module:method). With O(zero_free_space=auto), V(auto) writes no zeros, and V(write) is never chosen.
-    type: str
-    choices: [auto, discard, write]
-    default: auto
-  zeroing_kernel_path:
-    description:
-      - The zeroing helper's kernel, on the source's nodes.
-    type: str
-    default: /var/lib/ganeti-zeroing/vmlinuz
-  zeroing_initrd_path:
-    description:
-      - The zeroing helper's initial RAM disk, on the source's nodes.
-    type: str
-    default: /var/lib/ganeti-zeroing/initrd.img
   verify:
     description:
       - V(stream) compares a checksum of every block as it arrives, and a digest of every disk at the end, after all is on stable storage.
@@ -611,9 +597,6 @@ def argument_spec() -> _argspec.ArgumentSpec:
         lanes=dict(type="int"),
         skip_free_space=dict(type="bool", default=False),
         zero_free_space=dict(type="str", choices=["auto", "no", "yes"], default="no"),
-        zeroing_method=dict(type="str", choices=["auto", "discard", "write"], default="auto"),
-        zeroing_kernel_path=dict(type="str", default="/var/lib/ganeti-zeroing/vmlinuz"),
-        zeroing_initrd_path=dict(type="str", default="/var/lib/ganeti-zeroing/initrd.img"),
         verify=dict(type="str", choices=["stream", "readback"], default="stream"),
         source_after=dict(type="str", choices=["fenced", "removed"], default="fenced"),
         start=dict(type="str", choices=["as_before", "yes", "no"], default="as_before"),
@@ -627,7 +610,7 @@ def argument_spec() -> _argspec.ArgumentSpec:
         progress_socket=dict(type="path"),
     )
     own = _argspec.ArgumentSpec(options, mutually_exclusive=[["primary_node", "iallocator"]])
-    return own.merge(_argspec.move_sides(), _argspec.timeouts(), _argspec.zeroing_limits())
+    return own.merge(_argspec.move_sides(), _argspec.timeouts(), _argspec.zeroing_limits(), _argspec.zeroing_helper())
 
 
 def main() -> t.NoReturn:

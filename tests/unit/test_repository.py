@@ -31,6 +31,7 @@ PACKAGES = {
     "lease": {"", "stream", "lease"},
     "guest": {"", "api", "stream", "guest"},
     "zeroing": {"", "api", "guest", "lease", "stream", "zeroing"},
+    "exports": {"", "api", "zeroing", "exports"},
     "move": {"", "api", "compression", "guest", "images", "lease", "storage", "stream", "zeroing", "move"},
 }
 ROOMS = {

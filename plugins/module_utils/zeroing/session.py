@@ -11,6 +11,7 @@ import typing as t
 from .._errors import GanetiError, PreflightFailed
 from .._node_program import Start
 from ..api import connect, jobs
+from ..api.node_hosts import node_host
 from ..api.ssh import SshHost
 from . import tags
 from .options import Options
@@ -64,9 +65,7 @@ class Session:
     def host(self, node: str) -> SshHost:
         """A node, by its name; by its address where the name does not resolve."""
         if node not in self._hosts:
-            rows = [row for row in self.cluster.query("node", ["name", "pip"], ["&", ["=", "name", node]]) if row["name"] == node]
-            address = str(rows[0]["pip"]) if rows and rows[0]["pip"] else None
-            self._hosts[node] = SshHost(node, self._options.connection.get("ssh") or {}, fallback_address=address)
+            self._hosts[node] = node_host(self.cluster, node, self._options.connection.get("ssh"))
         return self._hosts[node]
 
     def start(self, node: str) -> Start:

@@ -1,0 +1,196 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""Bringing an instance to the export that is wanted: look, refuse or do, look again."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._difference import Difference
+from .._errors import GanetiError, InvalidInput, PreflightFailed
+from .._progress import Progress
+from ..api import Cluster, instances, jobs, naming
+from ..api.cluster_parameters import Reach, connect_options, reached
+from ..api.master import Runner, read_configuration
+from ..api.node_hosts import node_host
+from ..api.opcodes import opcode
+from ..zeroing import options as zeroing
+from ..zeroing import run as zeroings
+from .plan import ABSENT, HELPER, Export, Facts, Params, export, is_there, lacks, problems, removal
+
+Result = t.Dict[str, t.Any]
+
+_DIRECTORY = "/var/lib/ganeti/export"
+"""Where exports are, if Ganeti's library does not tell."""
+_TOLD = ("action", "method", "measure", "before", "after", "freed", "filesystems", "reason", "seconds")
+"""What is taken over of a zeroing's result."""
+
+
+def exports_of(cluster: Cluster, name: t.Optional[str] = None) -> t.Tuple[t.Tuple[Export, ...], t.Tuple[str, ...]]:
+    """All exports, or those of the instance of that full *name*, by instance and node; and the nodes that do not tell of theirs.
+
+    Ganeti says the same of a node without a directory for exports and of one that does not answer, so whether it answers is asked apart.
+    """
+    rows = cluster.query("export", ["export", "node"])
+    found = sorted(Export(str(row["export"]), str(row["node"])) for row in rows if row["export"] is not None)
+    nothing = {str(row["node"]) for row in rows if row["export"] is None}
+    answers = cluster.query("node", ["name", "offline", "bootid"]) if nothing else []
+    silent = sorted(row["name"] for row in answers if row["name"] in nothing and not row["offline"] and row["bootid"] is None)
+    return tuple(each for each in found if name in (None, each.instance)), tuple(silent)
+
+
+def tell(params: Params) -> Result:
+    """All exports, or those of one instance; the module's result."""
+    with reached(connect_options(params)) as reach:
+        found, silent = exports_of(reach.cluster, naming.normal(params["name"]) if params["name"] else None)
+    return {"exports": [each._asdict() for each in found], "silent": list(silent)}
+
+
+def ensure(params: Params, check_mode: bool) -> Result:
+    """Bring an instance's export to what a module's parameters say; the module's result."""
+    name = naming.normal(params["name"])
+    wrong = [problem for problem in (naming.problem("name", name), _problem_of_target(params)) if problem]
+    if params["zero_free_space"] and params["zeroing_by"] == HELPER:
+        wrong += zeroing.problems(params, "zeroing_")
+    if params["transport"] == "rapi":
+        wrong.append("The remote API does not tell what an export holds, and cannot start the zeroing helper: use the transport ssh, or luxi on the master.")
+    if wrong:
+        raise InvalidInput(" ".join(wrong))
+    with reached(connect_options(params)) as reach:
+        return _Run(reach, params, name).to_the_end(check_mode)
+
+
+def _problem_of_target(params: Params) -> t.Optional[str]:
+    return None if params["state"] == ABSENT else naming.problem("target_node", naming.normal(params["target_node"]))
+
+
+class _Run:
+    def __init__(self, reach: Reach, params: Params, name: str) -> None:
+        self._cluster, self._master, self._params = reach.cluster, t.cast(Runner, reach.master), params
+        self._facts = self._look(name)
+        self._target = "" if params["state"] == ABSENT else self._node(naming.normal(params["target_node"]))
+        self._said: t.List[str] = []
+        self._zeroed: Result = {}
+
+    def to_the_end(self, check_mode: bool) -> Result:
+        """Find out, refuse, do, look again."""
+        before = self._facts
+        if is_there(self._params, before, self._target):
+            return self._result(before)
+        found = list(problems(self._params, before, self._target))
+        if found:
+            raise PreflightFailed(found)
+        if self._params["state"] != ABSENT:
+            self._job({**export(self._params, before, self._target), "dry_run": True}, "rehearse the export")
+        if check_mode:
+            return self._result(self._foreseen())
+        if self._params["state"] == ABSENT:
+            self._job(opcode("OP_BACKUP_REMOVE", instance_name=before.name), "remove the export")
+        else:
+            self._export()
+        after = self._look(before.name)
+        if not is_there({**self._params, "replace": False}, after, self._target):
+            raise GanetiError(f"The job has ended, and the exports of {before.name} are not as they should be: see gnt-backup list, and the job's log.")
+        return self._result(after)
+
+    def _look(self, name: str) -> Facts:
+        row = instances.find(self._cluster, name)
+        instance = instances.describe(row) if row is not None else None
+        full = instance["name"] if instance is not None else name
+        return Facts(full, instance, *exports_of(self._cluster, full), self._cluster.info())
+
+    def _node(self, name: str) -> str:
+        found = naming.expand(name, [str(row["name"]) for row in self._cluster.query("node", ["name"])], "node")
+        if found is None:
+            raise InvalidInput(f"target_node is {name}, and {self._facts.info['name']} has no such node.")
+        return found
+
+    def _foreseen(self) -> Facts:
+        exports = () if self._params["state"] == ABSENT else (Export(self._facts.name, self._target),)
+        return self._facts._replace(exports=exports, instance=None if self._params["remove_instance"] else self._facts.instance)
+
+    # -- Doing --
+
+    def _export(self) -> None:
+        if self._params["zero_free_space"] and self._params["zeroing_by"] == HELPER:
+            self._zero()
+        try:
+            self._job(export(self._params, self._facts, self._target), "export", said=self._said)
+        except GanetiError as error:
+            error.reword(f"{error.message} {self._started_again()}".rstrip())
+            raise
+        self._check()
+        if self._params["remove_instance"]:
+            self._job(removal(self._facts), "remove the instance")
+
+    def _check(self) -> None:
+        """Look at what was written. Raises GanetiError where that is not all of it."""
+        _config, constants = read_configuration(self._master, [], ["EXPORT_DIR"])
+        name, place = self._facts.name, f"{constants.get('EXPORT_DIR', _DIRECTORY)}/{self._facts.name}"
+        host = node_host(self._cluster, self._target, self._params["ssh"])
+        try:
+            status, output, said = host.run(["/usr/bin/find", place, "-type", "f", "-printf", "%s %f\\n"])
+        finally:
+            host.close()
+        if status:
+            raise GanetiError(f"The export of {name} cannot be read on {self._target}: {said.decode('utf-8', 'replace').strip().rstrip('.')}.")
+        sizes = {each: int(size) for size, _space, each in (line.partition(" ") for line in output.decode("utf-8", "replace").splitlines())}
+        lack = lacks(sizes, len(t.cast(t.Mapping[str, t.Any], self._facts.instance)["disks"]))
+        if lack:
+            raise GanetiError(f"Ganeti says that {name} was exported to {self._target}, and the export {lack}. The instance was not removed.")
+
+    def _zero(self) -> None:
+        params = self._params
+        asked = zeroing.Options(
+            self._facts.name, params["shutdown"], zeroing.settings(params, "zeroing_"), connect_options(params), params["lock_timeout"], params["job_timeout"]
+        )
+        try:
+            found = zeroings.run(asked, check_mode=False, progress=Progress(None))
+        except GanetiError as error:
+            error.reword(f"{error.message} The export was not begun.")
+            raise
+        self._said += found.get("warnings", ())
+        self._zeroed = {"zeroing": {name: found[name] for name in _TOLD if name in found}}
+
+    def _started_again(self) -> str:
+        """Start an instance that Ganeti has stopped for an export that then failed; a sentence about it. Raises GanetiError where that fails."""
+        before = self._facts.instance
+        if before is None or before["oper_state"] is not True:
+            return ""
+        rows = self._cluster.query("instance", ["name", "admin_state", "oper_state"], ["=", "uuid", before["uuid"]])
+        if not rows or rows[0]["oper_state"] is not False or rows[0]["admin_state"] != "up":
+            return ""
+        self._job(opcode("OP_INSTANCE_STARTUP", instance_name=before["name"], instance_uuid=before["uuid"]), "start it again")
+        return f"{before['name']} was started again."
+
+    def _job(self, op: t.Mapping[str, t.Any], what: str, said: t.Optional[t.List[str]] = None) -> None:
+        params = self._params
+        jobs.run(
+            self._cluster,
+            [op],
+            timeout=params["job_timeout"],
+            lock_timeout=params["lock_timeout"],
+            on_log=None if said is None else lambda entry: said.extend(_warning(entry.message)),
+            label=f"{what} of {self._facts.name}",
+        )
+
+    # -- Telling --
+
+    def _result(self, after: Facts) -> Result:
+        difference, before = Difference(), self._facts
+        difference.add("exports", [each.node for each in before.exports], [each.node for each in after.exports])
+        difference.add("instance", before.instance is not None, after.instance is not None)
+        if self._params["replace"] and self._params["state"] != ABSENT:
+            difference.add("export", "of before", "new")
+        warnings = {"warnings": self._said} if self._said else {}
+        return {
+            "changed": difference.changed, "diff": difference.diff(), "exports": [each._asdict() for each in after.exports], **self._zeroed, **warnings,
+        }  # fmt: skip
+
+
+def _warning(message: t.Any) -> t.List[str]:
+    """What of a job's log a user must see: Ganeti's warnings, which it writes as such into the text."""
+    text = str(message).strip()
+    return [text] if text.startswith(("- WARNING", "WARNING")) else []

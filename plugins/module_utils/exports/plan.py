@@ -1,0 +1,154 @@
+# Copyright (c) 2026, the ganeti.cluster authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+
+"""What is to be done so that an instance has the export that is wanted, and what stands against it; nothing here talks to anybody.
+
+What Ganeti does with an export (cmdlib/backup.py, LUBackupExport), and what follows:
+
+1. It keeps one export of an instance in a cluster: a new one removes that of before, on whatever node. So a new one is made only if that is asked for.
+2. It stops the instance, then tries to snapshot its disks, and starts it again at once where that works. Where it does not, the job fails and *leaves the
+   instance down*, unless ``long_sleep`` is set, by which it is started again after the copy. So that is always set: it changes nothing where snapshots work.
+3. Snapshots are LVM's, and those of providers of ext disks. So what is kept in files is never exported while it runs.
+4. The operating system's own script writes each disk, and one that writes nothing (as Debian's noop) has succeeded for Ganeti. So what was written is
+   looked at on the node, and the instance is removed only after that, by a job of its own.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..api import claims
+from ..api.opcodes import opcode
+
+PRESENT, ABSENT = "present", "absent"
+CONFIGURATION = "config.ini"
+"""The file of an export that describes the instance; the others are its disks."""
+HELPER, GANETI = "helper", "ganeti"
+"""Who zeroes free space: the collection's helper, or Ganeti's own zeroing image."""
+
+_WITHOUT_SNAPSHOTS = ("file", "sharedfile", "gluster", "diskless", "rbd")
+_BROKEN = "3.1.0~rc"
+"""Releases whose exports fail: they want the name ganeti.example.com of each node (facts: gnt-backup of 3.1.0~rc2)."""
+
+Params = t.Mapping[str, t.Any]
+
+
+class Export(t.NamedTuple):
+    """An export: of which instance, on which node."""
+
+    instance: str
+    node: str
+
+
+class Facts(t.NamedTuple):
+    """What is known: the instance as `api.instances` describes it, None where there is none; its exports; nodes that do not tell of theirs; the cluster."""
+
+    name: str
+    instance: t.Optional[t.Mapping[str, t.Any]]
+    exports: t.Tuple[Export, ...]
+    silent: t.Tuple[str, ...]
+    info: t.Mapping[str, t.Any]
+
+    @property
+    def runs(self) -> bool:
+        """Whether the instance runs, or is to run, as far as is known: what a node does not tell counts as running."""
+        return self.instance is not None and (self.instance["admin_state"] == "up" or self.instance["oper_state"] is not False)
+
+
+def is_there(params: Params, facts: Facts, target: str) -> bool:
+    """Whether all is as the parameters say."""
+    if params["state"] == ABSENT:
+        return not facts.exports
+    on_target = any(export.node == target for export in facts.exports)
+    return on_target and not params["replace"] and not (params["remove_instance"] and facts.instance is not None)
+
+
+def problems(params: Params, facts: Facts, target: str) -> t.Iterator[str]:
+    """What stands against what is to be done, all of it, each with what to do."""
+    for node in facts.silent:
+        yield f"{node} does not tell which exports it holds: bring it back, or mark it offline"
+    if params["state"] == PRESENT:
+        yield from _of_export(params, facts, target)
+
+
+def _of_export(params: Params, facts: Facts, target: str) -> t.Iterator[str]:
+    if facts.instance is None:
+        yield f"There is no instance {facts.name} on {facts.info['name']}"
+        return
+    elsewhere = sorted({export.node for export in facts.exports})
+    if params["remove_instance"] and facts.runs and not params["shutdown"]:
+        yield f"{facts.name} runs, or is to run, and is to be removed: set shutdown, or stop it first"
+    if elsewhere and not params["replace"]:
+        yield f"{facts.name} has an export on {', '.join(elsewhere)}, which Ganeti removes when it makes another one: set replace if it may"
+    other = claims.under_way(facts.instance["tags"])
+    if other:
+        yield f"{facts.name} {other}"
+    if str(facts.info.get("software_version", "")).startswith(_BROKEN):
+        yield f"Ganeti {facts.info['software_version']} cannot export (it takes each node's certificate for one of another name): move the instance instead"
+    if params["compress"] not in ("none", *facts.info["compression_tools"]):
+        yield f"{params['compress']} is not in the cluster's compression_tools ({', '.join(facts.info['compression_tools'])})"
+    yield from _of_running(params, facts)
+    if params["zero_free_space"] and params["zeroing_by"] == GANETI:
+        yield from of_ganetis_zeroing(params, facts)
+
+
+def removal(facts: Facts) -> t.Dict[str, t.Any]:
+    """The opcode that removes the instance."""
+    instance = t.cast(t.Mapping[str, t.Any], facts.instance)
+    return opcode("OP_INSTANCE_REMOVE", instance_name=instance["name"], instance_uuid=instance["uuid"])
+
+
+def lacks(sizes: t.Mapping[str, int], disks: int) -> t.Optional[str]:
+    """What an export lacks that has files of these *sizes*, in words; None where there is something of every disk, and the configuration."""
+    if not sizes.get(CONFIGURATION):
+        return "has no configuration"
+    of_disks = [size for name, size in sizes.items() if name != CONFIGURATION]
+    if len(of_disks) != disks:
+        return f"holds {len(of_disks)} of {disks} disks"
+    empty = of_disks.count(0)
+    return f"holds nothing of {empty} of its {disks} disks: the export script of its operating system wrote nothing" if empty else None
+
+
+def _of_running(params: Params, facts: Facts) -> t.Iterator[str]:
+    instance = t.cast(t.Mapping[str, t.Any], facts.instance)
+    if not facts.runs or params["shutdown"]:
+        return
+    if instance["disk_template"] in _WITHOUT_SNAPSHOTS:
+        yield f"{facts.name} runs, and disks of the template {instance['disk_template']} have no snapshots: set shutdown, or stop it first"
+    elif params["zero_free_space"]:
+        yield f"{facts.name} runs, or is to run: set shutdown, or stop it first"
+
+
+def of_ganetis_zeroing(params: Params, facts: Facts) -> t.Iterator[str]:
+    """What stands against Ganeti's own zeroing, which makes a temporary disk for an image and boots the instance from it."""
+    instance, image = t.cast(t.Mapping[str, t.Any], facts.instance), str(facts.info.get("zeroing_image") or "")
+    hvparams = instance["hvparams"]["effective"]
+    if not facts.info.get("volume_group_name"):
+        yield "Ganeti's own zeroing needs LVM, for a temporary disk, and the cluster has no volume group: set zeroing_by to helper"
+    if instance["hypervisor"] == "kvm" and not hvparams.get("user_shutdown"):
+        yield f"Ganeti's own zeroing needs the hypervisor parameter user_shutdown, which {facts.name} has not: set it, or set zeroing_by to helper"
+    if hvparams.get("boot_order", "disk") != "disk":
+        yield f"Ganeti's own zeroing boots from the disk, and {facts.name} has the boot_order {hvparams['boot_order']}: set zeroing_by to helper"
+    if not image:
+        yield "Ganeti's own zeroing needs the cluster's parameter zeroing_image: set it, or set zeroing_by to helper"
+    elif not image.startswith("/"):
+        yield f"Ganeti cannot load the zeroing_image {image} under Python 3: give the path of a file on all nodes, or set zeroing_by to helper"
+    if params["compress"] == "none":
+        yield "Ganeti zeroes free space only for an export that is compressed: choose a tool with compress"
+    if not params["shutdown"]:
+        yield "Ganeti zeroes free space only of an instance that it may shut down: set shutdown"
+
+
+def export(params: Params, facts: Facts, target: str) -> t.Dict[str, t.Any]:
+    """The opcode that makes the export."""
+    instance = t.cast(t.Mapping[str, t.Any], facts.instance)
+    stops = bool(params["shutdown"]) and (facts.runs or (params["zero_free_space"] and params["zeroing_by"] == GANETI))
+    op = opcode(
+        "OP_BACKUP_EXPORT", instance_name=instance["name"], instance_uuid=instance["uuid"], target_node=target, mode="local", compress=params["compress"],
+        shutdown=stops, shutdown_timeout=params["shutdown_timeout"], long_sleep=stops,
+    )  # fmt: skip
+    if params["zero_free_space"] and params["zeroing_by"] == GANETI:
+        limits = {"zeroing_timeout_fixed": int(params["zeroing_timeout_fixed"]), "zeroing_timeout_per_mib": params["zeroing_timeout_per_mib"]}
+        return {**op, "zero_free_space": True, **limits}
+    return op
