@@ -79,7 +79,7 @@ options:
     default: 120
   remove_instance:
     description:
-      - Whether the instance is removed once the export is complete.
+      - Whether the instance is removed once the export is complete. It is stopped and marked offline before it is exported, and does not run again.
     type: bool
     default: false
   zero_free_space:

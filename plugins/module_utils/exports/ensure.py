@@ -18,7 +18,7 @@ from ..api.node_hosts import node_host
 from ..api.opcodes import opcode
 from ..zeroing import options as zeroing
 from ..zeroing import run as zeroings
-from .plan import ABSENT, HELPER, Export, Facts, Params, export, is_there, lacks, problems, removal
+from .plan import ABSENT, HELPER, Export, Facts, Opcode, Params, back, export, fence, is_there, lacks, problems, removal
 
 Result = t.Dict[str, t.Any]
 
@@ -83,11 +83,11 @@ class _Run:
         if found:
             raise PreflightFailed(found)
         if self._params["state"] != ABSENT:
-            self._job({**export(self._params, before, self._target), "dry_run": True}, "rehearse the export")
+            self._job([{**export(self._params, before, self._target), "dry_run": True}], "rehearse the export")
         if check_mode:
             return self._result(self._foreseen())
         if self._params["state"] == ABSENT:
-            self._job(opcode("OP_BACKUP_REMOVE", instance_name=before.name), "remove the export")
+            self._job([opcode("OP_BACKUP_REMOVE", instance_name=before.name)], "remove the export")
         else:
             self._export()
         after = self._look(before.name)
@@ -117,13 +117,16 @@ class _Run:
         if self._params["zero_free_space"] and self._params["zeroing_by"] == HELPER:
             self._zero()
         try:
-            self._job(export(self._params, self._facts, self._target), "export", said=self._said)
+            fencing = fence(self._facts, self._params) if self._params["remove_instance"] else []
+            if fencing:
+                self._job(fencing, "stop it for good and mark it offline, for the removal")
+            self._job([export(self._params, self._facts, self._target)], "export", said=self._said)
+            self._check()
         except GanetiError as error:
-            error.reword(f"{error.message} {self._started_again()}".rstrip())
+            error.reword(f"{error.message} {self._brought_back()}".rstrip())
             raise
-        self._check()
         if self._params["remove_instance"]:
-            self._job(removal(self._facts), "remove the instance")
+            self._job([removal(self._facts)], "remove the instance")
 
     def _check(self) -> None:
         """Look at what was written. Raises GanetiError where that is not all of it."""
@@ -139,7 +142,7 @@ class _Run:
         sizes = {each: int(size) for size, _space, each in (line.partition(" ") for line in output.decode("utf-8", "replace").splitlines())}
         lack = lacks(sizes, len(t.cast(t.Mapping[str, t.Any], self._facts.instance)["disks"]))
         if lack:
-            raise GanetiError(f"Ganeti says that {name} was exported to {self._target}, and the export {lack}. The instance was not removed.")
+            raise GanetiError(f"Ganeti says that {name} was exported to {self._target}, and the export {lack}.")
 
     def _zero(self) -> None:
         params = self._params
@@ -154,22 +157,22 @@ class _Run:
         self._said += found.get("warnings", ())
         self._zeroed = {"zeroing": {name: found[name] for name in _TOLD if name in found}}
 
-    def _started_again(self) -> str:
-        """Start an instance that Ganeti has stopped for an export that then failed; a sentence about it. Raises GanetiError where that fails."""
-        before = self._facts.instance
-        if before is None or before["oper_state"] is not True:
-            return ""
-        rows = self._cluster.query("instance", ["name", "admin_state", "oper_state"], ["=", "uuid", before["uuid"]])
-        if not rows or rows[0]["oper_state"] is not False or rows[0]["admin_state"] != "up":
-            return ""
-        self._job(opcode("OP_INSTANCE_STARTUP", instance_name=before["name"], instance_uuid=before["uuid"]), "start it again")
-        return f"{before['name']} was started again."
+    def _brought_back(self) -> str:
+        """Bring back an instance that was stopped for an export which then failed; a sentence about it. Raises GanetiError where that fails."""
+        before = t.cast(t.Mapping[str, t.Any], self._facts.instance)
+        fields = ["name", "admin_state", "oper_state"]
+        for row in self._cluster.query("instance", fields, ["=", "uuid", before["uuid"]]):
+            opcodes = back(before, row, fenced=self._params["remove_instance"])
+            if opcodes:
+                self._job(opcodes, "bring it back")
+                return f"{row['name']} is as it was."
+        return ""
 
-    def _job(self, op: t.Mapping[str, t.Any], what: str, said: t.Optional[t.List[str]] = None) -> None:
+    def _job(self, opcodes: t.Sequence[Opcode], what: str, said: t.Optional[t.List[str]] = None) -> None:
         params = self._params
         jobs.run(
             self._cluster,
-            [op],
+            opcodes,
             timeout=params["job_timeout"],
             lock_timeout=params["lock_timeout"],
             on_log=None if said is None else lambda entry: said.extend(_warning(entry.message)),

@@ -12,6 +12,8 @@ What Ganeti does with an export (cmdlib/backup.py, LUBackupExport), and what fol
 3. Snapshots are LVM's, and those of providers of ext disks. So what is kept in files is never exported while it runs.
 4. The operating system's own script writes each disk, and one that writes nothing (as Debian's noop) has succeeded for Ganeti. So what was written is
    looked at on the node, and the instance is removed only after that, by a job of its own.
+5. Ganeti would start an instance again before that. So one that is to be removed is stopped and marked offline before it is exported: what is removed has not
+   run since, and nobody can start it. Where the export fails the mark is taken away. A run that dies leaves the mark; the same task goes on.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ _BROKEN = "3.1.0~rc"
 """Releases whose exports fail: they want the name ganeti.example.com of each node (facts: gnt-backup of 3.1.0~rc2)."""
 
 Params = t.Mapping[str, t.Any]
+Opcode = t.Dict[str, t.Any]
 
 
 class Export(t.NamedTuple):
@@ -93,10 +96,29 @@ def _of_export(params: Params, facts: Facts, target: str) -> t.Iterator[str]:
         yield from of_ganetis_zeroing(params, facts)
 
 
-def removal(facts: Facts) -> t.Dict[str, t.Any]:
-    """The opcode that removes the instance."""
+def fence(facts: Facts, params: Params) -> t.List[Opcode]:
+    """What stops an instance that is to be removed, and keeps everybody from starting it."""
     instance = t.cast(t.Mapping[str, t.Any], facts.instance)
-    return opcode("OP_INSTANCE_REMOVE", instance_name=instance["name"], instance_uuid=instance["uuid"])
+    stopping = [_of(instance, "OP_INSTANCE_SHUTDOWN", timeout=params["shutdown_timeout"])] if facts.runs else []
+    return [*stopping, *([] if instance["admin_state"] == "offline" else [_of(instance, "OP_INSTANCE_SET_PARAMS", offline=True)])]
+
+
+def back(before: t.Mapping[str, t.Any], now: t.Mapping[str, t.Any], fenced: bool) -> t.List[Opcode]:
+    """What makes the instance what it was *before*; nothing where it is, or where it is not known to be stopped."""
+    if now["oper_state"] is not False:
+        return []
+    online = [_of(before, "OP_INSTANCE_SET_PARAMS", offline=False)] if fenced and before["admin_state"] != now["admin_state"] == "offline" else []
+    ran = before["oper_state"] is True and (fenced or now["admin_state"] == "up")
+    return [*online, *([_of(before, "OP_INSTANCE_STARTUP")] if ran else [])]
+
+
+def removal(facts: Facts) -> Opcode:
+    """The opcode that removes the instance."""
+    return _of(t.cast(t.Mapping[str, t.Any], facts.instance), "OP_INSTANCE_REMOVE")
+
+
+def _of(instance: t.Mapping[str, t.Any], op_id: str, **fields: t.Any) -> Opcode:
+    return opcode(op_id, instance_name=instance["name"], instance_uuid=instance["uuid"], **fields)
 
 
 def lacks(sizes: t.Mapping[str, int], disks: int) -> t.Optional[str]:
@@ -140,10 +162,11 @@ def of_ganetis_zeroing(params: Params, facts: Facts) -> t.Iterator[str]:
         yield "Ganeti zeroes free space only of an instance that it may shut down: set shutdown"
 
 
-def export(params: Params, facts: Facts, target: str) -> t.Dict[str, t.Any]:
+def export(params: Params, facts: Facts, target: str) -> Opcode:
     """The opcode that makes the export."""
     instance = t.cast(t.Mapping[str, t.Any], facts.instance)
-    stops = bool(params["shutdown"]) and (facts.runs or (params["zero_free_space"] and params["zeroing_by"] == GANETI))
+    runs = facts.runs and not params["remove_instance"]
+    stops = bool(params["shutdown"]) and (runs or (params["zero_free_space"] and params["zeroing_by"] == GANETI))
     op = opcode(
         "OP_BACKUP_EXPORT", instance_name=instance["name"], instance_uuid=instance["uuid"], target_node=target, mode="local", compress=params["compress"],
         shutdown=stops, shutdown_timeout=params["shutdown_timeout"], long_sleep=stops,

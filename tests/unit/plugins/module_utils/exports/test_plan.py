@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import InvalidInput
 from ansible_collections.ganeti.cluster.plugins.module_utils.exports import ensure
-from ansible_collections.ganeti.cluster.plugins.module_utils.exports.plan import Export, Facts, export, is_there, lacks, problems
+from ansible_collections.ganeti.cluster.plugins.module_utils.exports.plan import Export, Facts, back, export, fence, is_there, lacks, problems
 
 NAME, NODE, OTHER = "web1.example.com", "node3.example.com", "node4.example.com"
 INFO = {"name": "alpha.example.com", "software_version": "3.0.2", "compression_tools": ["gzip"], "volume_group_name": "xenvg", "zeroing_image": "/z.img"}
@@ -101,6 +101,41 @@ def test_an_instance_is_stopped_only_if_it_runs_and_may_then_stay_down_for_the_c
     assert (live["shutdown"], live["long_sleep"]) == (False, False) and "zero_free_space" not in live and "remove_instance" not in live
     zeroed = export({**ASKED, **GANETIS}, facts(STOPPED), NODE)
     assert (zeroed["zero_free_space"], zeroed["shutdown"], zeroed["zeroing_timeout_fixed"], zeroed["zeroing_timeout_per_mib"]) == (True, True, 300, 0.05)
+
+
+def ids(opcodes: t.Sequence[t.Mapping[str, t.Any]]) -> list[t.Any]:
+    return [(op["OP_ID"][12:], op["offline"]) if "offline" in op else op["OP_ID"][12:] for op in opcodes]
+
+
+OFFLINE = {**STOPPED, "admin_state": "offline"}
+
+
+@pytest.mark.parametrize(
+    ("found", "done"), [(RUNS, ["SHUTDOWN", ("SET_PARAMS", True)]), (STOPPED, [("SET_PARAMS", True)]), (OFFLINE, [])], ids=["runs", "stopped", "offline"]
+)
+def test_what_is_to_be_removed_is_stopped_and_fenced_before_it_is_exported(found: dict[str, t.Any], done: list[t.Any]) -> None:
+    asked = {**ASKED, "shutdown": True, "remove_instance": True}
+    assert ids(fence(facts(found), asked)) == done
+    assert export(asked, facts(found), NODE)["shutdown"] is False
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "fenced", "done"),
+    [
+        (RUNS, {**RUNS, "oper_state": False}, False, ["STARTUP"]),
+        (RUNS, STOPPED, False, []),
+        (RUNS, RUNS, False, []),
+        (RUNS, {**RUNS, "oper_state": None}, False, []),
+        (RUNS, OFFLINE, True, [("SET_PARAMS", False), "STARTUP"]),
+        (RUNS, STOPPED, True, ["STARTUP"]),
+        (STOPPED, OFFLINE, True, [("SET_PARAMS", False)]),
+        (OFFLINE, OFFLINE, True, []),
+        (OFFLINE, OFFLINE, False, []),
+        (STOPPED, STOPPED, True, []),
+    ],
+)
+def test_an_instance_is_brought_back_where_the_export_fails(before: dict[str, t.Any], now: dict[str, t.Any], fenced: bool, done: list[t.Any]) -> None:
+    assert ids(back(before, now, fenced)) == done
 
 
 @pytest.mark.parametrize(
