@@ -30,6 +30,7 @@ class Member:
         self.port, self.peer_port = _free_port(), _free_port()
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self.peer_url = f"http://127.0.0.1:{self.peer_port}"
+        """Where the other members reach it."""
         self.process: t.Optional[subprocess.Popen[bytes]] = None
 
     def start(self, cluster: str, state: str, options: t.Sequence[str]) -> socket.socket:
@@ -44,7 +45,7 @@ class Member:
         command = [
             program, f"--name={self.name}", f"--data-dir={self.directory}/data", f"--initial-cluster={cluster}", f"--initial-cluster-state={state}",
             f"--listen-client-urls={self.url}", f"--advertise-client-urls={self.url}",
-            f"--listen-peer-urls={self.peer_url}", f"--initial-advertise-peer-urls={self.peer_url}", *_SETTINGS, *self._tls, *options,
+            f"--listen-peer-urls=http://127.0.0.1:{self.peer_port}", f"--initial-advertise-peer-urls={self.peer_url}", *_SETTINGS, *self._tls, *options,
         ]  # fmt: skip
         # Nothing of whoever runs the tests may change what is tested.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ETCD")}
@@ -65,11 +66,21 @@ class Member:
             self.process = None
 
 
+Between = t.Callable[[t.Sequence[Member]], t.Sequence[int]]
+"""Gives the ports by which members are reached by each other."""
+
+
 class Etcd:
     """Some members that are one etcd."""
 
-    def __init__(self, directory: Path, count: int, tls: t.Sequence[str] = (), options: t.Sequence[str] = ()) -> None:
+    def __init__(
+        self, directory: Path, count: int, tls: t.Sequence[str] = (), options: t.Sequence[str] = (), between: t.Optional[Between] = None
+    ) -> None:
+        """*between* is for what is to be between the members."""
         self.members = [Member(directory / f"m{number}", f"m{number}", tls) for number in range(count)]
+        if between is not None:
+            for each, port in zip(self.members, between(self.members)):
+                each.peer_url = f"http://127.0.0.1:{port}"
         self._options = list(options)
         self._cluster = ",".join(f"{each.name}={each.peer_url}" for each in self.members)
         self._start(self.members, "new")

@@ -2,11 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the soak's nodes store in: a CouchDB for each, real or the stand-in, or three members of an etcd; with a wire from each node to each server."""
+"""What the soak's nodes store in: a CouchDB for each, real or the stand-in, or three members of an etcd; with a wire from each node to each server, and between
+an etcd's members."""
 
 from __future__ import annotations
 
 import abc
+import functools
 import os
 import signal
 import typing as t
@@ -65,6 +67,8 @@ class Databases(abc.ABC):
         self._wires = Wires()
         self.wires: t.Dict[t.Tuple[str, str], Wire] = {}
         """From which node, to whose server."""
+        self.between: t.Dict[t.Tuple[str, str], Wire] = {}
+        """From whose server, to whose server, where servers speak with each other by themselves: what each has to say, it says over both of two wires."""
 
     def _lay(self, ports: t.Mapping[str, int]) -> None:
         self.wires = {(one, other): self._wires.make(port) for one in ports for other, port in ports.items()}
@@ -180,17 +184,27 @@ class OneMember:
 
 
 class EtcdDatabases(Databases):
-    """An etcd of three members, in which all is once. Between its members there is no wire."""
+    """An etcd of three members, in which all is once."""
 
     name, copies, real = "etcd", False, True
 
     def __init__(self, directories: t.Mapping[str, Path]) -> None:
         super().__init__()
         place = next(iter(directories.values())).parent.parent / "etcd"
-        self._etcd = Etcd(place, len(directories))
+        self._etcd = Etcd(place, len(directories), between=lambda members: self._lay_between(dict(zip(directories, members))))
         self._cluster = str(uuid.uuid4())
         self.servers.update({name: OneMember(self._etcd, member) for name, member in zip(directories, self._etcd.members)})
         self._lay({name: member.port for name, member in zip(directories, self._etcd.members)})
+
+    def _lay_between(self, members: t.Mapping[str, Member]) -> t.List[int]:
+        """Have all come to a member by one port, as etcd gives all of them the same address of it; who comes is seen by whose process has the socket."""
+        self.between = {(one, other): self._wires.lay(members[other].peer_port) for one in members for other in members if one != other}
+
+        def choose(name: str, is_process: t.Callable[[int], bool]) -> t.Optional[Wire]:
+            found = (one for one, each in members.items() if each.process is not None and is_process(each.process.pid))
+            return self.between.get((next(found, name), name))  # nobody, where it has ended since: none comes to itself
+
+        return [self._wires.join(functools.partial(choose, name)).port for name in members]
 
     def settings(self, node: str) -> Json:
         urls = [f"http://127.0.0.1:{wire.port}" for (one, _other), wire in self.wires.items() if one == node]

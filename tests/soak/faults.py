@@ -15,7 +15,7 @@ from pathlib import Path
 
 from .databases import Databases
 from .nodes import Node
-from .wires import CUT, HELD, MUTE, OPEN, become
+from .wires import CUT, DEAF, HELD, MUTE, OPEN, Wire, become
 
 Undo = t.Callable[[], None]
 _DISK = 256 * 2**20
@@ -31,11 +31,12 @@ class Cluster(t.NamedTuple):
 
 
 class Fault(t.NamedTuple):
-    """A fault by its name; whether it wants disks that can be full, and whether it lasts until another node is the master."""
+    """A fault by its name; what it wants, disks that can be full or servers that speak with each other; whether it lasts until another node is the master."""
 
     name: str
     inflict: t.Callable[[Cluster, Node], Undo]
     wants_disks: bool = False
+    wants_between: bool = False
     lasts: bool = False
 
 
@@ -70,6 +71,30 @@ def _wires(state: str, chosen: t.Callable[[str, str, str], bool]) -> t.Callable[
         return lambda: become(found, OPEN)
 
     return inflict
+
+
+def lose(between: t.Mapping[t.Tuple[str, str], Wire], lost: t.Callable[[str, str], bool]) -> Undo:
+    """Have all be lost that one server says to another, in a request or in an answer, where *lost* says so of the two; how it ends."""
+    for (one, other), wire in between.items():
+        states = {(True, True): CUT, (True, False): DEAF, (False, True): MUTE, (False, False): OPEN}
+        wire.become(states[lost(one, other), lost(other, one)])
+    return lambda: become(between.values(), OPEN)
+
+
+def _between(lost: t.Callable[[str, str, str], bool]) -> t.Callable[[Cluster, Node], Undo]:
+    """A fault of the network between servers, which are chosen by who speaks to whom, and the name of the node."""
+    return lambda cluster, node: lose(cluster.databases.between, lambda one, other: lost(one, other, node.name))
+
+
+def cut_off(cluster: Cluster, node: Node) -> Undo:
+    """Cut off a machine with all that is on it: its service reaches its own server alone, and that one no other."""
+    undo = [_wires(CUT, lambda one, other, name: name in (one, other))(cluster, node), _between(lambda one, other, name: name in (one, other))(cluster, node)]
+
+    def end() -> None:
+        for each in undo:
+            each()
+
+    return end
 
 
 def _next(name: str) -> str:
@@ -119,6 +144,14 @@ FAULTS = (
     Fault("the disk of the files full", _files_full, wants_disks=True),
     Fault("the disk of the server full", _server_full, wants_disks=True),
     Fault("the server away until there is another master", _server_killed, lasts=True),
+    Fault("its member cut off from another, both ways", _between(lambda one, other, node: {one, other} == {node, _next(node)}), wants_between=True),
+    Fault("its member cut off from another, one way", _between(lambda one, other, node: (one, other) == (node, _next(node))), wants_between=True),
+    Fault("its member cut off from all, both ways", _between(lambda one, other, node: node in (one, other)), wants_between=True),
+    Fault("its member hears no other", _between(lambda _one, other, node: node == other), wants_between=True),
+    Fault("its member is heard by no other", _between(lambda one, _other, node: node == one), wants_between=True),
+    Fault("each member cut off from all", _between(lambda _one, _other, _node: True), wants_between=True),
+    Fault("cut off from all, both ways, with its member", cut_off, wants_between=True),
+    Fault("its member cut off until there is another master", _between(lambda one, other, node: node in (one, other)), wants_between=True, lasts=True),
 )
 
 
@@ -131,6 +164,8 @@ def possible(databases: Databases, disks: bool) -> t.Dict[str, t.Optional[str]]:
             words[fault.name] = "only root can mount a small disk"
         elif fault.inflict is _server_full and not (databases.copies and databases.real):
             words[fault.name] = "only real CouchDB is given a small disk"
+        elif fault.wants_between and not databases.between:
+            words[fault.name] = "only etcd's members speak with each other"
     return words
 
 

@@ -2,19 +2,20 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How a master of the soak is lost, when it comes back, and what goes wrong while another node takes its place: three tables."""
+"""How a master of the soak is lost, when it comes back, what clocks say, and what goes wrong while another node takes its place: four tables."""
 
 from __future__ import annotations
 
 import concurrent.futures
 import random
 import signal
+import threading
 import typing as t
 
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.documents import Json
 
-from .faults import Cluster, Undo, fill
+from .faults import Cluster, Undo, cut_off, fill
 from .nodes import Killed, Node
 from .wires import CUT, OPEN, become
 
@@ -50,8 +51,75 @@ def _cut_off(cluster: Cluster, old: Node) -> Undo:
     return lambda: become(found, OPEN)
 
 
-LOST: t.Mapping[str, t.Callable[[Cluster, Node], Undo]] = {"dead": _dead, "stopped": _stopped, "alive": _alive, "cut off": _cut_off}
+LOST: t.Mapping[str, t.Callable[[Cluster, Node], Undo]] = {
+    "dead": _dead,
+    "stopped": _stopped,
+    "alive": _alive,
+    "cut off": _cut_off,
+    "cut off, with its member": cut_off,
+}
 """How a master is when another node takes its place."""
+
+
+def ways_to_lose(cluster: Cluster, away: t.Collection[str]) -> t.List[str]:
+    """How a master can be lost, by names, while some servers are away."""
+    majority = cluster.databases.copies or not away  # an etcd that has lost two of three members does nothing, and is to do nothing
+    states = {**dict.fromkeys(LOST, True), "dead": majority, "cut off, with its member": majority and bool(cluster.databases.between)}
+    return [name for name, possible in states.items() if possible]
+
+
+_HOUR = 3600.0
+_FURTHEST = 48
+"""By how many hours clocks are wrong at most."""
+_TICK = 0.05
+
+
+class Clocks(t.NamedTuple):
+    """The nodes whose clocks are wrong: the master that is lost, and those that may take its place."""
+
+    old: Node
+    standbys: t.Sequence[Node]
+    draw: random.Random
+
+
+def _wrong(nodes: t.Sequence[Node], draw: random.Random, way: int) -> Undo:
+    for node in nodes:
+        node.set_clock(way * draw.uniform(1, _FURTHEST) * _HOUR)
+    return lambda: _right(nodes)
+
+
+def _right(nodes: t.Sequence[Node]) -> None:
+    for node in nodes:
+        node.set_clock(0)
+
+
+def _jumping(clocks: Clocks) -> Undo:
+    """Each clock jumps by hours, to and fro, for as long as it lasts."""
+    nodes, ended, draw = [clocks.old, *clocks.standbys], threading.Event(), random.Random(clocks.draw.random())
+
+    def jump() -> None:
+        while not ended.wait(_TICK):
+            draw.choice(nodes).set_clock(draw.uniform(-_FURTHEST, _FURTHEST) * _HOUR)
+
+    def undo() -> None:
+        ended.set()
+        thread.join()
+        _right(nodes)
+
+    thread = threading.Thread(target=jump)
+    thread.start()
+    return undo
+
+
+CLOCKS: t.Mapping[str, t.Callable[[Clocks], Undo]] = {
+    "right": lambda _clocks: lambda: None,
+    "the old master's hours ahead": lambda clocks: _wrong([clocks.old], clocks.draw, 1),
+    "the old master's hours back": lambda clocks: _wrong([clocks.old], clocks.draw, -1),
+    "the new master's hours ahead": lambda clocks: _wrong(clocks.standbys, clocks.draw, 1),
+    "the new master's hours back": lambda clocks: _wrong(clocks.standbys, clocks.draw, -1),
+    "all jump by hours, to and fro": _jumping,
+}
+"""What the nodes' wall clocks say from before a promotion until all that it changed has come together again."""
 
 
 class Promotion(t.NamedTuple):

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import json
 import random
 import shutil
@@ -21,7 +22,7 @@ from .checker import Checker, Seen
 from .databases import databases
 from .faults import FAULTS, Cluster, Fault, Undo, mount, possible, unmount
 from .nodes import GHOST, Ganeti, Node
-from .promotions import LOST, MOMENTS, WAYS, Promotion, Way
+from .promotions import CLOCKS, LOST, MOMENTS, WAYS, Clocks, Promotion, Way, ways_to_lose
 
 NAMES = ("a1", "a2", "a3")
 SETTLED = 180.0
@@ -29,11 +30,12 @@ SETTLED = 180.0
 
 
 class Chosen(t.NamedTuple):
-    """By their names: what goes wrong in a round, how the promotion goes, how the old master is then. What is not given is drawn."""
+    """By their names: what goes wrong in a round, how the promotion goes, how the old master is then, and the clocks. What is not given is drawn."""
 
     fault: t.Optional[str] = None
     way: t.Optional[str] = None
     lost: t.Optional[str] = None
+    clocks: t.Optional[str] = None
 
 
 DRAWN = Chosen()
@@ -80,7 +82,12 @@ class Soak:
         away = [node.name] if fault.lasts else []
         if not fault.lasts:
             undo()
-        self._fail_over(away, chosen)
+        with contextlib.ExitStack() as ends:
+            self._fail_over(away, chosen, ends)
+            self._come_together(fault, away, undo)
+
+    def _come_together(self, fault: Fault, away: t.Sequence[str], undo: Undo) -> None:
+        """Wait until servers hold the same, with what is away and without, and see whether all holds."""
         if fault.lasts:
             self._wait("the others hold the master's files", lambda: not self._checker.differences(self._master, away))
             undo()
@@ -105,8 +112,8 @@ class Soak:
         self.counts["faults"][fault.name] += 1
         return fault, node, fault.inflict(self._cluster, node)
 
-    def _fail_over(self, away: t.Sequence[str], chosen: Chosen) -> None:
-        """As master_failover and Ganeti's own failover do it."""
+    def _fail_over(self, away: t.Sequence[str], chosen: Chosen, ends: contextlib.ExitStack) -> None:
+        """As master_failover and Ganeti's own failover do it. The clocks are right again at the end of *ends*."""
         old = self._master
         standbys = [node for node in self._cluster.nodes.values() if node is not old and node.name not in away]
         self._draw.shuffle(standbys)
@@ -114,10 +121,11 @@ class Soak:
             self._wait(f"{node.name} has a configuration", lambda node=node: self._newest(node) > 0)
         ways = [each for each in WAYS if (self._disks or not each.wants_disks) and len(standbys) >= 1 + each.wants_two]
         way = self._draw.choice([each for each in ways if chosen.way in (None, each.name)])
-        # An etcd that has lost two of three members does nothing, and is to do nothing.
-        states = [each for each in LOST if self._cluster.databases.copies or not (away and each == "dead")]
-        lost = self._draw.choice([each for each in states if chosen.lost in (None, each)])
+        lost = self._draw.choice([each for each in ways_to_lose(self._cluster, away) if chosen.lost in (None, each)])
         moment = self._draw.choice(MOMENTS)
+        clocks = self._draw.choice([each for each in CLOCKS if chosen.clocks in (None, each)])
+        self.counts["clocks"][clocks] += 1
+        ends.callback(CLOCKS[clocks](Clocks(old, standbys, self._draw)))
         self.counts["promotions"][way.name] += 1
         self.counts["old masters"][lost] += 1
         if lost != "alive":

@@ -2,41 +2,42 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The network between nodes and servers: each way from one to another is a wire of its own, which can be cut, or hold what is sent."""
+"""The network between nodes and servers, and between servers: each way from one to another is a wire of its own, which can be cut, or hold what is sent."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import typing as t
 
-OPEN, CUT, HELD, MUTE = "open", "cut", "held", "mute"
+OPEN, CUT, HELD, MUTE, DEAF = "open", "cut", "held", "mute", "deaf"
 """A wire that is cut ends all connections and refuses new ones. One that is held keeps all that is sent; one that is mute lets requests through, and keeps
-the answers. What was kept goes on when the wire is open again, as TCP has it."""
+the answers; one that is deaf keeps the requests. What was kept goes on when the wire is open again, as TCP has it."""
+_KEPT = {HELD: ("there", "back"), MUTE: ("back",), DEAF: ("there",)}
 
 
 class Wire:
-    """Listens on a port of its own, and carries what comes there to a port, and back."""
+    """Carries what comes to a port, and back; where it is told to listen, from a port of its own."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, target: int) -> None:
         self._loop = loop
         self._target = target
         self._state = OPEN
-        self._passes: t.Dict[str, asyncio.Event] = {}
+        self._passes = {direction: asyncio.Event() for direction in ("there", "back")}
+        for event in self._passes.values():
+            event.set()
         self._open: t.Set[asyncio.WriteTransport] = set()
         self._server: t.Optional[asyncio.AbstractServer] = None
         self.port = 0
 
     async def listen(self) -> None:
         """Begin."""
-        self._passes = {direction: asyncio.Event() for direction in ("there", "back")}
-        for event in self._passes.values():
-            event.set()
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self.connected, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
     def become(self, state: str) -> None:
-        """Be open, cut, held or mute from now on."""
+        """Be in one of the states above from now on."""
         done = threading.Event()
         self._loop.call_soon_threadsafe(self._become, state, done)
         done.wait()
@@ -44,7 +45,7 @@ class Wire:
     def _become(self, state: str, done: threading.Event) -> None:
         self._state = state
         for direction, event in self._passes.items():
-            if state == HELD or (state == MUTE and direction == "back"):
+            if direction in _KEPT.get(state, ()):
                 event.clear()
             else:
                 event.set()
@@ -53,7 +54,8 @@ class Wire:
                 transport.abort()
         done.set()
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carry a connection, to its end."""
         self._open.add(writer.transport)
         try:
             if self._state == CUT:
@@ -91,6 +93,56 @@ def become(wires: t.Iterable[Wire], state: str) -> None:
         wire.become(state)
 
 
+class Junction:
+    """A port to which several processes come, each of them over a wire of its own: where all are told the same address, as members of an etcd are."""
+
+    def __init__(self, wire: t.Callable[[t.Callable[[int], bool]], t.Optional[Wire]]) -> None:
+        """*wire* is told how to ask whether a process, by its id, is the one that has come, and chooses the wire."""
+        self._wire = wire
+        self._server: t.Optional[asyncio.AbstractServer] = None
+        self.port = 0
+
+    async def listen(self) -> None:
+        """Begin."""
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inode = _inode(writer.get_extra_info("peername")[1], self.port)
+        wire = self._wire(lambda process: inode is not None and _has_open(process, inode))
+        if wire is None:  # it has ended since, or has gone
+            writer.transport.abort()
+        else:
+            await wire.connected(reader, writer)
+
+
+def _inode(port: int, other: int) -> t.Optional[str]:
+    """The socket on loopback that leads from a port to another."""
+    with open("/proc/net/tcp", encoding="ascii") as stream:
+        for line in stream:
+            fields = line.split()
+            if fields[1].endswith(f":{port:04X}") and fields[2].endswith(f":{other:04X}"):
+                return fields[9]
+    return None
+
+
+def _has_open(process: int, inode: str) -> bool:
+    """Whether a process has a socket."""
+    place = f"/proc/{process}/fd"
+    try:
+        names = os.listdir(place)
+    except FileNotFoundError:  # it has ended
+        return False
+    return any(_leads_to(f"{place}/{name}", f"socket:[{inode}]") for name in names)
+
+
+def _leads_to(link: str, target: str) -> bool:
+    try:
+        return os.readlink(link) == target
+    except FileNotFoundError:  # it was closed a moment ago
+        return False
+
+
 class Wires:
     """Makes wires, and has them carried by a thread."""
 
@@ -100,10 +152,20 @@ class Wires:
         self._thread.start()
 
     def make(self, target: int) -> Wire:
-        """A wire to a port."""
-        wire = Wire(self._loop, target)
+        """A wire to a port, with a port of its own."""
+        wire = self.lay(target)
         asyncio.run_coroutine_threadsafe(wire.listen(), self._loop).result()
         return wire
+
+    def lay(self, target: int) -> Wire:
+        """A wire to a port, for a junction."""
+        return Wire(self._loop, target)
+
+    def join(self, wire: t.Callable[[t.Callable[[int], bool]], t.Optional[Wire]]) -> Junction:
+        """A junction that chooses among wires."""
+        junction = Junction(wire)
+        asyncio.run_coroutine_threadsafe(junction.listen(), self._loop).result()
+        return junction
 
     def close(self) -> None:
         """End all of them."""

@@ -13,7 +13,7 @@ from soak.rounds import Chosen, play
 pytestmark = pytest.mark.functional
 
 ROUNDS = {
-    "two are promoted at once": Chosen("the service killed", "on two standbys at once", "alive"),
+    "two are promoted at once": Chosen("the service killed", "on two standbys at once", "alive", "all jump by hours, to and fro"),
     "the promotion is killed, and a standby away": Chosen("the server away until there is another master", "killed, and again", "dead"),
 }
 
@@ -22,6 +22,7 @@ ROUNDS = {
 def test_nothing_is_lost_whatever_goes_wrong(tmp_path, chosen):
     counts = play(tmp_path, "couchdb", chosen)
     assert counts["faults"] == {chosen.fault: 1} and counts["jobs"]["seen before a promotion"] > 0
+    assert chosen.clocks in (None, *counts["clocks"])
 
 
 def test_a_report_grows_and_tells_what_became_of_a_seed_that_failed(tmp_path):
