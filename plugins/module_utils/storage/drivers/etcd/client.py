@@ -11,6 +11,7 @@ sent twice, to another member, where the answer to the first is lost. So may a w
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import socket
 import ssl
@@ -29,7 +30,7 @@ _CONNECT_SECONDS = 3.0
 """How long a connection may take: packets to the address of a machine that is off are lost without a word."""
 _PAUSE = 0.2
 _ROUNDS = 2
-"""How often all members are tried: while a new leader is elected, which takes a second, each says that it has none."""
+"""How often all members are tried. Where one says that a leader is elected just now, which takes seconds on a busy machine, for as long as there is time."""
 _ANSWER_BYTES = 256 << 20
 """What an answer may be at most. A page of our own is far smaller."""
 _PAGE, _KEYS_PAGE = 500, 10000
@@ -43,7 +44,8 @@ _INVALID, _DEADLINE, _DENIED, _EXHAUSTED, _PRECONDITION, _OUT_OF_RANGE, _UNAVAIL
 """What gRPC calls kinds of errors, in the field ``code``."""
 _ELSEWHERE = (_DEADLINE, _UNAVAILABLE)
 """What another member, or a second try, may do better."""
-_PASSING = ("no leader", "leader changed", "too many requests", "context deadline exceeded", "context canceled")
+_ELECTION = ("no leader", "leader changed")
+_PASSING = (*_ELECTION, "too many requests", "context deadline exceeded", "context canceled")
 """The same, in errors whose code does not say so."""
 
 
@@ -57,6 +59,11 @@ class TooMuch(StorageFailed):
 
 class _Elsewhere(Exception):
     """A member does not do it now; another may."""
+
+    @property
+    def is_election(self) -> bool:
+        """Whether the member said that a leader is elected just now."""
+        return any(each in str(self) for each in _ELECTION)
 
 
 class _Stale(Exception):
@@ -143,7 +150,8 @@ class Client:
         data = json.dumps(body).encode("ascii")
         until = time.monotonic() + self._seconds
         problems: t.Dict[Endpoint, str] = {}
-        for attempt in range(_ROUNDS):
+        for attempt in itertools.count(1):
+            elected = False
             for one in list(self._order):
                 if time.monotonic() >= until:
                     break
@@ -151,14 +159,16 @@ class Client:
                     answer = self._authorized(one, where, data, until)
                 except _Elsewhere as error:
                     problems[one] = str(error)
+                    elected = elected or error.is_election
                     self.close()
                     continue
                 self._order.remove(one)
                 self._order.insert(0, one)
                 return answer
-            if attempt + 1 < _ROUNDS and until - time.monotonic() > _PAUSE:
-                time.sleep(_PAUSE)
-        raise ConnectionFailed(self._nobody(problems))
+            if (attempt >= _ROUNDS and not elected) or until - time.monotonic() <= _PAUSE:
+                raise ConnectionFailed(self._nobody(problems))
+            time.sleep(_PAUSE)
+        raise AssertionError("unreachable")
 
     def _nobody(self, problems: t.Mapping[Endpoint, str]) -> str:
         said = "; ".join(f"{each.url}: {problems.get(each, 'not asked any more')}" for each in self.access.endpoints)

@@ -94,7 +94,6 @@ def failed(status, message, code):
         (failed(403, "etcdserver: permission denied", 7), AuthenticationFailed, "give it a role for the prefix"),
         (failed(400, "etcdserver: user name is empty", 3), AuthenticationFailed, "without a user.*give username and password"),
         (failed(401, "etcdserver: invalid auth token", 16), AuthenticationFailed, "without a user"),
-        (failed(503, "etcdserver: no leader", 14), ConnectionFailed, "etcdserver: no leader.*whether a majority"),
         (failed(504, "etcdserver: request timed out", 4), ConnectionFailed, "request timed out"),
         (failed(500, "context deadline exceeded", 2), ConnectionFailed, "context deadline exceeded"),
         (failed(500, "etcdserver: corrupt", 2), StorageFailed, "see its log"),
@@ -131,11 +130,26 @@ def test_the_next_member_is_asked_where_one_does_not_do_it_and_stays_the_first(s
     assert len(first.asked) == 1 and len(second.asked) == 2
 
 
-def test_all_members_are_asked_twice_while_a_leader_is_elected(serve):
-    client, members = serve([failed(503, "etcdserver: no leader", 14), GOOD])
+def test_a_member_is_asked_again_where_it_was_only_late(serve):
+    client, members = serve([failed(504, "etcdserver: request timed out", 4), GOOD])
     with client:
         assert client.get("a") is None
     assert len(members[0].asked) == 2
+
+
+def test_members_are_asked_for_as_long_as_a_leader_is_elected(serve):
+    """The one that led has died with the master, and a failover begins before the others have a new one."""
+    client, members = serve([failed(503, f"etcdserver: {each}", 14) for each in ("no leader", "leader changed") * 4] + [GOOD], ["close"])
+    with client:
+        assert client.get("a") is None
+    assert len(members[0].asked) == 9
+
+
+def test_an_election_without_end_costs_a_bounded_time(serve):
+    client, _members = serve([failed(503, "etcdserver: no leader", 14)])
+    client._seconds = 2.0
+    with client, pytest.raises(ConnectionFailed, match="etcdserver: no leader.*whether a majority"):
+        client.get("a")
 
 
 def test_a_kept_connection_that_was_closed_meanwhile_is_opened_anew(serve):
