@@ -30,6 +30,8 @@ from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.int
 from .wires import Wire, Wires
 
 _PATIENCE = 20.0
+_AS_THE_ROLE = ("--heartbeat-interval=100", "--election-timeout=1000")
+"""What the role `etcd` sets, and not the haste of tests: on a machine that is busy, members would think each other gone."""
 
 
 class OneServer(t.Protocol):
@@ -191,7 +193,7 @@ class EtcdDatabases(Databases):
     def __init__(self, directories: t.Mapping[str, Path]) -> None:
         super().__init__()
         place = next(iter(directories.values())).parent.parent / "etcd"
-        self._etcd = Etcd(place, len(directories), between=lambda members: self._lay_between(dict(zip(directories, members))))
+        self._etcd = Etcd(place, len(directories), options=_AS_THE_ROLE, between=lambda members: self._lay_between(dict(zip(directories, members))))
         self._cluster = str(uuid.uuid4())
         self.servers.update({name: OneMember(self._etcd, member) for name, member in zip(directories, self._etcd.members)})
         self._lay({name: member.port for name, member in zip(directories, self._etcd.members)})
