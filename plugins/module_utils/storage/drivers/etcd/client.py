@@ -11,7 +11,6 @@ sent twice, to another member, where the answer to the first is lost. So may a w
 from __future__ import annotations
 
 import http.client
-import itertools
 import json
 import socket
 import ssl
@@ -150,8 +149,9 @@ class Client:
         data = json.dumps(body).encode("ascii")
         until = time.monotonic() + self._seconds
         problems: t.Dict[Endpoint, str] = {}
-        for attempt in itertools.count(1):
-            elected = False
+        attempts = 0
+        while True:
+            attempts, elected = attempts + 1, False
             for one in list(self._order):
                 if time.monotonic() >= until:
                     break
@@ -165,10 +165,9 @@ class Client:
                 self._order.remove(one)
                 self._order.insert(0, one)
                 return answer
-            if (attempt >= _ROUNDS and not elected) or until - time.monotonic() <= _PAUSE:
+            if (attempts >= _ROUNDS and not elected) or until - time.monotonic() <= _PAUSE:
                 raise ConnectionFailed(self._nobody(problems))
             time.sleep(_PAUSE)
-        raise AssertionError("unreachable")
 
     def _nobody(self, problems: t.Mapping[Endpoint, str]) -> str:
         said = "; ".join(f"{each.url}: {problems.get(each, 'not asked any more')}" for each in self.access.endpoints)

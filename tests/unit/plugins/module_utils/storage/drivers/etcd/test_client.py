@@ -148,7 +148,7 @@ def test_members_are_asked_for_as_long_as_a_leader_is_elected(serve):
 def test_an_election_without_end_costs_a_bounded_time(serve):
     client, _members = serve([failed(503, "etcdserver: no leader", 14)])
     client._seconds = 2.0
-    with client, pytest.raises(ConnectionFailed, match="etcdserver: no leader.*whether a majority"):
+    with client, pytest.raises(ConnectionFailed, match="see whether a majority of the members runs"):
         client.get("a")
 
 
