@@ -72,6 +72,14 @@ class StreamFailed(GanetiError):
     """Bytes on their way from a disk to a disk were lost, damaged or refused."""
 
 
+class ImageFailed(GanetiError):
+    """An image of a disk could not be read or written."""
+
+
+class ImageRefused(ImageFailed):
+    """An image is not used as it is: it leads outside of itself, contradicts itself, or cannot be read safely on this node."""
+
+
 class PreflightFailed(GanetiError):
     """Checks before any change found problems: all of them at once, so that one run shows what to repair."""
 

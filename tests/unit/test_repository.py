@@ -25,7 +25,7 @@ PACKAGES = {
     "api": {"", "api"},
     "stream": {"stream"},
     "instance": {"", "api", "instance"},
-    "images": {"", "api", "images"},
+    "images": {"", "api", "stream", "images"},
     "storage": {"", "api", "storage"},
     "compression": {"", "stream", "compression"},
     "lease": {"", "stream", "lease"},
