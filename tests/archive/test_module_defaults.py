@@ -32,6 +32,8 @@ CASES = {
     "compression_tool": ({"name": "lzop"}, NO_NODE),
     "config_history_info": ({"kind": "cluster"}, NO_NODE),
     "config_rollback": ({"kind": "cluster", "serial": 1}, NO_NODE),
+    "disk_image": ({"src": "/a", "dest": "/b"}, NO_NODE),
+    "disk_image_info": ({"path": "/a"}, NO_NODE),
     "instance": ({"name": "web1.example.com"}, WRONG_WAY),
     "instance_info": ({}, WRONG_WAY),
     "instance_move": ({"name": "no host", "source": {"address": MEANT}}, "name is 'no host', which is not a host name"),

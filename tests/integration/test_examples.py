@@ -64,6 +64,34 @@ def for_config_rollback(site, followed, name):
     return {"web1.example.com": name, "b6c4f545-a65d-4ac7-b673-a9678b227832": identity, "4711": str(born)}
 
 
+IMAGES = "/var/tmp/images-of-examples"
+MAKE_IMAGES = """
+set -eu
+mkdir -p "$1" && cd "$1"
+echo web1 >sda.img && truncate -s 1M sda.img
+qemu-img convert -f raw -O qcow2 sda.img debian-12.qcow2
+qemu-img convert -f raw -O vmdk sda.img appliance.vmdk
+sha256sum debian-12.qcow2 sda.img
+"""
+
+
+def for_disk_image(site, followed, name):
+    """Small images in the places of large ones."""
+    lines = site.lab.run(site.nodes[0], "sh", "-c", MAKE_IMAGES, "make", IMAGES).splitlines()
+    first, second = (line.split()[0] for line in lines)
+    return {
+        "9d1c1f9e2d6a5b0b3f8f5e0a4d2c7b6a1e3f4d5c6b7a8990a1b2c3d4e5f60718": first,
+        "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae": second,
+        "/srv/images": IMAGES, "/srv/old/web1": IMAGES, "/srv/ganeti/file-storage/imported": IMAGES, "/srv/ganeti/shared-file-storage/images": IMAGES,
+        "node1.example.com": site.hosts[0],
+    }  # fmt: skip
+
+
+def for_disk_image_info(site, followed, name):
+    site.lab.run(site.nodes[0], "sh", "-c", MAKE_IMAGES, "make", IMAGES)
+    return {"/srv/images": IMAGES, "node1.example.com": site.hosts[0]}
+
+
 def for_instance_info(site, followed, name):
     return {
         "alpha.example.com": site.full, "web1.example.com": name, "node2.example.com": site.hosts[1],
@@ -102,6 +130,8 @@ PREPARED = {
     "compression_tool": for_compression_tool,
     "config_history_info": for_config_history_info,
     "config_rollback": for_config_rollback,
+    "disk_image": for_disk_image,
+    "disk_image_info": for_disk_image_info,
     "instance": for_instance_info,
     "instance_info": for_instance_info,
     "instance_move": for_instance_move,
