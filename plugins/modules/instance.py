@@ -3,19 +3,21 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Make, change, start, stop and remove an instance."""
+"""Make, change, rename, reinstall, start, stop and remove an instance."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: instance
-short_description: Make, change, start, stop and remove an instance of a Ganeti cluster
+short_description: Make, change, rename, reinstall, start, stop and remove an instance of a Ganeti cluster
 version_added: 0.2.0
 author:
   - the ganeti.cluster authors (!UNKNOWN)
 description:
   - Makes an instance that is not there, and changes one that is. What is not named stays as it is.
-  - What cannot be changed, as the disk template, is refused with what changes it. All that stands against a change is said at once, before any job.
+  - What cannot be changed, as the nodes, is refused with what changes it. All that stands against a change is said at once, before any job.
+  - Another name, disk template or installation needs an instance that is stopped. One that runs is stopped and started again only with
+    O(restart_if_pending) or O(state=restarted).
   - An instance that is being moved or zeroed is left alone. Where its node does not tell whether it runs, it is neither started, stopped nor removed.
   - After a change everything is read back, and the task fails where Ganeti did not take a value.
 extends_documentation_fragment:
@@ -36,7 +38,7 @@ attributes:
   idempotent:
     support: partial
     details:
-      - With O(state=restarted), each run restarts the instance.
+      - With O(state=restarted), each run restarts the instance. With O(state=reinstalled) and no O(os), each run installs it anew.
 requirements:
   - OpenSSH or paramiko, for O(transport=ssh)
 options:
@@ -49,13 +51,20 @@ options:
     description:
       - With V(present) it is there; one that is made is not started.
       - With V(started), V(stopped) and V(restarted) it is there, and runs or does not run in the end.
+      - With V(reinstalled) it is there, and O(os) is installed on its disks, B(which destroys what is on them). It is not, if it is the one that is
+        installed already, so a second run changes nothing. Without O(os), what is installed is installed anew, on each run.
       - With V(absent) it is removed, with its disks.
     type: str
-    choices: [present, absent, started, stopped, restarted]
+    choices: [present, absent, started, stopped, restarted, reinstalled]
     default: present
+  new_name:
+    description:
+      - The name that it is to have. It may have it already, so a second run changes nothing. If there are instances of both names, the task is refused.
+      - Not with O(state=absent).
+    type: str
   os:
     description:
-      - The operating system to make it with, with its variant, as V(debootstrap+default).
+      - The operating system to make it with, or to install with O(state=reinstalled), with its variant, as V(debootstrap+default).
     type: str
   hypervisor:
     description:
@@ -64,18 +73,25 @@ options:
   disk_template:
     description:
       - The disk template. The cluster's first one, if the instance is made and this is not set.
+      - Disks of another one are converted by Ganeti on the same node, which copies what is on them and then removes the old ones. What Ganeti does not
+        convert is refused, as to V(diskless) and V(blockdev), or from V(diskless).
     type: str
+  ext_params:
+    description:
+      - The C(provider), and its own parameters, for disks that are converted to O(disk_template=ext). Only looked at when they are.
+    type: dict
   primary_node:
     description:
       - The node to make it on.
     type: str
   secondary_node:
     description:
-      - The node to mirror its disks to.
+      - The node to mirror its disks to, when it is made, or when they are converted to O(disk_template=drbd).
     type: str
   iallocator:
     description:
       - The allocator that chooses the nodes to make it on; the cluster's default, if there is no O(primary_node) either.
+      - Likewise the one to mirror to, when disks are converted to O(disk_template=drbd).
     type: str
   group:
     description:
@@ -83,12 +99,12 @@ options:
     type: str
   file_driver:
     description:
-      - How disks in files that are made with the instance are reached.
+      - How disks in files are reached that are made with the instance, or by a conversion.
     type: str
     choices: [loop, blktap, blktap2]
   file_storage_dir:
     description:
-      - The directory, below the cluster's, for disks in files that are made with the instance.
+      - The directory, below the cluster's, for disks in files that are made with the instance, or by a conversion.
     type: str
   install:
     description:
@@ -97,17 +113,17 @@ options:
     default: true
   force_variant:
     description:
-      - Whether to make it also with a variant of O(os) that is not declared.
+      - Whether to make or install it also with a variant of O(os) that is not declared.
     type: bool
     default: false
   name_check:
     description:
-      - Whether its name has to resolve when it is made.
+      - Whether its name has to resolve when it is made or renamed.
     type: bool
     default: false
   ip_check:
     description:
-      - Whether nobody may answer at its address when it is made. Needs O(name_check).
+      - Whether nobody may answer at its address when it is made or renamed. Needs O(name_check).
     type: bool
     default: false
   opportunistic_locking:
@@ -276,6 +292,8 @@ options:
   restart_if_pending:
     description:
       - Whether an instance that runs is restarted where RV(pending) is not empty.
+      - Also whether it is stopped, and started again, for a change that needs it stopped, as O(new_name), O(disk_template) and O(state=reinstalled) do.
+        Without it such a change of an instance that runs is refused.
     type: bool
     default: false
   shutdown_timeout:
@@ -316,6 +334,36 @@ EXAMPLES = r"""
       memory: 256
     restart_if_pending: true
   delegate_to: localhost
+
+- name: Convert its disks, and stop it for that if it runs
+  ganeti.cluster.instance:
+    transport: ssh
+    address: alpha.example.com
+    name: web1.example.com
+    disk_template: sharedfile
+    restart_if_pending: true
+  delegate_to: localhost
+
+- name: Give it another name (through the remote API)
+  ganeti.cluster.instance:
+    transport: rapi
+    address: alpha.example.com
+    rapi:
+      username: ansible
+      password: "{{ vault_rapi_password }}"
+      ca_path: /etc/ssl/alpha-rapi.pem
+    name: web1.example.com
+    new_name: www.example.com
+    restart_if_pending: true
+  delegate_to: localhost
+
+- name: Install its operating system anew, whatever is on its disks, each time that this runs (on the master)
+  ganeti.cluster.instance:
+    name: web1.example.com
+    state: reinstalled
+    osparams:
+      region: north
+    restart_if_pending: true
 
 - name: Remove it (through the remote API)
   ganeti.cluster.instance:

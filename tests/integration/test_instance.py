@@ -12,10 +12,13 @@ import pytest
 
 from ansible_collections.ganeti.cluster.plugins.module_utils.instance import table
 
+from .conftest import make
+from .lab import STORAGE
+
 ON = {"alpha": ("a2", "a3"), "beta": ("b1", "b2")}
 READ = (
     "import json, sys; sys.path.insert(0, '/usr/share/ganeti/default'); from ganeti import opcodes; "
-    "print(json.dumps([[each[0] for each in op.OP_PARAMS] for op in (opcodes.OpInstanceCreate, opcodes.OpInstanceSetParams)]))"
+    "print(json.dumps({op_id: [each[0] for each in op.OP_PARAMS] for op_id, op in opcodes.OP_MAPPING.items()}))"
 )
 BOTH = pytest.mark.parametrize("cluster", ON)
 
@@ -26,10 +29,10 @@ class Runs:
     def __init__(self, lab, cluster, name):
         self.lab, self.cluster, self.name = lab, cluster, name
 
-    def __call__(self, *options, by="ssh", module="instance", **given):
+    def __call__(self, *options, by="ssh", module="instance", name=None, **given):
         way = {"transport": "ssh", **self.lab.side(self.cluster)} if by == "ssh" else self.lab.rapi(self.cluster)
-        name = self.name if module == "instance" else [self.name]
-        return self.lab.module(module, {**way, "name": name, **given}, options=options)
+        name = name or self.name
+        return self.lab.module(module, {**way, "name": name if module == "instance" else [name], **given}, options=options)
 
     def twice(self, **given):
         """Do it, and see that the second run has nothing to do."""
@@ -55,11 +58,11 @@ def runs(lab, cluster, name):
 
 @BOTH
 def test_no_field_of_the_installed_ganeti_is_missing(lab, cluster):
-    created, modified = (set(fields) for fields in json.loads(lab.master(cluster, "python3", "-c", READ)))
-    known = {row.create for row in table.TABLE} - {""} | set(table.LEFT_OUT_OF_CREATE)
-    assert "os_type" in created and known == created
+    installed = json.loads(lab.master(cluster, "python3", "-c", READ))
     gone = {"hotplug_if_possible"} if lab.release(cluster).startswith("3.1") else set()
-    assert ({row.modify for row in table.TABLE} - {""} | set(table.LEFT_OUT_OF_MODIFY)) - gone == modified
+    for kind, (op_id, left_out) in table.FIELDS.items():
+        known = {getattr(row, kind) for row in table.TABLE} - {""} | set(left_out)
+        assert len(known) > 4 and known - gone == set(installed[op_id]), op_id
 
 
 @BOTH
@@ -99,3 +102,36 @@ def test_a_whole_life(lab, cluster, runs):
     gone = runs.twice(state="absent")
     assert gone["instance"] is None and runs.told("status") is None
     assert runs(module="instance_info")["missing"] == [runs.name]
+
+
+@BOTH
+def test_another_name_disk_template_and_installation(lab, cluster, runs, other):
+    node = f"{ON[cluster][0]}.lab.example"
+    runs(
+        state="started", os="slow", install=False, hypervisor="fake", disk_template="file", primary_node=node, beparams={"memory": 64},
+        disks=[{"name": "root", "size": 64}], nics=[{"ip": "10.99.0.1"}], osparams={"flavour": "vanilla", "region": "north"},
+    )  # fmt: skip
+    (uuid,) = runs.told("uuid")
+    path = f"{STORAGE}/{runs.name}"
+    lab.run(ON[cluster][0], "sh", "-c", f"echo what was written | dd conv=notrunc status=none of=$(ls {path}/*)")
+    assert f"{runs.name} runs, and is renamed only while it is stopped" in runs.refused(new_name=other)
+    extern = {"disk_template": "ext", "ext_params": {"provider": "loopdev"}}
+    wanted = {"new_name": other, **extern, "state": "reinstalled", "os": "noop", "restart_if_pending": True}
+    rehearsed = runs("--check", **wanted)
+    assert rehearsed["changed"] and runs.told("disk_template", "status") == ["file", "running"], rehearsed
+    changed = runs.twice(**wanted, osparams={"flavour": "mint"})
+    assert changed["diff"]["after"]["name"] == other and changed["pending"] == [] and runs.told("uuid") is None
+    fields = ("uuid", "disk_template", "os", "status", "disk.names", "tags", "custom_osparams")
+    told = lab.fields(cluster, other, *fields)
+    assert told[:6] == [uuid, "ext", "noop", "running", "root", ""] and "north" in told[6] and "mint" in told[6], told
+
+    make(lab, cluster, ON[cluster][0], runs.name, data=0, start=False)
+    assert f"there is {other} besides" in runs.refused(new_name=other)
+    lab.remove(cluster, runs.name)
+
+    runs.twice(by="rapi", name=other, state="stopped", disk_template="file", new_name=runs.name)
+    assert runs.told("uuid", "disk_template", "status") == [uuid, "file", "ADMIN_down"]
+    assert lab.run(ON[cluster][0], "sh", "-c", f"head -c 16 {path}/*") == "what was written"
+    assert "cannot be read over RAPI" in runs.refused(by="rapi", state="reinstalled")
+    assert runs("--check", by="rapi", new_name=other, disk_template="sharedfile")["changed"] and runs("--check", state="reinstalled")["changed"]
+    assert runs.told("disk_template", "tags") == ["file", ""] and "disks are not converted to none" in runs.refused(disk_template="diskless")

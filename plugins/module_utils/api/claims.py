@@ -4,7 +4,7 @@
 
 """Who works on an instance: a move and a zeroing say so by tags, each beginning with a word of its own. What follows it is their business.
 
-One more tag is on an instance that is being made.
+Two more tags are on an instance that is being installed, and on one that was stopped for a change.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ ZEROING = "ganeti-zeroing:"
 """What the tags begin with; a colon and the id of the move or zeroing follow."""
 
 UNFINISHED = "ganeti-instance:unfinished"
-"""On an instance that is being made, until its operating system is installed."""
+"""On an instance that is being made or installed anew, until its operating system is installed."""
+
+STOPPED = "ganeti-instance:stopped"
+"""On an instance that was stopped for a change, until it is started again."""
 
 _FINISHED = "moved-to"
 """The kind of tag that a source keeps when its move is over."""
@@ -24,7 +27,7 @@ _FINISHED = "moved-to"
 
 def ours(tags: t.Iterable[str]) -> t.List[str]:
     """The tags among *tags* that are no user's."""
-    return sorted(tag for tag in tags if tag.startswith((MOVE, ZEROING)) or tag == UNFINISHED)
+    return sorted(tag for tag in tags if tag.startswith((MOVE, ZEROING)) or tag in (UNFINISHED, STOPPED))
 
 
 def under_way(tags: t.Iterable[str]) -> t.Optional[str]:

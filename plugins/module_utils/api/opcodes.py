@@ -121,6 +121,11 @@ OPCODES: t.Mapping[str, Definition] = {
     "OP_INSTANCE_RENAME": _opcode(
         "instance_name new_name", "instance_uuid name_check ip_check", Route("PUT", _INSTANCE + "/rename", body=True)
     ),
+    "OP_INSTANCE_REINSTALL": _opcode(
+        # RAPI's way stops an instance that runs, and takes no private OS parameters, which Ganeti then forgets
+        "instance_name",
+        "instance_uuid force_variant os_type osparams osparams_private osparams_secret",
+    ),
     "OP_INSTANCE_SET_PARAMS": _opcode(
         # hotplug_if_possible is gone in Ganeti 3.1
         "instance_name",

@@ -30,6 +30,8 @@ _SET_ONCE = ("spindles", "access")
 """What a disk is made with and keeps, and what can be read of it."""
 _MADE_WITH = ("vg", "metavg", "provider", "adopt")
 """What a disk is made with and nobody compares: Ganeti tells it only as part of an address."""
+OWN_OPTIONS = frozenset(("size", "name", "mode", *_SET_ONCE, *_MADE_WITH))
+"""What is no parameter of a provider's own."""
 
 
 class Work(t.NamedTuple):
@@ -183,7 +185,7 @@ def _new_disk(item: Device, template: t.Optional[str]) -> Params:
     if item["params"] and template not in (None, "ext"):
         raise Problem(f"has params, which only disks of template ext have, not {template}")
     known = {name: item[name] for name in ("name", "mode", *_SET_ONCE, *_MADE_WITH) if item[name] is not None}
-    clash = sorted(set(item["params"]) & ({"size", "name", "mode", *_SET_ONCE, *_MADE_WITH}))
+    clash = sorted(set(item["params"]) & OWN_OPTIONS)
     if clash:
         raise Problem(f"has {', '.join(clash)} among its params: these are options of their own")
     return {"size": size, **known, **{name: str(value) for name, value in item["params"].items()}}

@@ -8,6 +8,8 @@
 2. Whether an instance runs has three answers. Where it is not known, nothing is started, stopped, restarted or removed.
 3. Disks and interfaces go only if they are given as absent, tags only if all are to be as given; those of this collection (api/claims.py) stay.
 4. Nothing is done to an instance that is being moved or zeroed.
+5. One that runs is stopped for a change only where that is allowed, and started again after it. A tag says so meanwhile, so that a run which dies in
+   between leaves nothing stopped: the same task starts it.
 """
 
 from __future__ import annotations
@@ -21,25 +23,16 @@ from ..api import claims
 from ..api.instances import Instance
 from ..api.opcodes import MASK, opcode
 from ..api.parameter_kinds import Problem
-from . import devices, parameters
-from .table import CREATE, FIXED, HOW, MODIFY, TABLE
-
-Op = t.Dict[str, t.Any]
-Params = t.Mapping[str, t.Any]
+from . import devices, parameters, stopped
+from .facts import Facts, Op, Params
+from .stopped import REINSTALLED
+from .table import CREATE, FIXED, HOW, MODIFY, OBSERVED, TABLE
 
 PRESENT, GONE, STARTED, STOPPED, RESTARTED = "present", "absent", "started", "stopped", "restarted"
-STATES = (PRESENT, GONE, STARTED, STOPPED, RESTARTED)
+STATES = (PRESENT, GONE, STARTED, STOPPED, RESTARTED, REINSTALLED)
 
 _KINDS = ("beparams", "hvparams", "osparams", "osparams_private")
 _TAG = re.compile(r"[\w.+*/:@-]{1,128}\Z", re.ASCII)
-
-
-class Facts(t.NamedTuple):
-    """What is known: the instance, None where there is none, what the cluster says of itself, and the instance's own private OS parameters."""
-
-    instance: t.Optional[Instance]
-    info: t.Mapping[str, t.Any]
-    private: t.Optional[t.Mapping[str, t.Any]] = None
 
 
 class Plan(t.NamedTuple):
@@ -54,6 +47,8 @@ class Plan(t.NamedTuple):
     """Whether it is restarted only for what is pending, so that one which somebody has stopped meanwhile is not started."""
     plugged: t.Tuple[str, ...] = ()
     """The devices that it gets, or gives back, at once, if Ganeti says so of each: where plugging fails, the job succeeds all the same."""
+    interrupted: bool = False
+    """Whether it is stopped for what is done, and started again."""
 
 
 def plan(name: str, params: Params, facts: Facts) -> Plan:
@@ -65,10 +60,11 @@ def plan(name: str, params: Params, facts: Facts) -> Plan:
         made = _removal(facts.instance, params, problems)
     else:
         made = _changes(facts.instance, params, facts, problems)
-        if claims.UNFINISHED in facts.instance["tags"]:
+        if claims.UNFINISHED in facts.instance["tags"] and params["state"] != REINSTALLED:
             raise GanetiError(
                 f"{facts.instance['name']} was not made to its end, as its installation failed, or is under way still: see the job. Remove it with "
-                f"state: absent, or install it (gnt-instance reinstall) and say so: gnt-instance remove-tags {facts.instance['name']} {claims.UNFINISHED}"
+                "state: absent, or install it with state: reinstalled. Where it was installed otherwise, say so: "
+                f"gnt-instance remove-tags {facts.instance['name']} {claims.UNFINISHED}"
             )
     if problems:
         raise PreflightFailed(problems)
@@ -100,7 +96,11 @@ def _creation(name: str, params: Params, info: t.Mapping[str, t.Any], problems: 
     difference = Difference()
     plain = {row.create: params[row.name] for row in TABLE if row.create and row.argument["type"] in ("str", "bool") and params[row.name] is not None}
     plain["no_install"] = not params["install"]
-    if not params["os"]:
+    if params["state"] == REINSTALLED or params["new_name"]:
+        other = f", and no {params['new_name']}" if params["new_name"] else ""
+        verb = "reinstalled" if params["state"] == REINSTALLED else "renamed"
+        problems.append(f"There is no instance {name}{other}, and what is not there cannot be {verb}: name the one that is meant, or make it first.")
+    elif not params["os"]:
         problems.append(f"There is no instance {name}, and no os to make it with: name one, or the instance that is meant.")
     if not params["primary_node"] and not params["iallocator"] and not info.get("default_iallocator"):
         problems.append(f"{name} has no primary_node and no iallocator, and the cluster has no default one: name either.")
@@ -125,8 +125,8 @@ def _creation(name: str, params: Params, info: t.Mapping[str, t.Any], problems: 
         "tags": [*tags, *unfinished],
     }
     difference.add("state", "absent", "running" if params["state"] in (STARTED, RESTARTED) else "stopped")
-    for row in TABLE:
-        if row.refusal and params[row.name]:
+    for row in OBSERVED:
+        if params[row.name]:
             difference.add(row.name, None, params[row.name])
     _note(difference, given, [*disks.noted, *nics.noted], [], tags)
     ops = [] if problems else [opcode(CREATE, instance_name=name, mode="create", start=False, **fields)]
@@ -170,12 +170,14 @@ def _state(instance: Instance) -> str:
 def _changes(instance: Instance, params: Params, facts: Facts, problems: t.List[str]) -> Plan:
     difference = Difference()
     name = instance["name"]
-    # One that is to be stopped is stopped first, and then changed.
-    runs = instance["oper_state"] is not False and not (instance["oper_state"] and params["state"] == STOPPED)
     problems += _fixed(instance, params)
     own = {**{kind: instance[kind]["own"] for kind in _KINDS[:3]}, "osparams_private": facts.private or {}}
     effective = {kind: instance[kind]["effective"] for kind in _KINDS[:2]}
     merged = _parameters(params, own, effective, problems)
+    work = stopped.work(instance, params, facts, merged, difference, problems)
+    interrupted = _is_interrupted(instance, params, work, problems)
+    # One that is to be stopped is stopped first, and then changed.
+    runs = instance["oper_state"] is not False and not interrupted and not (instance["oper_state"] and params["state"] == STOPPED)
     disks = devices.disks(params["disks"] or [], instance["disks"], instance["disk_template"], problems)
     nics = devices.nics(params["nics"] or [], instance["nics"], problems)
     if disks.removed and runs and not params["hotplug"]:
@@ -187,7 +189,8 @@ def _changes(instance: Instance, params: Params, facts: Facts, problems: t.List[
     pending = _pending(instance, params, merged, noted) if runs else []
     plugged = sorted({_device(*each) for each in noted if _is_plugged(*each)}) if runs and params["hotplug"] else []
     # Ganeti 3.0 refuses to plug anything into an instance that does not run.
-    ops = _modifications(name, params, merged, disks, nics, hotplug=params["hotplug"] and runs)
+    early = stopped.before(merged) if stopped.is_reinstalled(instance, params) else merged
+    ops = _modifications(name, params, early, disks, nics, hotplug=params["hotplug"] and runs)
     ops += [
         opcode("OP_INSTANCE_GROW_DISK", instance_name=name, disk=index, amount=size, absolute=True,
                **{field: params[field] for field in ("wait_for_sync", "ignore_ipolicy")})
@@ -195,7 +198,10 @@ def _changes(instance: Instance, params: Params, facts: Facts, problems: t.List[
     ]  # fmt: skip
     added, removed = (sorted(set(a) - set(b)) for a, b in ((wanted, now), (now, wanted)))
     ops += [opcode(op_id, kind="instance", name=name, tags=tags) for op_id, tags in (("OP_TAGS_SET", added), ("OP_TAGS_DEL", removed)) if tags]
-    return _to_state(instance, params, Plan(ops, difference, pending, {index: uuid for uuid, index, _size in disks.grown}, plugged=tuple(plugged)), problems)
+    made = Plan([*ops, *work.opcodes], difference, pending, {index: uuid for uuid, index, _size in disks.grown}, plugged=tuple(plugged))
+    if interrupted:
+        return _stopped_and_started(instance, params, made, work.name, problems)
+    return _to_state(instance, params, made, work.name, problems)
 
 
 def _fixed(instance: Instance, params: Params) -> t.List[str]:
@@ -206,6 +212,8 @@ def _fixed(instance: Instance, params: Params) -> t.List[str]:
         if isinstance(now, list):
             now = next(iter(now), None)
         if row.name.endswith("_node") and wanted and _is_on(instance, wanted):
+            continue
+        if row.reinstall and params["state"] == REINSTALLED or row.templates and stopped.converts(instance, params):
             continue
         if wanted and wanted != now:
             problems.append(f"{row.name} of {instance['name']} is {now or 'none'} and stays so, although {wanted} was asked for: {row.refusal}.")
@@ -252,9 +260,45 @@ def _device(path: str, before: t.Any, after: t.Any) -> str:
     return path if _is_whole(before, after) else path.rpartition(".")[0]
 
 
-def _to_state(instance: Instance, params: Params, made: Plan, problems: t.List[str]) -> Plan:
-    """The plan with what stops the instance before everything else, or starts or restarts it after that."""
+def _is_interrupted(instance: Instance, params: Params, work: stopped.Work, problems: t.List[str]) -> bool:
+    """Whether it is stopped for the *work*, and is to run again after it."""
+    name, runs = instance["name"], instance["oper_state"]
+    if not work.opcodes or params["state"] == STOPPED:
+        return False
+    if runs is None:
+        problems.append(_unknown(instance, work.said))
+    elif runs and params["state"] != RESTARTED and not params["restart_if_pending"]:
+        problems.append(
+            f"{name} runs, and is {work.said} only while it is stopped: set restart_if_pending, which has it stopped and started again, or state stopped."
+        )
+    return bool(runs) or instance["admin_state"] == "up"
+
+
+def _stopped_and_started(instance: Instance, params: Params, made: Plan, name: str, problems: t.List[str]) -> Plan:
+    """The plan between what stops the instance and what starts it again, under the *name* that it has then."""
+    problems += _not_to_start(instance)
+    made.difference.add("state", _state(instance), "restarted" if instance["oper_state"] else "running")
+    tag = dict(kind="instance", tags=[claims.STOPPED])
+    ops = [opcode("OP_TAGS_SET", name=instance["name"], **tag), _stop(instance["name"], params), *made.opcodes]
+    return made._replace(opcodes=[*ops, _start(name, params), opcode("OP_TAGS_DEL", name=name, **tag)], interrupted=True)
+
+
+def _to_state(instance: Instance, params: Params, made: Plan, name: str, problems: t.List[str]) -> Plan:
+    """The plan with what stops the instance before everything else, or starts or restarts it after that, under the *name* that it has then."""
     runs, state = instance["oper_state"], params["state"]
+    left = claims.STOPPED in instance["tags"]
+    if left and runs is False and instance["admin_state"] == "down" and state in (PRESENT, REINSTALLED):
+        state = STARTED  # a run has stopped it and died before it could start it
+    made = _stepped(instance, params, state, made, name, problems)
+    if not left or runs is None or (not runs and state in (PRESENT, REINSTALLED)):
+        return made
+    made.difference.add("stopped for a change", True, False)
+    return made._replace(opcodes=[*made.opcodes, opcode("OP_TAGS_DEL", kind="instance", name=name, tags=[claims.STOPPED])])
+
+
+def _stepped(instance: Instance, params: Params, state: str, made: Plan, name: str, problems: t.List[str]) -> Plan:
+    """The same for one *state*, which is not always the one that is given."""
+    runs = instance["oper_state"]
     restart = state == RESTARTED or (params["restart_if_pending"] and made.pending and runs is True and state != STOPPED)
     step = _restart if restart and runs is True else _STEPS.get((RESTARTED if restart else state, runs, instance["admin_state"] == "up"))
     if step is None:
@@ -266,8 +310,7 @@ def _to_state(instance: Instance, params: Params, made: Plan, problems: t.List[s
         problems += _not_to_start(instance)
     made.difference.add("state", _state(instance), "stopped" if step is _stop else "running" if step is _start else "restarted")
     made.difference.add("admin_state", instance["admin_state"], "down" if step is _stop else "up")
-    op = step(instance["name"], params)
-    ops = [op, *made.opcodes] if step is _stop else [*made.opcodes, op]
+    ops = [step(instance["name"], params), *made.opcodes] if step is _stop else [*made.opcodes, step(name, params)]
     return made._replace(opcodes=ops, pending=[], plugged=(), only_running=step is _restart and state != RESTARTED)
 
 

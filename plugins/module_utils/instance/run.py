@@ -9,19 +9,21 @@ from __future__ import annotations
 import time
 import typing as t
 
-from .._errors import GanetiError, InvalidInput
+from .._errors import GanetiError, InvalidInput, JobFailed
 from ..api import Cluster, claims, instances, jobs, naming
 from ..api.cluster_parameters import Reach, Timeouts, connect_options, reached
 from ..api.opcodes import opcode, sayable
-from .plan import GONE, RESTARTED, STARTED, Facts, Params, Plan, plan
-from .table import CREATE, MODIFY
+from .facts import Facts, Params
+from .plan import GONE, PRESENT, RESTARTED, STARTED, Plan, plan
+from .stopped import REINSTALLED
+from .table import CREATE, MODIFY, REINSTALL, RENAME
 
 _PLUGGED = "hotplug:done"
 """What Ganeti says, in the result of OP_INSTANCE_SET_PARAMS, of each device that a running instance has at once."""
 _LOOKS = 8
 """How often, up to a second apart, to look for values that Ganeti writes to its configuration file a little later."""
-_GROW = "OP_INSTANCE_GROW_DISK"
-_REHEARSED = (CREATE, MODIFY, _GROW)
+_GROW, _START, _STOP = "OP_INSTANCE_GROW_DISK", "OP_INSTANCE_STARTUP", "OP_INSTANCE_SHUTDOWN"
+_REHEARSED = (CREATE, MODIFY, _GROW, RENAME, REINSTALL)
 """What Ganeti itself checks in check mode; the rest does not depend on more than is known."""
 
 
@@ -32,6 +34,8 @@ def ensure(params: Params, check_mode: bool) -> t.Dict[str, t.Any]:
     problem = naming.problem("name", name)
     if problem:
         raise InvalidInput(problem)
+    if params["new_name"] is not None and params["state"] == GONE:
+        raise InvalidInput("new_name is given with state absent: remove the instance by the name that it has.")
     with reached(options) as reach:
         return _ensure(reach, name, params, check_mode)
 
@@ -42,7 +46,7 @@ def _ensure(reach: Reach, name: str, params: Params, check_mode: bool) -> t.Dict
     made = plan(name, params, facts)
     timeouts = Timeouts(params["lock_timeout"], params["job_timeout"])
     if made.opcodes and check_mode:
-        _rehearse(reach.cluster, made, timeouts)
+        _rehearse(reach.cluster, made, facts.instance, timeouts)
         return _result(made, facts, made.pending)
     if not made.opcodes:
         return _result(made, facts, made.pending)
@@ -67,17 +71,40 @@ def _carried_out(cluster: Cluster, made: Plan, instance: t.Optional[instances.In
         except GanetiError as error:
             if results:
                 before = ", ".join(each["OP_ID"] for each in made.opcodes[: len(results)])
-                error.reword(f"{error.message} Before that this was done: {before}. The same task goes on from there.")
+                again = _started_again(cluster, made, len(results), timeouts) if isinstance(error, JobFailed) else ""
+                error.reword(f"{error.message} Before that this was done: {before}.{again} The same task goes on from there.")
             raise
     return results
+
+
+def _started_again(cluster: Cluster, made: Plan, failed: int, timeouts: Timeouts) -> str:
+    """Start an instance that was stopped for a change which Ganeti then refused; what came of it, in words.
+
+    Not one whose installation has failed, and not one that has just failed to start.
+    """
+    ops = [op["OP_ID"] for op in made.opcodes]
+    if not made.interrupted or _STOP not in ops[:failed] or REINSTALL in ops[: failed + 1] or _START not in ops[failed + 1 :]:
+        return ""
+    name = _name_in(made.opcodes[failed])
+    try:
+        for op in made.opcodes[ops.index(_START) :]:
+            _run(cluster, {**op, "instance_name" if "instance_name" in op else "name": name}, timeouts)
+    except GanetiError as error:
+        return f" {name} was stopped for it, and could not be started again: {error.message}"
+    return f" {name} was stopped for it, and is started again."
+
+
+def _name_in(op: t.Mapping[str, t.Any]) -> str:
+    """The name by which an opcode means the instance, which is the one that it has by then."""
+    return str(op.get("instance_name") or op["name"])
 
 
 def _check_again(cluster: Cluster, instance: instances.Instance, op: t.Mapping[str, t.Any], made: Plan) -> None:
     """Raises GanetiError where, since the last look, somebody else has begun something that the opcode would meet."""
     for row in cluster.query("instance", ["name", "tags", "oper_state", "disk.uuids"], ["=", "uuid", instance["uuid"]]):
         said, disks = claims.under_way(row["tags"] or ()), row["disk.uuids"] or []
-        if row["name"] != instance["name"]:
-            said = f"was {instance['name']} a moment ago: run the same task again"
+        if row["name"] != _name_in(op):
+            said = f"was {_name_in(op)} a moment ago: run the same task again"
         elif op["OP_ID"] == _GROW and disks[op["disk"] : op["disk"] + 1] != [made.growing[op["disk"]]]:
             said = "has other disks than a moment ago: run the same task again"
         elif op["OP_ID"] == "OP_INSTANCE_REBOOT" and made.only_running and row["oper_state"] is not True:
@@ -89,14 +116,17 @@ def _check_again(cluster: Cluster, instance: instances.Instance, op: t.Mapping[s
 def read(reach: Reach, name: str, params: Params, info: t.Mapping[str, t.Any]) -> Facts:
     """What is known of the instance and its cluster, as far as the parameters need it."""
     row = instances.find(reach.cluster, name)
+    other = instances.find(reach.cluster, naming.normal(params["new_name"])) if params["new_name"] is not None else None
+    row, namesake = row or other, other["name"] if row and other and other["uuid"] != row["uuid"] else None
     if row is None:
         return Facts(None, info)
     if reach.master is None:
         if params["osparams_private"]:
             raise InvalidInput("osparams_private of an instance that is there cannot be read over RAPI: use transport ssh, or luxi on the master.")
-        return Facts(instances.describe(row, _modes(reach.cluster, row, params)), info)
-    seen = instances.hidden(reach.master, [row["uuid"]], private=bool(params["osparams_private"])).get(row["uuid"])
-    return Facts(instances.describe(row, seen), info, seen.private if seen else None)
+        return Facts(instances.describe(row, _modes(reach.cluster, row, params)), info, namesake=namesake)
+    private = bool(params["osparams_private"]) or params["state"] == REINSTALLED
+    seen = instances.hidden(reach.master, [row["uuid"]], private=private).get(row["uuid"])
+    return Facts(instances.describe(row, seen), info, seen.private if seen else None, namesake)
 
 
 def _modes(cluster: Cluster, row: t.Mapping[str, t.Any], params: Params) -> t.Optional[instances.Hidden]:
@@ -114,25 +144,28 @@ def _modes(cluster: Cluster, row: t.Mapping[str, t.Any], params: Params) -> t.Op
 
 
 def _run(cluster: Cluster, op: t.Mapping[str, t.Any], timeouts: Timeouts, what: str = "") -> t.Any:
-    label = f"{what}{op['OP_ID']} of {op.get('instance_name') or op.get('name')}"
+    label = f"{what}{op['OP_ID']} of {_name_in(op)}"
     (result,) = jobs.run(cluster, [sayable(op, cluster.transport)], timeout=timeouts.job, lock_timeout=timeouts.lock, label=label)
     return result
 
 
-def _rehearse(cluster: Cluster, made: Plan, timeouts: Timeouts) -> None:
+def _rehearse(cluster: Cluster, made: Plan, instance: t.Optional[instances.Instance], timeouts: Timeouts) -> None:
     """Let Ganeti check what it would do, without doing it; not what is done once the instance is stopped, as it would look at one that runs."""
+    if any(op["OP_ID"] == _STOP for op in made.opcodes):
+        return
+    now = {"instance_name": instance["name"]} if instance else {}  # whatever it will be by then
     removes = any(how == "remove" for op in made.opcodes if op["OP_ID"] == MODIFY for how, _index, _params in op.get("disks") or ())
     for op in made.opcodes:
         if removes and op["OP_ID"] == _GROW:
             continue  # its index is the one of afterwards
-        if op["OP_ID"] in _REHEARSED and made.opcodes[0]["OP_ID"] != "OP_INSTANCE_SHUTDOWN":
-            _run(cluster, {**op, "dry_run": True}, timeouts, "rehearsal of ")
+        if op["OP_ID"] in _REHEARSED:
+            _run(cluster, {**op, **now, "dry_run": True}, timeouts, "rehearsal of ")
 
 
 def _verified(reach: Reach, name: str, params: Params, info: t.Mapping[str, t.Any]) -> Facts:
     """Look again. Raises GanetiError where Ganeti took the jobs but not what was in them."""
     left: t.List[str] = []
-    again = {**params, "restart_if_pending": False, "state": {RESTARTED: STARTED}.get(params["state"], params["state"])}
+    again = {**params, "restart_if_pending": False, "state": {RESTARTED: STARTED, REINSTALLED: PRESENT}.get(params["state"], params["state"])}
     if reach.master is None:
         again["osparams_private"] = None  # as nobody can tell
     for attempt in range(_LOOKS):

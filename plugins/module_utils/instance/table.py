@@ -13,6 +13,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 CREATE, MODIFY = "OP_INSTANCE_CREATE", "OP_INSTANCE_SET_PARAMS"
+RENAME, REINSTALL = "OP_INSTANCE_RENAME", "OP_INSTANCE_REINSTALL"
 
 Argument = t.Mapping[str, t.Any]
 
@@ -62,27 +63,40 @@ class Row:
     """The field of OP_INSTANCE_CREATE."""
     modify: str = ""
     """The field of OP_INSTANCE_SET_PARAMS; none where it is only for making an instance."""
+    rename: str = ""
+    """The field of OP_INSTANCE_RENAME."""
+    reinstall: str = ""
+    """The field of OP_INSTANCE_REINSTALL."""
     observed: str = ""
-    """Where an instance that is there has it, if it cannot be changed."""
+    """Where an instance that is there has it, if it is no parameter of the instance's."""
     refusal: str = ""
     """Who changes it, if not this module."""
+    templates: t.FrozenSet[str] = frozenset()
+    """The disk templates to which disks are converted with it; none where it is no matter of a conversion."""
     argument: Argument = field(default_factory=_text)
 
 
+MIRRORED, EXTERNAL, IN_FILES = frozenset(("drbd",)), frozenset(("ext",)), frozenset(("file", "gluster", "sharedfile"))
+
 TABLE: t.Sequence[Row] = (
-    Row("os", "os_type", observed="os", refusal="what is installed stays: remove the instance and make it anew to have another"),
+    Row("new_name", rename="new_name"),
+    Row("os", "os_type", reinstall="os_type", observed="os", refusal="state reinstalled installs it, and what is on the disks is lost then"),
     Row("hypervisor", "hypervisor", observed="hypervisor", refusal="Ganeti cannot change it: remove the instance and make it anew"),
-    Row("disk_template", "disk_template", observed="disk_template", refusal="instance_move brings it into another one, with its disk_template"),
+    Row("disk_template", "disk_template", "disk_template", observed="disk_template"),
     Row("primary_node", "pnode", observed="primary_node", refusal="instance_move brings it to another node, gnt-instance migrate to its secondary one"),
-    Row("secondary_node", "snode", observed="secondary_nodes", refusal="gnt-instance replace-disks --new-secondary brings its mirror to another node"),
-    Row("iallocator", "iallocator"),
+    Row(
+        "secondary_node", "snode", "remote_node", observed="secondary_nodes", templates=MIRRORED,
+        refusal="gnt-instance replace-disks --new-secondary brings its mirror to another node",
+    ),
+    Row("iallocator", "iallocator", "iallocator", templates=MIRRORED),
     Row("group", "group_name"),
-    Row("file_driver", "file_driver", argument=_text(choices=["loop", "blktap", "blktap2"])),
-    Row("file_storage_dir", "file_storage_dir"),
+    Row("ext_params", "", "ext_params", templates=EXTERNAL, argument=dict(type="dict")),
+    Row("file_driver", "file_driver", "file_driver", templates=IN_FILES, argument=_text(choices=["loop", "blktap", "blktap2"])),
+    Row("file_storage_dir", "file_storage_dir", "file_storage_dir", templates=IN_FILES),
     Row("install", "no_install", argument=_flag(True)),
-    Row("force_variant", "force_variant", argument=_flag(False)),
-    Row("name_check", "name_check", argument=_flag(False)),
-    Row("ip_check", "ip_check", argument=_flag(False)),
+    Row("force_variant", "force_variant", reinstall="force_variant", argument=_flag(False)),
+    Row("name_check", "name_check", rename="name_check", argument=_flag(False)),
+    Row("ip_check", "ip_check", rename="ip_check", argument=_flag(False)),
     Row("opportunistic_locking", "opportunistic_locking", argument=_flag(False)),
     Row("conflicts_check", "conflicts_check", "conflicts_check", argument=_flag(True)),
     Row("ignore_ipolicy", "ignore_ipolicy", "ignore_ipolicy", argument=_flag(False)),
@@ -90,8 +104,8 @@ TABLE: t.Sequence[Row] = (
     Row("hotplug", "", "hotplug", argument=_flag(False)),
     Row("beparams", "beparams", "beparams", argument=dict(type="dict")),
     Row("hvparams", "hvparams", "hvparams", argument=dict(type="dict")),
-    Row("osparams", "osparams", "osparams", argument=dict(type="dict")),
-    Row("osparams_private", "osparams_private", "osparams_private", argument=dict(type="dict", no_log=True)),
+    Row("osparams", "osparams", "osparams", reinstall="osparams", argument=dict(type="dict")),
+    Row("osparams_private", "osparams_private", "osparams_private", reinstall="osparams_private", argument=dict(type="dict", no_log=True)),
     Row("disks", "disks", "disks", argument=dict(type="list", elements="dict", options=dict(DISK))),
     Row("nics", "nics", "nics", argument=dict(type="list", elements="dict", options=dict(NIC))),
     Row("tags", "tags", argument=dict(type="list", elements="str")),
@@ -100,12 +114,14 @@ TABLE: t.Sequence[Row] = (
 
 BY_NAME: t.Mapping[str, Row] = {row.name: row for row in TABLE}
 FIXED = tuple(row for row in TABLE if row.refusal)
+OBSERVED = tuple(row for row in TABLE if row.observed)
+CONVERSION = tuple(row for row in TABLE if row.templates)
 HOW = tuple(row for row in TABLE if row.create and row.create == row.modify and row.argument["type"] == "bool")
 """What is no property of the instance, but says how Ganeti makes or changes it."""
 
 _BY_NAME_INSTEAD = "nodes and instances are given by name"
 _OF_IMPORTS = "an import is no matter of this module"
-_MOVED = "instance_move does that"
+_STORED_NOWHERE = "Ganeti stores them nowhere, so nobody could tell whether they are as they should be"
 _HELPER = "of the helper in which Ganeti runs unsafe OS scripts: its defaults stand"
 _COMMUNICATION = "the interface to the node belongs to the cluster's parameter instance_communication_network"
 
@@ -116,7 +132,7 @@ LEFT_OUT_OF_CREATE: t.Mapping[str, str] = {
     "pnode_uuid": _BY_NAME_INSTEAD,
     "snode_uuid": _BY_NAME_INSTEAD,
     "identify_defaults": "what is given stays the instance's own, also where it is the default now",
-    "osparams_secret": "Ganeti stores them nowhere, so nobody could tell whether they are as they should be",
+    "osparams_secret": _STORED_NOWHERE,
     "source_handshake": _OF_IMPORTS,
     "source_instance_name": _OF_IMPORTS,
     "source_shutdown_timeout": _OF_IMPORTS,
@@ -138,20 +154,31 @@ LEFT_OUT_OF_MODIFY: t.Mapping[str, str] = {
     "force_variant": "is about another operating system",
     "os_name": "writes down another operating system than is installed",
     "runtime_mem": "is no parameter of an instance, but what a running one has just now",
-    "disk_template": _MOVED,
-    "ext_params": _MOVED,
-    "file_driver": _MOVED,
-    "file_storage_dir": _MOVED,
-    "remote_node": _MOVED,
-    "remote_node_uuid": _MOVED,
-    "iallocator": _MOVED,
+    "remote_node_uuid": _BY_NAME_INSTEAD,
     "pnode": "only tells Ganeti of a move that somebody else has made",
     "pnode_uuid": "only tells Ganeti of a move that somebody else has made",
     "offline": "is how moves fence an instance",
     "hotplug_if_possible": "is gone in Ganeti 3.1, and leaves unknown what was done",
     "instance_communication": _COMMUNICATION,
 }
+LEFT_OUT_OF_RENAME: t.Mapping[str, str] = {
+    "instance_name": "is the option name",
+    "instance_uuid": _BY_NAME_INSTEAD,
+}
+LEFT_OUT_OF_REINSTALL: t.Mapping[str, str] = {
+    "instance_name": "is the option name",
+    "instance_uuid": _BY_NAME_INSTEAD,
+    "osparams_secret": _STORED_NOWHERE,
+}
 """Fields that no option sets, and why."""
+
+FIELDS: t.Mapping[str, t.Tuple[str, t.Mapping[str, str]]] = {
+    "create": (CREATE, LEFT_OUT_OF_CREATE),
+    "modify": (MODIFY, LEFT_OUT_OF_MODIFY),
+    "rename": (RENAME, LEFT_OUT_OF_RENAME),
+    "reinstall": (REINSTALL, LEFT_OUT_OF_REINSTALL),
+}
+"""The opcodes whose fields rows name in the attribute of this name, each with those that it leaves out."""
 
 
 def argument_spec() -> t.Dict[str, t.Any]:

@@ -149,4 +149,4 @@ def test_who_else_works_on_an_instance(tags: list[str], words: t.Optional[str]) 
 
 def test_a_source_that_was_moved_away() -> None:
     assert claims.moved_away([f"ganeti-move:{ID}:moved-to:u2"]) == ID and claims.moved_away([f"ganeti-move:{ID}:to:u2", "x"]) is None
-    assert claims.ours(["z", f"ganeti-move:{ID}:ready"]) == [f"ganeti-move:{ID}:ready"]
+    assert claims.ours(["z", f"ganeti-move:{ID}:ready", claims.STOPPED]) == [claims.STOPPED, f"ganeti-move:{ID}:ready"]

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 import pytest
@@ -39,7 +40,8 @@ class Told(Cluster):
         return dict(INFO)
 
     def query(self, what: str, fields: t.Any, qfilter: t.Any = None) -> list[dict[str, t.Any]]:
-        return [dict(self.row)] if self.row else []
+        asked = re.findall(r"'name', '(.*?)'", str(qfilter))
+        return [dict(self.row)] if self.row and (not asked or self.row["name"] in asked) else []
 
     def submit(self, opcodes: t.Any) -> int:
         (op,) = opcodes
@@ -59,6 +61,14 @@ class Told(Cluster):
         for how, _index, given in op.get("nics", ()):
             assert how == "add" and given == {"name": "eth1"}
             self.row.update({"nic.names": [None, "eth1"], "nic.uuids": ["n0", "n1"]})
+
+    def op_tags_set(self, op: t.Any) -> None:
+        assert self.row and self.row["name"] == op["name"]
+        self.row["tags"] = [*self.row["tags"], *op["tags"]]
+
+    def op_instance_rename(self, op: t.Any) -> None:
+        assert self.row and self.row["oper_state"] is False
+        self.row["name"] = op["new_name"]
 
     def op_instance_create(self, op: t.Any) -> None:
         self.row = {
@@ -238,6 +248,50 @@ def test_over_the_remote_api_modes_take_a_job_and_private_parameters_cannot_be_c
     assert cluster.submitted[-1]["OP_ID"] == "OP_INSTANCE_QUERY_DATA"
     with pytest.raises(InvalidInput, match="cannot be read over RAPI"):
         ensure(cluster, osparams_private={"key": "hush"})
+
+
+OTHER = "www.example.com"
+
+
+def test_one_that_was_renamed_is_found_under_its_new_name(ensure: t.Any) -> None:
+    cluster = Told()
+    ensure(cluster, state="started", **MADE)
+    del cluster.submitted[:]
+    rehearsed = ensure(cluster, check_mode=True, new_name=OTHER, restart_if_pending=True)
+    assert rehearsed["changed"] and cluster.submitted == [], "Ganeti would look at one that runs"
+    renamed = ensure(cluster, new_name=OTHER, restart_if_pending=True)
+    assert renamed["changed"] and renamed["instance"]["name"] == OTHER and renamed["instance"]["oper_state"] is True and renamed["instance"]["tags"] == []
+    assert not ensure(cluster, new_name=OTHER, restart_if_pending=True)["changed"]
+    with pytest.raises(InvalidInput, match="new_name is given with state absent"):
+        ensure(cluster, new_name=OTHER, state="absent")
+
+
+def test_one_that_was_stopped_for_a_change_that_is_refused_is_started_again(ensure: t.Any) -> None:
+    cluster = Told()
+    ensure(cluster, state="started", **MADE)
+    cluster.fails = "OP_INSTANCE_RENAME"
+    with pytest.raises(GanetiError, match=f"{NAME} was stopped for it, and is started again. The same task goes on from there."):
+        ensure(cluster, new_name=OTHER, restart_if_pending=True)
+    assert cluster.row and cluster.row["oper_state"] is True and cluster.row["tags"] == [] and cluster.row["name"] == NAME
+
+
+def test_a_run_that_dies_while_it_has_stopped_an_instance_leaves_it_to_the_next(ensure: t.Any) -> None:
+    """At each of its jobs."""
+    for last in ("OP_TAGS_SET", "OP_INSTANCE_SHUTDOWN", "OP_INSTANCE_RENAME", "OP_INSTANCE_STARTUP"):
+        cluster = Told()
+        ensure(cluster, state="started", **MADE)
+
+        def die(op: t.Any, last: str = last) -> None:
+            if op["OP_ID"] == last:
+                raise KeyboardInterrupt
+
+        cluster.then = die
+        with pytest.raises(KeyboardInterrupt):
+            ensure(cluster, new_name=OTHER, restart_if_pending=True)
+        cluster.then = lambda op: None
+        assert ensure(cluster, new_name=OTHER, restart_if_pending=True)["changed"]
+        assert cluster.row and (cluster.row["name"], cluster.row["oper_state"], cluster.row["tags"]) == (OTHER, True, []), last
+        assert not ensure(cluster, new_name=OTHER)["changed"]
 
 
 def test_names_are_looked_at_before_anybody_is_asked(ensure: t.Any) -> None:
