@@ -153,6 +153,11 @@ def move_sides() -> ArgumentSpec:
     return ArgumentSpec(dict(_connection(()), source=_side(required=True), destination=_side(required=False)))
 
 
+def query() -> ArgumentSpec:
+    """What to pick out of what a module tells."""
+    return ArgumentSpec(dict(query=dict(type="str")))
+
+
 def timeouts() -> ArgumentSpec:
     """How long jobs may take, in seconds; an option of all modules too."""
     return ArgumentSpec(

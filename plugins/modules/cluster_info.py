@@ -21,19 +21,12 @@ extends_documentation_fragment:
   - ganeti.cluster.attributes.info_module
   - ganeti.cluster.connection
   - ganeti.cluster.timeouts.unused
+  - ganeti.cluster.query
 attributes:
   platform:
     platforms: posix
 requirements:
   - OpenSSH or paramiko, for O(transport=ssh)
-  - jmespath, for O(query), on the host that the task runs on
-options:
-  query:
-    description:
-      - A JMESPath expression for what to pick out of the returned values, put into RV(result).
-      - The host that the task runs on evaluates it, which with O(transport=luxi) is the master. To need nothing there, run the task on the controller
-        with another transport, or have the controller pick from the registered result, as with the filter C(community.general.json_query).
-    type: str
 seealso:
   - module: ganeti.cluster.cluster
   - module: ganeti.cluster.backend_storage_info
@@ -96,43 +89,25 @@ result:
   sample: 32768
 """
 
-import traceback
 import typing as t
 
-from ansible.module_utils.basic import missing_required_lib
-
-from ansible_collections.ganeti.cluster.plugins.module_utils import _argspec
+from ansible_collections.ganeti.cluster.plugins.module_utils import _argspec, _query
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError
 from ansible_collections.ganeti.cluster.plugins.module_utils.api import cluster_parameters
-
-try:
-    import jmespath
-except ImportError:
-    JMESPATH_ERROR: t.Optional[str] = traceback.format_exc()
-else:
-    JMESPATH_ERROR = None
 
 
 def argument_spec() -> _argspec.ArgumentSpec:
     """The options."""
-    return _argspec.ArgumentSpec(dict(query=dict(type="str"))).merge(_argspec.cluster_connection(), _argspec.timeouts())
+    return _argspec.query().merge(_argspec.cluster_connection(), _argspec.timeouts())
 
 
 def main() -> t.NoReturn:
     """Run the module."""
     module = argument_spec().create_module()
-    query = module.params["query"]
-    if query is not None and JMESPATH_ERROR:
-        module.fail_json(msg=missing_required_lib("jmespath"), exception=JMESPATH_ERROR)
     try:
-        expression = None if query is None else jmespath.compile(query)
-        result = cluster_parameters.describe(module.params)
-        if expression is not None:
-            result["result"] = expression.search(result)
+        result = _query.told(module.params["query"], lambda: cluster_parameters.describe(module.params))
     except GanetiError as error:
         module.fail_json(msg=error.message, **error.details)
-    except jmespath.exceptions.JMESPathError as error:
-        module.fail_json(msg=f"query is no JMESPath expression that fits: {' '.join(str(error).split())}")
     module.exit_json(changed=False, **result)
 
 

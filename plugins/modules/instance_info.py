@@ -23,6 +23,7 @@ extends_documentation_fragment:
   - ganeti.cluster.attributes.info_module
   - ganeti.cluster.connection
   - ganeti.cluster.timeouts.unused
+  - ganeti.cluster.query
 attributes:
   platform:
     platforms: posix
@@ -65,6 +66,11 @@ EXAMPLES = r"""
     fields: [disk_usage]
   delegate_to: localhost
   register: web1
+
+- name: Tell which instances have more than one disk (on the master, which needs jmespath for it)
+  ganeti.cluster.instance_info:
+    query: instances[?length(disks) > `1`].name
+  register: larger
 
 - name: Tell of the instances that should run on one node (through the remote API, as a user who may only read)
   ganeti.cluster.instance_info:
@@ -186,11 +192,16 @@ unreadable:
   type: list
   elements: str
   sample: [disks.mode, disks.access]
+result:
+  description: What O(query) picked out.
+  returned: when O(query) is set
+  type: raw
+  sample: [web1.example.com]
 """
 
 import typing as t
 
-from ansible_collections.ganeti.cluster.plugins.module_utils import _argspec
+from ansible_collections.ganeti.cluster.plugins.module_utils import _argspec, _query
 from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError
 from ansible_collections.ganeti.cluster.plugins.module_utils.api import instance_facts
 
@@ -202,14 +213,14 @@ def argument_spec() -> _argspec.ArgumentSpec:
         filter=dict(type="list", elements="raw"),
         fields=dict(type="list", elements="str", default=[]),
     )
-    return _argspec.ArgumentSpec(options).merge(_argspec.cluster_connection(), _argspec.timeouts())
+    return _argspec.ArgumentSpec(options).merge(_argspec.cluster_connection(), _argspec.timeouts(), _argspec.query())
 
 
 def main() -> t.NoReturn:
     """Run the module."""
     module = argument_spec().create_module()
     try:
-        result = instance_facts.tell(module.params)
+        result = _query.told(module.params["query"], lambda: instance_facts.tell(module.params))
     except GanetiError as error:
         module.fail_json(msg=error.message, **error.details)
     module.exit_json(changed=False, **result)

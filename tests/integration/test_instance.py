@@ -78,8 +78,9 @@ def test_a_whole_life(lab, cluster, runs):
     made = runs.twice(**wanted)
     assert runs.told("status", "pnode", "be/maxmem", "tags", "disk.sizes", "nic.ips") == ["running", node, "64", "web", "64", "10.99.0.1"]
     assert made["instance"]["disks"][0]["mode"] == "rw" and made["pending"] == []
-    (told,) = runs(module="instance_info")["instances"]
-    assert told == made["instance"] and told["oper_state"] is True
+    whole = runs(module="instance_info", query="instances[?oper_state].disks[].name")
+    (told,) = whole["instances"]
+    assert told == made["instance"] and told["oper_state"] is True and whole["result"] == ["root"]
 
     disks, nics = [{"name": "root", "size": 128}, {"name": "data", "size": 64}], [{"name": "eth0", "ip": "10.99.0.3"}, {"name": "eth1", "ip": "10.99.0.2"}]
     changed = runs.twice(beparams={"vcpus": 2}, tags=["db"], disks=disks, nics=nics)
