@@ -103,7 +103,7 @@ def _check_again(cluster: Cluster, instance: instances.Instance, op: t.Mapping[s
     """Raises GanetiError where, since the last look, somebody else has begun something that the opcode would meet."""
     for row in cluster.query("instance", ["name", "tags", "oper_state", "disk.uuids"], ["=", "uuid", instance["uuid"]]):
         said, disks = claims.under_way(row["tags"] or ()), row["disk.uuids"] or []
-        if row["name"] != _name_in(op):
+        if row["name"] not in (_name_in(op), instance["name"]):  # a query may tell of a renaming a little later
             said = f"was {_name_in(op)} a moment ago: run the same task again"
         elif op["OP_ID"] == _GROW and disks[op["disk"] : op["disk"] + 1] != [made.growing[op["disk"]]]:
             said = "has other disks than a moment ago: run the same task again"

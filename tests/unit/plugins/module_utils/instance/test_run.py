@@ -266,6 +266,35 @@ def test_one_that_was_renamed_is_found_under_its_new_name(ensure: t.Any) -> None
         ensure(cluster, new_name=OTHER, state="absent")
 
 
+def test_a_renaming_that_queries_tell_of_a_little_later_is_no_surprise(ensure: t.Any) -> None:
+    cluster = Told()
+    ensure(cluster, state="started", **MADE)
+    query, late = cluster.query, ["once", "twice"]
+
+    def lag(what: str, fields: t.Any, qfilter: t.Any = None) -> t.Any:
+        rows = query(what, fields, qfilter)
+        if cluster.submitted[-1]["OP_ID"] in ("OP_INSTANCE_RENAME", "OP_INSTANCE_STARTUP") and "uuid" in str(qfilter) and late:
+            late.pop()
+            return [{**row, "name": NAME} for row in rows]
+        return rows
+
+    cluster.query = lag  # type: ignore[method-assign]
+    assert ensure(cluster, new_name=OTHER, restart_if_pending=True)["instance"]["name"] == OTHER and not late
+
+
+def test_one_that_somebody_else_has_renamed_meanwhile_is_left_alone(ensure: t.Any) -> None:
+    cluster = Told()
+    ensure(cluster, **MADE)
+
+    def rename(op: t.Any) -> None:
+        assert cluster.row
+        cluster.row["name"] = "theirs.example.com"
+
+    cluster.then = rename
+    with pytest.raises(GanetiError, match=f"theirs.example.com was {NAME} a moment ago: run the same task again; nothing more was changed"):
+        ensure(cluster, beparams={"vcpus": 2}, new_name=OTHER)
+
+
 def test_one_that_was_stopped_for_a_change_that_is_refused_is_started_again(ensure: t.Any) -> None:
     cluster = Told()
     ensure(cluster, state="started", **MADE)
