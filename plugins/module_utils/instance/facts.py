@@ -23,3 +23,5 @@ class Facts(t.NamedTuple):
     """None where nobody has asked for them, or could."""
     namesake: t.Optional[str] = None
     """The name of another instance, which has the name that this one is to get."""
+    allowed: t.Optional[t.Sequence[str]] = None
+    """The disk templates that the policy of its node group allows; None where nobody has asked."""

@@ -120,13 +120,20 @@ def read(reach: Reach, name: str, params: Params, info: t.Mapping[str, t.Any]) -
     row, namesake = row or other, other["name"] if row and other and other["uuid"] != row["uuid"] else None
     if row is None:
         return Facts(None, info)
+    allowed = _allowed(reach.cluster, row) if params["disk_template"] not in (None, row["disk_template"]) else None
     if reach.master is None:
         if params["osparams_private"]:
             raise InvalidInput("osparams_private of an instance that is there cannot be read over RAPI: use transport ssh, or luxi on the master.")
-        return Facts(instances.describe(row, _modes(reach.cluster, row, params)), info, namesake=namesake)
+        return Facts(instances.describe(row, _modes(reach.cluster, row, params)), info, namesake=namesake, allowed=allowed)
     private = bool(params["osparams_private"]) or params["state"] == REINSTALLED
     seen = instances.hidden(reach.master, [row["uuid"]], private=private).get(row["uuid"])
-    return Facts(instances.describe(row, seen), info, seen.private if seen else None, namesake)
+    return Facts(instances.describe(row, seen), info, seen.private if seen else None, namesake, allowed)
+
+
+def _allowed(cluster: Cluster, row: t.Mapping[str, t.Any]) -> t.Optional[t.Sequence[str]]:
+    """The disk templates that the policy of the instance's node group allows."""
+    groups = cluster.query("group", ["ipolicy"], ["=", "name", row["pnode.group"]])
+    return next(((group["ipolicy"] or {}).get("disk-templates") for group in groups), None)
 
 
 def _modes(cluster: Cluster, row: t.Mapping[str, t.Any], params: Params) -> t.Optional[instances.Hidden]:

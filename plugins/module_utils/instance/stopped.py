@@ -41,7 +41,7 @@ def work(instance: Instance, params: Params, facts: Facts, merged: t.Mapping[str
     name = instance["name"]
     ops, words = [], []
     if converts(instance, params):
-        ops.append(_conversion(instance, params, facts.info, problems))
+        ops.append(_conversion(instance, params, facts, problems))
         words.append(f"converted to {params['disk_template']}")
         difference.add("disk_template", instance["disk_template"], params["disk_template"])
     wanted = _other_name(instance, params)
@@ -132,9 +132,9 @@ def converts(instance: Instance, params: Params) -> bool:
     return params["disk_template"] not in (None, instance["disk_template"])
 
 
-def _conversion(instance: Instance, params: Params, info: t.Mapping[str, t.Any], problems: t.List[str]) -> Op:
+def _conversion(instance: Instance, params: Params, facts: Facts, problems: t.List[str]) -> Op:
     wanted = params["disk_template"]
-    obstacle = _obstacle(instance["disk_template"], wanted, info) or _lack(wanted, params, info)
+    obstacle = _obstacle(instance["disk_template"], wanted, facts) or _lack(wanted, params, facts.info)
     if obstacle:
         problems.append(f"disk_template of {instance['name']} is {instance['disk_template']} and cannot become {wanted}: {obstacle}.")
     given = {row.modify: params[row.name] for row in CONVERSION if wanted in row.templates and params[row.name] is not None}
@@ -144,7 +144,7 @@ def _conversion(instance: Instance, params: Params, info: t.Mapping[str, t.Any],
     return opcode(MODIFY, instance_name=instance["name"], disk_template=wanted, **given, **how)
 
 
-def _obstacle(now: str, wanted: str, info: t.Mapping[str, t.Any]) -> t.Optional[str]:
+def _obstacle(now: str, wanted: str, facts: Facts) -> t.Optional[str]:
     """Why Ganeti converts no disks from and to these templates, if it does not."""
     if now == _DISKLESS:
         return "there are no disks to convert; remove the instance and make it anew, as it has nothing to lose"
@@ -154,9 +154,11 @@ def _obstacle(now: str, wanted: str, info: t.Mapping[str, t.Any]) -> t.Optional[
         return "disks are not converted to none; remove each one, with its state absent"
     if wanted == _ADOPTED:
         return "Ganeti does not copy to devices that it has not made; make the instance anew, with adopt, and copy the data"
-    enabled = info.get("enabled_disk_templates") or ()
+    enabled = facts.info.get("enabled_disk_templates") or ()
     if wanted not in enabled:
         return f"the cluster has enabled {', '.join(enabled)} alone; enable it with the module cluster, or move to a cluster that has it with instance_move"
+    if facts.allowed is not None and wanted not in facts.allowed:
+        return f"the policy of its node group allows {', '.join(sorted(facts.allowed))} alone; allow it there, or bring it to another group with instance_move"
     return None
 
 

@@ -11,7 +11,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError, InvalidInput
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError, InvalidInput, PreflightFailed
 from ansible_collections.ganeti.cluster.plugins.module_utils.api import cluster_parameters
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.cluster import Cluster, JobChange
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.instances import FIELDS
@@ -293,6 +293,17 @@ def test_one_that_somebody_else_has_renamed_meanwhile_is_left_alone(ensure: t.An
     cluster.then = rename
     with pytest.raises(GanetiError, match=f"theirs.example.com was {NAME} a moment ago: run the same task again; nothing more was changed"):
         ensure(cluster, beparams={"vcpus": 2}, new_name=OTHER)
+
+
+def test_the_policy_of_the_group_is_asked_for_before_a_conversion(ensure: t.Any) -> None:
+    cluster = Told()
+    ensure(cluster, state="started", **MADE)
+    query = cluster.query
+    cluster.query = lambda what, *rest: [{"ipolicy": {"disk-templates": ["file"]}}] if what == "group" else query(what, *rest)  # type: ignore[method-assign]
+    count = len(cluster.submitted)
+    with pytest.raises(PreflightFailed, match="the policy of its node group allows file alone"):
+        ensure(cluster, disk_template="plain", restart_if_pending=True)
+    assert len(cluster.submitted) == count and not ensure(cluster, disk_template="file")["changed"]
 
 
 def test_one_that_was_stopped_for_a_change_that_is_refused_is_started_again(ensure: t.Any) -> None:

@@ -108,6 +108,12 @@ def test_installations_that_are_refused() -> None:
 # --- Another disk template --------------------------------------------------------------------------------------------
 
 
+def test_what_the_policy_of_the_group_forbids_is_refused_before_anything_is_stopped() -> None:
+    given: dict[str, t.Any] = dict(disk_template="plain", restart_if_pending=True)
+    assert "the policy of its node group allows ext, file alone" in problems(running(), {"allowed": ["file", "ext"]}, **given)
+    assert planned(running(), {"allowed": ["file", "plain"]}, **given).interrupted
+
+
 def test_disks_are_converted_after_they_were_changed_by_a_job_of_its_own() -> None:
     """Ganeti does not take both at once, and gives other UUIDs to disks that it converts."""
     made = planned(instance(), disk_template="plain", file_driver="loop", disks=[{"name": "d0", "mode": "ro", "size": 512}])
