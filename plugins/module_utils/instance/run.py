@@ -31,9 +31,10 @@ def ensure(params: Params, check_mode: bool) -> t.Dict[str, t.Any]:
     """Bring an instance to what a module's parameters say; the module's result."""
     options = connect_options(params)
     name = naming.normal(params["name"])
-    problem = naming.problem("name", name)
-    if problem:
-        raise InvalidInput(problem)
+    given = {option: naming.normal(params[option]) for option in ("name", "new_name") if params[option] is not None}
+    problems = [problem for problem in (naming.problem(option, text) for option, text in given.items()) if problem]
+    if problems:
+        raise InvalidInput(" ".join(problems))
     if params["new_name"] is not None and params["state"] == GONE:
         raise InvalidInput("new_name is given with state absent: remove the instance by the name that it has.")
     with reached(options) as reach:

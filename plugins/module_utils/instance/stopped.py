@@ -77,14 +77,14 @@ def _other_name(instance: Instance, params: Params) -> t.Optional[str]:
 
 
 def _name_problems(name: str, wanted: str, params: Params, facts: Facts) -> t.List[str]:
-    problems = [naming.problem("new_name", wanted)]
+    problems = []
     if facts.namesake:
         problems.append(f"{name} is to be named {wanted}, and there is {facts.namesake} besides: rename or remove the one that is not to have this name.")
     if naming.RELATED.search(wanted):
         problems.append(f"new_name is {wanted}, and names that end so are for moves within a cluster: choose another.")
     if params["ip_check"] and not params["name_check"]:
         problems.append("ip_check needs name_check, as the address is that of the name.")
-    return [problem for problem in problems if problem]
+    return problems
 
 
 # --- Another installation ---------------------------------------------------------------------------------------------

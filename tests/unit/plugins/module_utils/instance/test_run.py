@@ -335,5 +335,5 @@ def test_a_run_that_dies_while_it_has_stopped_an_instance_leaves_it_to_the_next(
 
 
 def test_names_are_looked_at_before_anybody_is_asked(ensure: t.Any) -> None:
-    with pytest.raises(InvalidInput, match="is not a host name"):
-        run.ensure({**WAY, **params(), "name": "a/b"}, False)
+    with pytest.raises(InvalidInput, match="name is 'a/b', which is not a host name.*new_name is 'c d'"):
+        run.ensure({**WAY, **params(new_name="c d"), "name": "a/b"}, False)
