@@ -12,7 +12,6 @@ nodes see: from the moment at which the instance does not run on the one any mor
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import subprocess
@@ -22,17 +21,14 @@ import time
 import typing as t
 from pathlib import Path
 
-from nodes import LONGEST, ROOT, alone, machine, must, on_node, shell
+from lab_moves import NAME, STORAGE, Lab, full, timed
+from nodes import ROOT, alone, machine, must, shell
 
 from ansible_collections.ganeti.cluster.benchmarks import whole_move_plot
 from ansible_collections.ganeti.cluster.benchmarks import whole_move_report as report
-from ansible_collections.ganeti.cluster.plugins.module_utils.api.ssh import SshHost
 
-NAME = "bench1.lab.example"
-STORAGE = "/srv/ganeti/file-storage"
 DISK = 1024
 """MiB."""
-ANSIBLE = str(Path(sys.executable).parent / "ansible")
 FILL = 'dd if=/dev/urandom of="$(ls "$1"/"$2"/*.disk0)" bs=1M seek=7 count="$3" conv=notrunc,fsync status=none'
 
 
@@ -57,70 +53,11 @@ DATA = (1, 923)
 """MiB of random bytes on the disk."""
 
 
-class Lab:
-    """The lab's clusters, and its nodes by their short names."""
-
-    def __init__(self) -> None:
-        self._lab = json.loads((Path(os.environ["GANETI_LAB_DIR"]) / "run/lab.json").read_text())
-        self.options = {"config_file": self._lab["ssh_config"]}
-        self._hosts: dict[str, SshHost] = {}
-        self._cluster = {node["name"]: cluster for cluster in self._lab["clusters"].values() for node in cluster["nodes"]}
-
-    def host(self, node: str) -> SshHost:
-        """A node."""
-        return self._hosts.setdefault(node, SshHost(full(node), self.options))
-
-    def address(self, node: str) -> str:
-        """The master of a node's cluster."""
-        return str(self._cluster[full(node)]["master"])
-
-    def master(self, node: str) -> SshHost:
-        """The same, to run commands on."""
-        return self.host(self.address(node).partition(".")[0])
-
-    def side(self, node: str) -> dict[str, t.Any]:
-        """A node's cluster as the module takes it."""
-        return {"address": self.address(node), "ssh": self.options}
-
-    def make(self, node: str, mebibytes: int) -> None:
-        """Make the instance, with so much data, and start it."""
-        master = self.master(node)
-        must(master, "gnt-instance", "add", "-t", "file", "-o", "noop", "--no-install", "--no-start", "-H", "fake", "-n", full(node), "-B", "memory=64",
-             "--disk", f"0:size={DISK}m", "--net", "0:ip=10.99.0.1", "--no-ip-check", "--no-name-check", NAME)  # fmt: skip
-        shell(self.host(node), FILL, STORAGE, NAME, str(mebibytes))
-        must(master, "gnt-instance", "startup", NAME)
-
-    def clean(self, *nodes: str) -> None:
-        """Remove the instance from the clusters of these nodes."""
-        for node in nodes:
-            self.master(node).run(["gnt-instance", "remove", "-f", "--shutdown-timeout=0", NAME], timeout=LONGEST)  # fails where it is not there
-
-    @contextlib.contextmanager
-    def watched(self, *nodes: str) -> t.Iterator[dict[str, list[str]]]:
-        """What the nodes say of the instance meanwhile; complete when this ends."""
-        watchers = {node: self.host(node).popen([*on_node("watch_running"), NAME]) for node in nodes}
-        said: dict[str, list[str]] = {node: [next(iter(watcher), b"").decode()] for node, watcher in watchers.items()}
-        try:
-            yield said
-        finally:
-            for node, watcher in watchers.items():
-                watcher.stdin.close()
-                said[node] += [line.decode() for line in watcher]
-
-
-def full(node: str) -> str:
-    """A node's whole name."""
-    return f"{node}.lab.example"
-
-
 def command(lab: Lab, way: Way, journal: str) -> list[str]:
     """What is timed."""
     if way.how == "ganeti":
         return ["ssh", "-F", lab.options["config_file"], lab.address(way.source), f"gnt-instance move -f -n {full(way.target)} {NAME}"]
-    arguments: dict[str, t.Any] = {"name": NAME, "source": lab.side(way.source), "primary_node": full(way.target), "journal_directory": journal}
-    if lab.address(way.source) != lab.address(way.target):
-        arguments["destination"] = lab.side(way.target)
-    return [ANSIBLE, "localhost", "-m", "ganeti.cluster.instance_move", "-a", json.dumps(arguments)]
+    return lab.move(way.source, way.target, journal_directory=journal)
 
 
 def downtime(said: dict[str, list[str]], way: Way) -> float:
@@ -134,18 +71,15 @@ def downtime(said: dict[str, list[str]], way: Way) -> float:
 
 def run_once(lab: Lab, way: Way, mebibytes: int, collections: str) -> report.Run:
     """One move of a new instance."""
-    lab.make(way.source, mebibytes)
+    lab.make(way.source, DISK, "-H", "fake", "-B", "memory=64")
+    shell(lab.host(way.source), FILL, STORAGE, NAME, str(mebibytes))
+    lab.start(way.source)
     with tempfile.TemporaryDirectory() as journal:
-        environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": collections, "ANSIBLE_LOCALHOST_WARNING": "false"}
         with lab.watched(way.source, way.target) as said:
-            wall, begun = time.time(), time.monotonic()
-            done = subprocess.run(command(lab, way, journal), env=environment, capture_output=True, text=True, check=False, timeout=LONGEST)
-            seconds = time.monotonic() - begun
-        if done.returncode:
-            raise RuntimeError(f"{way.name}: {(done.stdout + done.stderr)[-2000:]}")
+            moved = timed(command(lab, way, journal), collections)
         noted = [json.loads(path.read_text()) for path in Path(journal).glob("*.json")]
-    steps = report.steps(noted[0], wall, seconds) if noted and way.how == "now" else {}
-    return report.Run(round(seconds, 2), round(downtime(said, way), 2), steps)
+    steps = report.steps(noted[0], moved.begun, moved.seconds) if noted and way.how == "now" else {}
+    return report.Run(round(moved.seconds, 2), round(downtime(said, way), 2), steps)
 
 
 def main() -> int:

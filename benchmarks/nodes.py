@@ -76,9 +76,9 @@ def must(host: SshHost, *argv: str, data: bytes | None = None) -> bytes:
     return output
 
 
-def shell(host: SshHost, script: str, *arguments: str) -> bytes:
+def shell(host: SshHost, script: str, *arguments: str, data: bytes | None = None) -> bytes:
     """Run a script of the shell on a node, which must succeed."""
-    return must(host, "sh", "-euc", script, "sh", *arguments)
+    return must(host, "sh", "-euc", script, "sh", *arguments, data=data)
 
 
 def on_node(program: str) -> list[str]:
