@@ -23,7 +23,7 @@ ZEROING := $(HOME)/.cache/ganeti.cluster/zeroing
 SELECTED = $(if $(PART),$(or $(wildcard tests/integration/test_$(PART).py),tests/integration -k '$(PART)'),tests/integration)
 
 .PHONY: help venv stage lab lab-destroy demo test test-unit test-functional test-couchdb test-etcd test-zeroing zeroing-helper test-dist test-sanity test-lint test-types test-integration \
-  bench-move bench-whole-move bench-ciphers bench-storage bench-storage-lab soak-storage plots docs dist clean
+  bench-move bench-whole-move bench-zeroing bench-ciphers bench-storage bench-storage-lab soak-storage plots docs dist clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
@@ -104,6 +104,9 @@ bench-move: lab ## Measure the stream against Ganeti's pipeline, nbdcopy and cp 
 
 bench-whole-move: lab stage ## Measure whole moves and their downtime, Ganeti's own beside them (a quarter of an hour)
 	$(LAB) $(BIN)/python benchmarks/bench_whole_move.py $(BENCH)
+
+bench-zeroing: lab stage zeroing-helper ## Measure moves of an aged disk: as it is, zeroed before, without its free space (a quarter of an hour)
+	$(LAB) $(BIN)/python benchmarks/bench_zeroing.py $(BENCH)
 
 bench-ciphers: lab ## Measure the stream by cipher and compression tool, beside the design document's figures (a quarter of an hour)
 	$(LAB) $(BIN)/python benchmarks/bench_ciphers.py $(BENCH)
