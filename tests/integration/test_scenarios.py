@@ -16,7 +16,7 @@ import pytest
 
 from .lab import ROOT
 
-CLUSTERS = {"backend_storage": "delta", "compression_tools": "gamma", "etcd": "delta"}
+CLUSTERS = {"backend_storage": "delta", "compression_tools": "gamma", "etcd": "delta", "zeroing_image": "delta"}
 """Where each takes place."""
 
 
