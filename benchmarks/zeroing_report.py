@@ -11,6 +11,7 @@ import statistics
 import typing as t
 from pathlib import Path
 
+from ..plugins.module_utils.zeroing import choose
 from .report import Machine, made
 
 PLAIN, SKIPPED = "as it is", "skip_free_space"
@@ -161,11 +162,14 @@ def targets(rows: t.Sequence[Row], head: Head) -> list[str]:
     if SKIPPED in found:
         ratio = found[SKIPPED].median("wire") / head.used
         lines.append(f"| `skip_free_space` sends at most {MOST} times the used blocks | {ratio:.3f} | {judged(ratio <= MOST)} |")
-    for row in [found[way] for way in (DISCARDED, WRITTEN) if way in found and PLAIN in found]:
-        times = [each.median("at_gigabit") for each in (row, found[PLAIN])]
-        aim, figures = f"{row.way}, with the move, is sooner than the move as it is, at 1 Gbit/s", f"{times[0]:.1f} s, {times[1]:.1f} s"
-        lines.append(f"| {aim} | {figures} | {judged(times[0] < times[1])} |")
-        reasons += ["", why(found[PLAIN], row)]
+    for way in (DISCARDED, WRITTEN):
+        aim, row, plain = f"{way}, with the move, is sooner than the move as it is, at 1 Gbit/s", found.get(way), found.get(PLAIN)
+        if row and plain:
+            times = [each.median("at_gigabit") for each in (row, plain)]
+            lines.append(f"| {aim} | {times[0]:.1f} s, {times[1]:.1f} s | {judged(times[0] < times[1])} |")
+            reasons += ["", why(plain, row)]
+        else:
+            lines.append(f"| {aim} | | not measured: there was no move in this way that came to its end |")
     return lines + reasons
 
 
@@ -177,12 +181,17 @@ def judged(reached: bool) -> str:
 def why(plain: Row, row: Row) -> str:
     """What decides whether a zeroing pays."""
     spent, less = row.median("zeroing"), plain.median("copy_at_gigabit") - row.median("copy_at_gigabit")
-    more = row.median("around") - plain.median("around")
-    return (
-        f"*{row.way}*: the zeroing takes {spent:.1f} s, and takes {less:.1f} s from the copy at 1 Gbit/s. All that is around the copy took\n"
-        f"{more:.1f} s more than in the move as it is. A zeroing of {spent:.1f} s pays at 1 Gbit/s where it spares the copy more than\n"
-        f"{spent * GIGABIT / MIB:.0f} MiB; here it was {less * GIGABIT / MIB:.0f} MiB."
-    )
+    more, spared = row.median("around") - plain.median("around"), round(less * GIGABIT)
+    lines = [
+        f"*{row.way}*: the zeroing takes {spent:.1f} s, and takes {less:.1f} s from the copy at 1 Gbit/s. All that is around the copy took",
+        f"{more:.1f} s more than in the move as it is. A zeroing of {spent:.1f} s pays at 1 Gbit/s where it spares the copy more than",
+        f"{spent * GIGABIT / MIB:.0f} MiB; here it was {spared / MIB:.0f} MiB.",
+    ]
+    if row.way == DISCARDED:
+        reckoned = choose.seconds(spared)
+        compared = "more" if reckoned > less else "less"
+        lines.append(f"`zero_free_space: auto` reckons with {reckoned:.0f} s for as much, which is {compared} than it spares at 1 Gbit/s.")
+    return "\n".join(lines)
 
 
 def plot(rows: t.Sequence[Row], head: Head, path: Path) -> None:
