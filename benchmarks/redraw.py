@@ -14,7 +14,7 @@ import storage_report
 from nodes import report
 from storage_lab_report import read_json
 
-from ansible_collections.ganeti.cluster.benchmarks import whole_move_plot
+from ansible_collections.ganeti.cluster.benchmarks import whole_move_plot, zeroing_report
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -22,4 +22,5 @@ report.redraw(DOCS)
 ciphers_report.redraw(DOCS)
 storage_report.redraw(DOCS)
 whole_move_plot.redraw(DOCS)
+zeroing_report.redraw(DOCS)
 storage_lab_plot.plot(read_json(DOCS, ())[0], DOCS / "bench-storage-lab.svg")
