@@ -105,7 +105,7 @@ bench-move: lab ## Measure the stream against Ganeti's pipeline, nbdcopy and cp 
 bench-whole-move: lab stage ## Measure whole moves and their downtime, Ganeti's own beside them (a quarter of an hour)
 	$(LAB) $(BIN)/python benchmarks/bench_whole_move.py $(BENCH)
 
-bench-zeroing: lab stage zeroing-helper ## Measure moves of an aged disk: as it is, zeroed before, without its free space (a quarter of an hour)
+bench-zeroing: lab stage zeroing-helper ## Measure moves of an aged disk: as it is, zeroed before, without its free space (45 minutes where the machine is busy)
 	$(LAB) $(BIN)/python benchmarks/bench_zeroing.py $(BENCH)
 
 bench-ciphers: lab ## Measure the stream by cipher and compression tool, beside the design document's figures (a quarter of an hour)
