@@ -30,7 +30,7 @@ import hashlib
 import re
 import typing as t
 
-from ..api.claims import MOVE, ZEROING
+from ..api.claims import MOVE, ours
 
 PREFIX = MOVE
 
@@ -131,5 +131,6 @@ def own(tags: t.Iterable[str]) -> t.List[str]:
 
 
 def foreign(tags: t.Iterable[str]) -> t.List[str]:
-    """The tags among *tags* that belong to the user; those of a zeroing speak of the source alone."""
-    return sorted(tag for tag in tags if not tag.startswith((PREFIX, ZEROING)))
+    """The tags among *tags* that belong to the user; all others speak of the source alone."""
+    found = set(tags)
+    return sorted(found - set(ours(found)))

@@ -92,7 +92,7 @@ def test_each_problem_of_nodes_has_one_sentence(changes, option_changes, words):
 
 
 def test_tags_of_a_move_or_a_zeroing_are_not_the_users():
-    assert tags.foreign(["theirs", f"ganeti-zeroing:{MOVE}:was:up", tags.ready(MOVE)]) == ["theirs"]
+    assert tags.foreign(["theirs", f"ganeti-zeroing:{MOVE}:was:up", "ganeti-instance:stopped", tags.ready(MOVE)]) == ["theirs"]
 
 
 def test_all_problems_are_told_at_once():
