@@ -34,6 +34,12 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """Runs a program whose wall clock is ahead of the machine's by as many seconds as a file says."""
 
 
+SETTLED = 180.0
+"""Seconds in which all servers have to hold the same, when all are up, and etcd's members have to agree on one that leads, when a majority is there."""
+_NO_MAJORITY = "see whether a majority of the members runs"
+"""What a step says that nothing was done by; whoever sees to a failover does it again."""
+
+
 class Killed(Exception):
     """A step of a failover was killed, as it was to be."""
 
@@ -104,7 +110,16 @@ class Node:
         self.service.send_signal(number)
 
     def step(self, name: str, request: t.Optional[Json] = None, killed_after: t.Optional[float] = None) -> Json:
-        """Do a step of a failover on the node. Raises Killed where it had not ended when it was to be killed."""
+        """Do a step of a failover on the node, and again for as long as etcd's members elect a leader. Raises Killed where it was killed as it was to be."""
+        deadline = time.monotonic() + SETTLED
+        while True:
+            try:
+                return self._step(name, request, killed_after)
+            except GanetiError as error:
+                if _NO_MAJORITY not in error.message or time.monotonic() > deadline:
+                    raise
+
+    def _step(self, name: str, request: t.Optional[Json], killed_after: t.Optional[float]) -> Json:
         pipe = subprocess.PIPE
         running = subprocess.Popen([*self._command(), f"--{name}"], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
         try:

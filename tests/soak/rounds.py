@@ -21,12 +21,10 @@ from ansible_collections.ganeti.cluster.tests.unit.plugins.module_utils.storage.
 from .checker import Checker, Seen
 from .databases import databases
 from .faults import FAULTS, Cluster, Fault, Undo, mount, possible, unmount
-from .nodes import GHOST, Ganeti, Node
+from .nodes import GHOST, SETTLED, Ganeti, Node
 from .promotions import CLOCKS, LOST, MOMENTS, WAYS, Clocks, Promotion, Way, ways_to_lose
 
 NAMES = ("a1", "a2", "a3")
-SETTLED = 180.0
-"""Seconds in which all servers have to hold the same, when all are up."""
 
 
 class Chosen(t.NamedTuple):
@@ -144,7 +142,9 @@ class Soak:
     def _promote(self, way: Way, standbys: t.Sequence[Node], dead: bool, back: t.Optional[Undo]) -> t.List[Promotion]:
         """Make the files of masters; the one who will be the master first."""
         old = self._master
-        seen = {node.name: self._checker.seen(node) for node in standbys}
+        seen: t.Dict[str, Seen] = {}
+        for node in standbys:  # where one that leads was cut off, etcd does not answer before there is another
+            self._wait(f"{node.name}'s server tells what it holds", lambda node=node: bool(seen.setdefault(node.name, self._checker.seen(node))))
         request = {"dead": [old.name] if dead else [], "seen": old.files.configuration()["serial_no"], "job": old.files.last_job()}
         if back is not None:
             back()
