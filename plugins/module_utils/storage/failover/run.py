@@ -102,7 +102,7 @@ class Failover:
         situation = Situation(survey, reached, None)
         if survey["master"] in reached:
             situation = situation._replace(**self._ask_old_master(survey["master"]))
-        if situation.old_files is None and situation.old_survey is None:
+        if situation.waited_for is None:
             situation = situation._replace(candidates=self._ask_candidates(situation), own=self._ask_own(situation))
         found = problems(situation, self._params["fenced"], self._params["accept_loss"])
         if found:

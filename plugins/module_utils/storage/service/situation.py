@@ -43,7 +43,8 @@ class Situation(t.NamedTuple):
         """Whether Ganeti itself has kept the node's files as new as the database, as it does for master candidates; and, where the old master is stopped,
         as new as that one's. Ganeti only logs it where a candidate did not get a file."""
         files, database = self.survey["files"], self.survey["database"]
-        if files is None or not self.survey["nodes"][self.new]["master_candidate"]:
+        node = self.survey["nodes"].get(self.new)
+        if files is None or node is None or not node["master_candidate"]:
             return False
         if (files["serial"], files["job"]) < (database["serial"], database["job"]):
             return False
@@ -74,8 +75,9 @@ class Situation(t.NamedTuple):
 
     @property
     def waited_for(self) -> t.Optional[Standing]:
-        """How far an old master has come that can be reached: all that it has is waited for."""
-        held = self.old_files or (self.old_survey and self.old_survey["database"])
+        """How far an old master has come that is waited for: one that can be reached, and tells of its files. Where the new one is made of files, one that
+        tells of its database alone is not (failover/run.py, _wait_for_all)."""
+        held = self.old_files or (None if self.from_files else self.old_survey and self.old_survey["database"])
         return Standing(int(held["serial"]), int(held["job"])) if held else None
 
     @property
@@ -208,7 +210,8 @@ def _own(situation: Situation) -> t.Iterator[_Row]:
     files = situation.survey["files"]
     for what, held in [("database", situation.survey["database"])] if situation.from_files else [("files", files)] if files else []:
         have = "has" if what == "database" else "have"
-        yield situation.new, f"The {what} of {situation.new} itself {have}", "", Standing(int(held["serial"]), int(held["job"]))
+        todo = "Wait until its database has them, or make another node the master"
+        yield situation.new, f"The {what} of {situation.new} itself {have}", todo, Standing(int(held["serial"]), int(held["job"]))
 
 
 def _servers(situation: Situation) -> t.Iterator[_Row]:
@@ -228,6 +231,8 @@ def _candidates(situation: Situation) -> t.Iterator[_Row]:
 
 
 def _to_make_it(situation: Situation, name: str) -> str:
+    if name == situation.old and name in situation.reached:
+        return f"Repair what keeps {name} from telling of its files, and run this again"
     node = situation.survey["nodes"].get(name)
     if _can_be_master(node):
         return f"Make {name} the master"

@@ -167,6 +167,24 @@ def test_who_cannot_be_the_master_is_not_advised_to_be(mark, why):
     assert "Make a3" not in refused and f"Take a snapshot of it there, as a3 cannot be the master ({why}), or set accept_loss" in refused
 
 
+def test_an_old_master_that_tells_of_its_database_alone_is_not_waited_for_where_files_are_used():
+    found = situation(files=held(15), nodes=nodes(master_candidate=True), database=held(15), serials={"a1": 20, "a3": 15})
+    found = found._replace(old_files=None, old_survey={**SURVEY, "files": None})
+    assert found.from_files and found.waited_for is None
+    refused = problems(found, fenced=False, accept_loss=False)
+    assert len(refused) == 1 and refused[0].startswith("The standby a1 has serial number 20, a2 only 15: 5 changes would be lost. Repair what keeps a1 from"), refused
+
+
+def test_a_node_of_which_its_database_does_not_know_is_told_so():
+    (refused,) = problems(situation(OFF, nodes={"a1": SURVEY["nodes"]["a1"]}, files=held(), serials={}), fenced=True, accept_loss=False)
+    assert "knows no node of this name" in refused
+
+
+def test_later_files_of_its_own_that_are_not_used_are_waited_for():
+    (refused,) = problems(situation(OFF, files=held(23), serials={}), fenced=True, accept_loss=False)
+    assert refused.startswith("The files of a2 itself have serial number 23, its database only 20") and "Wait until its database has them" in refused
+
+
 def test_what_is_not_known_of_a_standby_keeps_nobody_from_it():
     assert of_two((20, 7), (20, None)) == of_two((20, 7), ("away", None)) == ([], [], [])
 
