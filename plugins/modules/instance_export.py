@@ -17,7 +17,7 @@ description:
   - Has Ganeti write an instance's disks and configuration to a node, as C(gnt-backup export) does, or removes what it has written.
   - Ganeti keeps one export of an instance in a cluster. It is not verified, not sparse while it is written, and no history; to have an instance elsewhere,
     M(ganeti.cluster.instance_move) is faster and safer.
-  - An export that is there is left as it is, unless O(replace) is set.
+  - An export that is there is left as it is, unless O(replace) is set. The task fails where such a one holds nothing of a disk.
   - An instance that Ganeti has stopped for an export which then failed is started again. Ganeti itself leaves it down.
   - Releases that cannot export (3.1.0~rc2 of Debian 13) are refused before anything is changed.
 extends_documentation_fragment:
@@ -58,7 +58,7 @@ options:
     type: str
   replace:
     description:
-      - Whether an export is made anew where there is one. Ganeti removes the one of before when the new one is complete, also if it is on another node.
+      - Whether an export is made anew where there is one. Ganeti removes the one of before when the new one is written, also if it is on another node.
     type: bool
     default: false
   compress:

@@ -39,6 +39,7 @@ def run(
     lock_timeout: t.Optional[float] = None,
     on_log: t.Optional[OnLog] = None,
     label: str = "",
+    again: bool = False,
 ) -> t.List[t.Any]:
     """Submit one job, wait for it, and return its opcodes' results.
 
@@ -47,8 +48,9 @@ def run(
     entry. ``label`` says in messages what the job is for.
 
     Raises RequestRefused where it is not accepted, JobFailed where the job fails or is cancelled, JobTimeout where it does
-    not finish in time. Whatever ends the waiting early, Ctrl-C included, the job is cancelled if it has not begun. Where a
-    shutdown fails, it and what comes after are run once more, as `rest_after` says.
+    not finish in time. Whatever ends the waiting early, Ctrl-C included, the job is cancelled if it has not begun. With
+    ``again``, where a shutdown fails, it and what comes after are run once more, as `rest_after` says: for whoever wants it
+    stopped whatever runs by then.
     """
 
     def once(batch: t.Sequence[t.Mapping[str, t.Any]]) -> t.List[t.Any]:
@@ -57,7 +59,7 @@ def run(
     try:
         return once(opcodes)
     except JobFailed as error:
-        rest = rest_after(error, opcodes)
+        rest = rest_after(error, opcodes) if again else []
         if not rest:
             raise
         return [*(error.before or []), *once(rest)]
@@ -69,10 +71,12 @@ def rest_after(error: JobFailed, opcodes: t.Sequence[Opcode]) -> t.List[Opcode]:
     Ganeti asks a guest to power off anew every five seconds. Where that meets one that is just ending, so that its monitor does not answer any more
     and its process is still there, the job fails (Ganeti 3.1: backend.InstanceShutdown, hv_kvm). A moment later the same opcode finds it stopped.
     """
-    if error.before is None or error.details.get("ecode") is not None:
-        return []
-    rest = list(opcodes[len(error.before) :])
-    return rest if rest and rest[0]["OP_ID"] == "OP_INSTANCE_SHUTDOWN" else []
+    return list(opcodes[len(error.before or ()) :]) if is_stop(error) else []
+
+
+def is_stop(error: JobFailed) -> bool:
+    """Whether it is a shutdown that failed, while it was at work; one that was refused, or cancelled, is none."""
+    return error.before is not None and error.ecode is None and str(error.details.get("opcode")).startswith("INSTANCE_SHUTDOWN")
 
 
 def results(

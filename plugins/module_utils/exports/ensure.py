@@ -9,16 +9,33 @@ from __future__ import annotations
 import typing as t
 
 from .._difference import Difference
-from .._errors import GanetiError, InvalidInput, PreflightFailed
+from .._errors import ConnectionFailed, GanetiError, InvalidInput, JobTimeout, PreflightFailed
 from .._progress import Progress
 from ..api import Cluster, instances, jobs, naming
 from ..api.cluster_parameters import Reach, connect_options, reached
 from ..api.master import Runner, read_configuration
 from ..api.node_hosts import node_host
 from ..api.opcodes import opcode
+from ..api.ssh import SshHost
 from ..zeroing import options as zeroing
 from ..zeroing import run as zeroings
-from .plan import ABSENT, HELPER, Export, Facts, Opcode, Params, back, export, fence, is_there, lacks, problems, removal
+from .plan import (
+    ABSENT,
+    CONFIGURATION,
+    HELPER,
+    Export,
+    Facts,
+    Opcode,
+    Params,
+    back,
+    export,
+    fence,
+    is_there,
+    lacks,
+    problems,
+    removal,
+    why_not_removed,
+)
 
 Result = t.Dict[str, t.Any]
 
@@ -33,12 +50,21 @@ def exports_of(cluster: Cluster, name: t.Optional[str] = None) -> t.Tuple[t.Tupl
 
     Ganeti says the same of a node without a directory for exports and of one that does not answer, so whether it answers is asked apart.
     """
-    rows = cluster.query("export", ["export", "node"])
+    rows, silent = _rows(cluster), []
+    if any(row["export"] is None for row in rows):  # who answers before and after has none, if he tells of none in between
+        before, rows, after = _answering(cluster), _rows(cluster), _answering(cluster)
+        silent = sorted({str(row["node"]) for row in rows if row["export"] is None} - (before & after))
     found = sorted(Export(str(row["export"]), str(row["node"])) for row in rows if row["export"] is not None)
-    nothing = {str(row["node"]) for row in rows if row["export"] is None}
-    answers = cluster.query("node", ["name", "offline", "bootid"]) if nothing else []
-    silent = sorted(row["name"] for row in answers if row["name"] in nothing and not row["offline"] and row["bootid"] is None)
     return tuple(each for each in found if name in (None, each.instance)), tuple(silent)
+
+
+def _rows(cluster: Cluster) -> t.List[t.Dict[str, t.Any]]:
+    return cluster.query("export", ["export", "node"])
+
+
+def _answering(cluster: Cluster) -> t.Set[str]:
+    """The nodes that answer, and those that are marked offline, of which nobody wants an answer."""
+    return {str(row["name"]) for row in cluster.query("node", ["name", "offline", "bootid"]) if row["offline"] or row["bootid"] is not None}
 
 
 def tell(params: Params) -> Result:
@@ -73,11 +99,15 @@ class _Run:
         self._target = "" if params["state"] == ABSENT else self._node(naming.normal(params["target_node"]))
         self._said: t.List[str] = []
         self._zeroed: Result = {}
+        self._stopped = self._fenced = False
+        """Whether a job was begun that stops the instance for good; and whether one has marked it offline."""
 
     def to_the_end(self, check_mode: bool) -> Result:
         """Find out, refuse, do, look again."""
         before = self._facts
         if is_there(self._params, before, self._target):
+            if self._params["state"] != ABSENT:
+                self._check("Set replace to make another one.")
             return self._result(before)
         found = list(problems(self._params, before, self._target))
         if found:
@@ -99,7 +129,9 @@ class _Run:
         row = instances.find(self._cluster, name)
         instance = instances.describe(row) if row is not None else None
         full = instance["name"] if instance is not None else name
-        return Facts(full, instance, *exports_of(self._cluster, full), self._cluster.info())
+        names = [] if instance is not None else [str(each["name"]) for each in self._cluster.query("instance", ["name"])]
+        longer = tuple(sorted(each for each in names if each.startswith(f"{full}.")))
+        return Facts(full, instance, *exports_of(self._cluster, full), self._cluster.info(), longer)
 
     def _node(self, name: str) -> str:
         found = naming.expand(name, [str(row["name"]) for row in self._cluster.query("node", ["name"])], "node")
@@ -117,32 +149,45 @@ class _Run:
         if self._params["zero_free_space"] and self._params["zeroing_by"] == HELPER:
             self._zero()
         try:
-            fencing = fence(self._facts, self._params) if self._params["remove_instance"] else []
-            if fencing:
-                self._job(fencing, "stop it for good and mark it offline, for the removal")
+            if self._params["remove_instance"]:
+                self._fence()
             self._job([export(self._params, self._facts, self._target)], "export", said=self._said)
-            self._check()
+            self._check("")
         except GanetiError as error:
-            error.reword(f"{error.message} {self._brought_back()}".rstrip())
+            error.reword(f"{error.message} {self._afterwards(error)}".rstrip())
             raise
         if self._params["remove_instance"]:
-            self._job([removal(self._facts)], "remove the instance")
+            self._remove()
 
-    def _check(self) -> None:
-        """Look at what was written. Raises GanetiError where that is not all of it."""
+    def _fence(self) -> None:
+        opcodes = fence(self._facts, self._params)
+        self._stopped = True
+        if opcodes:
+            self._job(opcodes, "stop it for good and mark it offline, for the removal")
+            self._fenced = True
+
+    def _remove(self) -> None:
+        before = t.cast(instances.Instance, self._facts.instance)
+        row = instances.find(self._cluster, before["name"])
+        why = why_not_removed(before, instances.describe(row) if row is not None and row["uuid"] == before["uuid"] else None)
+        if why:
+            raise GanetiError(f"{before['name']} was exported to {self._target}, and is not removed, as it {why}.")
+        self._job(removal(self._facts), "remove the instance")
+
+    def _check(self, advice: str) -> None:
+        """Look at what was written. Raises GanetiError, with the *advice*, where that is not all of it."""
         _config, constants = read_configuration(self._master, [], ["EXPORT_DIR"])
         name, place = self._facts.name, f"{constants.get('EXPORT_DIR', _DIRECTORY)}/{self._facts.name}"
         host = node_host(self._cluster, self._target, self._params["ssh"])
         try:
-            status, output, said = host.run(["/usr/bin/find", place, "-type", "f", "-printf", "%s %f\\n"])
+            listed = _succeed(host, ["/usr/bin/find", place, "-type", "f", "-printf", "%s %f\\n"])
+            sizes = {each: int(size) for size, _space, each in (line.partition(" ") for line in listed.splitlines())}
+            configuration = _succeed(host, ["/bin/cat", f"{place}/{CONFIGURATION}"]) if CONFIGURATION in sizes else ""
         finally:
             host.close()
-        if status:
-            raise GanetiError(f"The export of {name} cannot be read on {self._target}: {said.decode('utf-8', 'replace').strip().rstrip('.')}.")
-        sizes = {each: int(size) for size, _space, each in (line.partition(" ") for line in output.decode("utf-8", "replace").splitlines())}
-        lack = lacks(sizes, len(t.cast(t.Mapping[str, t.Any], self._facts.instance)["disks"]))
+        lack = lacks(configuration, sizes)
         if lack:
-            raise GanetiError(f"Ganeti says that {name} was exported to {self._target}, and the export {lack}.")
+            raise GanetiError(f"Ganeti says that {name} was exported to {self._target}, and the export {lack}. {advice}".rstrip())
 
     def _zero(self) -> None:
         params = self._params
@@ -157,15 +202,24 @@ class _Run:
         self._said += found.get("warnings", ())
         self._zeroed = {"zeroing": {name: found[name] for name in _TOLD if name in found}}
 
-    def _brought_back(self) -> str:
-        """Bring back an instance that was stopped for an export which then failed; a sentence about it. Raises GanetiError where that fails."""
+    def _afterwards(self, error: GanetiError) -> str:
+        """Bring back an instance that was stopped for an export which then failed; a sentence about what it is now."""
         before = t.cast(t.Mapping[str, t.Any], self._facts.instance)
-        fields = ["name", "admin_state", "oper_state"]
-        for row in self._cluster.query("instance", fields, ["=", "uuid", before["uuid"]]):
-            opcodes = back(before, row, fenced=self._params["remove_instance"])
-            if opcodes:
-                self._job(opcodes, "bring it back")
-                return f"{row['name']} is as it was."
+        name, commands = before["name"], []
+        if before["oper_state"] is True and (self._stopped or self._params["shutdown"]):
+            commands = [*([f"gnt-instance modify --online {before['name']}"] if self._fenced else []), f"gnt-instance start {before['name']}"]
+        by_hand = f"If it is left stopped: {'; '.join(commands)}." if commands else ""
+        if is_unknown(error):
+            return f"What becomes of that job is not known, so nothing else was done: see gnt-job list. {by_hand}"
+        try:
+            fields = ["name", "admin_state", "oper_state"]
+            for row in self._cluster.query("instance", fields, ["=", "uuid", before["uuid"]]):
+                opcodes = back(before, row, self._stopped, self._fenced)
+                if opcodes:
+                    self._job(opcodes, "bring it back")
+                    return f"{name} is as it was."
+        except GanetiError as another:
+            return f"{name} could not be brought back: {another.message} {by_hand}"
         return ""
 
     def _job(self, opcodes: t.Sequence[Opcode], what: str, said: t.Optional[t.List[str]] = None) -> None:
@@ -177,6 +231,7 @@ class _Run:
             lock_timeout=params["lock_timeout"],
             on_log=None if said is None else lambda entry: said.extend(_warning(entry.message)),
             label=f"{what} of {self._facts.name}",
+            again=True,
         )
 
     # -- Telling --
@@ -191,6 +246,18 @@ class _Run:
         return {
             "changed": difference.changed, "diff": difference.diff(), "exports": [each._asdict() for each in after.exports], **self._zeroed, **warnings,
         }  # fmt: skip
+
+
+def is_unknown(error: GanetiError) -> bool:
+    """Whether what becomes of a job is not known."""
+    return isinstance(error, ConnectionFailed) or (isinstance(error, JobTimeout) and error.details.get("status") != "canceled")
+
+
+def _succeed(host: SshHost, argv: t.Sequence[str]) -> str:
+    status, output, said = host.run(argv)
+    if status:
+        raise GanetiError(f"The export cannot be read on {host.name}: {said.decode('utf-8', 'replace').strip().rstrip('.')}.")
+    return output.decode("utf-8", "replace")
 
 
 def _warning(message: t.Any) -> t.List[str]:

@@ -12,12 +12,15 @@ What Ganeti does with an export (cmdlib/backup.py, LUBackupExport), and what fol
 3. Snapshots are LVM's, and those of providers of ext disks. So what is kept in files is never exported while it runs.
 4. The operating system's own script writes each disk, and one that writes nothing (as Debian's noop) has succeeded for Ganeti. So what was written is
    looked at on the node, and the instance is removed only after that, by a job of its own.
-5. Ganeti would start an instance again before that. So one that is to be removed is stopped and marked offline before it is exported: what is removed has not
-   run since, and nobody can start it. Where the export fails the mark is taken away. A run that dies leaves the mark; the same task goes on.
+5. Ganeti would start an instance again before that. So one that is to be removed is stopped and marked offline before it is exported, and nobody can start it.
+   Whoever takes that mark away takes the removal with it: it is looked for again, and the job that removes sets it once more, which Ganeti refuses where
+   the instance is up. Where the export fails, the run that has set the mark takes it away, and no other. A run that dies leaves it.
+6. Where it is not known what becomes of a job, nothing is brought back: it would wait for that job's locks.
 """
 
 from __future__ import annotations
 
+import configparser
 import typing as t
 
 from ..api import claims
@@ -52,6 +55,8 @@ class Facts(t.NamedTuple):
     exports: t.Tuple[Export, ...]
     silent: t.Tuple[str, ...]
     info: t.Mapping[str, t.Any]
+    longer: t.Tuple[str, ...] = ()
+    """Other instances whose first labels the name is: Ganeti takes it for theirs, where there is no instance of this name."""
 
     @property
     def runs(self) -> bool:
@@ -62,7 +67,7 @@ class Facts(t.NamedTuple):
 def is_there(params: Params, facts: Facts, target: str) -> bool:
     """Whether all is as the parameters say."""
     if params["state"] == ABSENT:
-        return not facts.exports
+        return not facts.exports and not facts.silent
     on_target = any(export.node == target for export in facts.exports)
     return on_target and not params["replace"] and not (params["remove_instance"] and facts.instance is not None)
 
@@ -73,11 +78,18 @@ def problems(params: Params, facts: Facts, target: str) -> t.Iterator[str]:
         yield f"{node} does not tell which exports it holds: bring it back, or mark it offline"
     if params["state"] == PRESENT:
         yield from _of_export(params, facts, target)
+    elif facts.instance is None and facts.longer:
+        there = ", ".join(sorted({each.node for each in facts.exports}))
+        yield f"Ganeti would take {facts.name} for {facts.longer[0]}, and remove that one's export: remove its directory on {there} by hand"
 
 
 def _of_export(params: Params, facts: Facts, target: str) -> t.Iterator[str]:
     if facts.instance is None:
         yield f"There is no instance {facts.name} on {facts.info['name']}"
+        return
+    left = _left_by_a_death(params, facts, target)
+    if left:
+        yield left
         return
     elsewhere = sorted({export.node for export in facts.exports})
     if params["remove_instance"] and facts.runs and not params["shutdown"]:
@@ -96,6 +108,18 @@ def _of_export(params: Params, facts: Facts, target: str) -> t.Iterator[str]:
         yield from of_ganetis_zeroing(params, facts)
 
 
+def _left_by_a_death(params: Params, facts: Facts, target: str) -> t.Optional[str]:
+    """That a run which died has left the instance marked offline, with its export, if it seems so; whether that is whole, nobody knows."""
+    instance = t.cast(t.Mapping[str, t.Any], facts.instance)
+    has = instance["admin_state"] == "offline" and any(export.node == target for export in facts.exports)
+    if not has or not params["remove_instance"] or params["replace"]:
+        return None
+    return (
+        f"{facts.name} is marked offline and has an export on {target}, as a run leaves it that died before it had removed the instance. Set replace, which "
+        f"exports it anew and removes it, or decide by hand: gnt-instance remove {facts.name}, or gnt-instance modify --online {facts.name}"
+    )
+
+
 def fence(facts: Facts, params: Params) -> t.List[Opcode]:
     """What stops an instance that is to be removed, and keeps everybody from starting it."""
     instance = t.cast(t.Mapping[str, t.Any], facts.instance)
@@ -103,33 +127,53 @@ def fence(facts: Facts, params: Params) -> t.List[Opcode]:
     return [*stopping, *([] if instance["admin_state"] == "offline" else [_of(instance, "OP_INSTANCE_SET_PARAMS", offline=True)])]
 
 
-def back(before: t.Mapping[str, t.Any], now: t.Mapping[str, t.Any], fenced: bool) -> t.List[Opcode]:
-    """What makes the instance what it was *before*; nothing where it is, or where it is not known to be stopped."""
-    if now["oper_state"] is not False:
+def back(before: t.Mapping[str, t.Any], now: t.Mapping[str, t.Any], stopped: bool, fenced: bool) -> t.List[Opcode]:
+    """What makes the instance what it was *before*; nothing where it is, where it is not known to be stopped, or where somebody else has marked it offline.
+
+    *stopped* says whether this run had a job that stops it for good, and *fenced* whether this run has marked it offline.
+    """
+    if now["oper_state"] is not False or (now["admin_state"] == "offline" and not fenced):
         return []
-    online = [_of(before, "OP_INSTANCE_SET_PARAMS", offline=False)] if fenced and before["admin_state"] != now["admin_state"] == "offline" else []
-    ran = before["oper_state"] is True and (fenced or now["admin_state"] == "up")
+    online = [_of(before, "OP_INSTANCE_SET_PARAMS", offline=False)] if now["admin_state"] == "offline" else []
+    ran = before["oper_state"] is True and (stopped or now["admin_state"] == "up")
     return [*online, *([_of(before, "OP_INSTANCE_STARTUP")] if ran else [])]
 
 
-def removal(facts: Facts) -> Opcode:
-    """The opcode that removes the instance."""
-    return _of(t.cast(t.Mapping[str, t.Any], facts.instance), "OP_INSTANCE_REMOVE")
+def why_not_removed(before: t.Mapping[str, t.Any], now: t.Optional[t.Mapping[str, t.Any]]) -> t.Optional[str]:
+    """Why the instance must not be removed, as it is not what was exported, in words that follow its name; None where it is."""
+    if now is None:
+        return "is not there any more"
+    if now["admin_state"] != "offline" or now["oper_state"] is not False:
+        return "is not marked offline any more, or runs: somebody has started it"
+    if [disk["uuid"] for disk in now["disks"]] != [disk["uuid"] for disk in before["disks"]]:
+        return "has other disks than were exported"
+    return claims.under_way(now["tags"])
+
+
+def removal(facts: Facts) -> t.List[Opcode]:
+    """What removes the instance; Ganeti refuses the first where it is up."""
+    instance = t.cast(t.Mapping[str, t.Any], facts.instance)
+    return [_of(instance, "OP_INSTANCE_SET_PARAMS", offline=True), _of(instance, "OP_INSTANCE_REMOVE")]
 
 
 def _of(instance: t.Mapping[str, t.Any], op_id: str, **fields: t.Any) -> Opcode:
     return opcode(op_id, instance_name=instance["name"], instance_uuid=instance["uuid"], **fields)
 
 
-def lacks(sizes: t.Mapping[str, int], disks: int) -> t.Optional[str]:
-    """What an export lacks that has files of these *sizes*, in words; None where there is something of every disk, and the configuration."""
-    if not sizes.get(CONFIGURATION):
-        return "has no configuration"
-    of_disks = [size for name, size in sizes.items() if name != CONFIGURATION]
-    if len(of_disks) != disks:
-        return f"holds {len(of_disks)} of {disks} disks"
-    empty = of_disks.count(0)
-    return f"holds nothing of {empty} of its {disks} disks: the export script of its operating system wrote nothing" if empty else None
+def lacks(configuration: str, sizes: t.Mapping[str, int]) -> t.Optional[str]:
+    """What an export lacks that has this *configuration*, and files of these *sizes*, in words; None where there is something of every disk.
+
+    Only the files that it names count: what failed exports have left beside them stays there (Ganeti: masterd.instance, LocalExport).
+    """
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(configuration)
+        count = parser.getint("instance", "disk_count")
+        files = [parser.get("instance", f"disk{index}_dump") for index in range(count)]
+    except (configparser.Error, ValueError) as error:
+        return f"has no configuration that can be read ({' '.join(str(error).split())})"
+    empty = [name for name in files if not sizes.get(name)]
+    return f"holds nothing of {len(empty)} of its {count} disks: the export script of its operating system wrote nothing" if empty else None
 
 
 def _of_running(params: Params, facts: Facts) -> t.Iterator[str]:

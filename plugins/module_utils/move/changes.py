@@ -180,7 +180,9 @@ def restore(scene: Scene, recipe: Recipe) -> t.List[Job]:
     untouched = scene.others or "source" not in scene.marks or ("ready" in scene.marks and source.admin_state != "offline")
     if untouched:
         return [Job(True, (_untag(source.name, ours),), f"remove tags from {source.name}")]
-    opcodes = [_untag(source.name, [tags.restorable(scene.move_id)])] if "restorable" in scene.marks else []
+    # With the ticket goes what the guard of a stop looks for: one that is sent again finds it gone, whichever comes first (`stop`).
+    taken = [tag for tag in ours if tag == tags.restorable(scene.move_id) or tags.is_of_disks(tag)] if "restorable" in scene.marks else []
+    opcodes = [_untag(source.name, taken)] if taken else []
     names = within.names(recipe.options, recipe.case.within, scene.move_id)
     if recipe.case.within:
         opcodes += within.give_back(source, names, scene.move_id)
@@ -192,7 +194,7 @@ def restore(scene: Scene, recipe: Recipe) -> t.List[Job]:
         opcodes.append(_online(named))
     if up and (source.running is Running.NO or source.admin_state != "up"):  # one that runs: so that Ganeti remembers that it is to
         opcodes.append(_of(named, "OP_INSTANCE_STARTUP"))
-    left = [tag for tag in ours if tag != tags.restorable(scene.move_id)]
+    left = [tag for tag in ours if tag not in taken]
     return [Job(True, (*opcodes, *([_untag(named.name, left)] if left else [])), f"restore {named.name}")]
 
 

@@ -115,6 +115,12 @@ def marks(tags: t.Iterable[str]) -> t.Dict[str, Marks]:
     return result
 
 
+def is_of_disks(tag: str) -> bool:
+    """Whether it is a tag that remembers which disks a source had."""
+    found = _TAG.match(tag)
+    return found is not None and found[2] == "disks"
+
+
 def of_move(tags: t.Iterable[str], move_id: str) -> t.List[str]:
     """The tags among *tags* that move *move_id* has put there."""
     return sorted(tag for tag in tags if tag.startswith(f"{PREFIX}{move_id}:"))

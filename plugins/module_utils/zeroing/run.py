@@ -12,10 +12,11 @@ import time
 import typing as t
 
 from .._difference import Difference
-from .._errors import ConnectionFailed, GanetiError, LeaseLost, LeaseTaken, PreflightFailed
+from .._errors import ConnectionFailed, GanetiError, JobFailed, LeaseLost, LeaseTaken, PreflightFailed
 from .._interrupts import Interrupts
 from .._node_program import Start
 from .._progress import Progress
+from ..api.jobs import is_stop
 from ..api.opcodes import opcode
 from ..lease.lease import ZEROED, Lease
 from . import tags
@@ -148,6 +149,8 @@ class _Run:
         """Whether this run has changed anything."""
         self._stopped = False
         """Whether somebody wants an end."""
+        self._asked_again = False
+        """Whether a shutdown has failed while it was at work, and all was looked at once more."""
 
     def to_the_end(self, check_mode: bool) -> Result:
         """Look and do what follows, until it is as it was."""
@@ -170,6 +173,9 @@ class _Run:
         """Remember what went wrong, and go on with bringing the instance back; raise where that cannot be, or has failed too often."""
         if not self._touched:
             raise error
+        if isinstance(error, JobFailed) and is_stop(error) and not self._asked_again:
+            self._asked_again = True  # the guest was just ending, perhaps; what runs now, if anything, the next look tells
+            return
         if isinstance(error, (ConnectionFailed, LeaseLost, LeaseTaken)):
             raise type(error)(f"{error.message} {_AGAIN}", **error.details) from error
         self._stopped = self._stopped or isinstance(error, Interrupted)

@@ -124,9 +124,11 @@ class Jobs(Script):
         super().__init__(clock, [])
         self.ends = list(ends)
         self.sent: list[list[str]] = []
+        self.summary: list[str] = []
 
     def submit(self, opcodes: Sequence[Mapping[str, t.Any]]) -> int:
         self.sent.append([op["OP_ID"] for op in opcodes])
+        self.summary = [f"{op['OP_ID'][3:]}(x)" for op in opcodes]
         self.changes = ["error" if any(isinstance(each, list) for each in self.ends[0]) else "success"]
         return 9
 
@@ -134,28 +136,29 @@ class Jobs(Script):
         given = self.ends.pop(0)
         opstatus = ["error" if isinstance(each, list) else "success" for each in given]
         return JobStatus(
-            id=9, status=self.status, summary=["x"] * len(given), opstatus=opstatus, opresult=given, oplog=[[]], received=1.0, start=None, end=None
+            id=9, status=self.status, summary=self.summary, opstatus=opstatus, opresult=given, oplog=[[]], received=1.0, start=None, end=None
         )  # fmt: skip
 
 
 def test_a_shutdown_that_fails_at_work_is_run_once_more_with_what_comes_after_it(clock: Clock) -> None:
     cluster = Jobs(clock, [None, _COULD_NOT], [True, "sda"])
-    assert jobs.run(cluster, [_TAG, _STOP, _AFTER]) == [None, True, "sda"]
+    assert jobs.run(cluster, [_TAG, _STOP, _AFTER], again=True) == [None, True, "sda"]
     assert cluster.sent == [["OP_TAGS_SET", "OP_INSTANCE_SHUTDOWN", "OP_INSTANCE_ACTIVATE_DISKS"], ["OP_INSTANCE_SHUTDOWN", "OP_INSTANCE_ACTIVATE_DISKS"]]
 
 
 @pytest.mark.parametrize(
-    ("ends", "count"),
+    ("again", "ends", "count"),
     [
-        ([[None, _COULD_NOT], [_COULD_NOT]], 2),
-        ([[None, ["OpPrereqError", ["Instance is offline", "wrong_state"]]]], 1),
-        ([[None, True, ["OpExecError", ["Cannot activate block devices"]]]], 1),
+        (True, [[None, _COULD_NOT], [_COULD_NOT]], 2),
+        (False, [[None, _COULD_NOT]], 1),
+        (True, [[None, ["OpPrereqError", ["Instance is offline", "wrong_state"]]]], 1),
+        (True, [[None, True, ["OpExecError", ["Cannot activate block devices"]]]], 1),
     ],
 )
-def test_nothing_else_is_run_once_more_nor_twice(clock: Clock, ends: list[t.Any], count: int) -> None:
+def test_nothing_else_is_run_once_more_nor_twice(clock: Clock, again: bool, ends: list[t.Any], count: int) -> None:
     cluster = Jobs(clock, *ends)
     with pytest.raises(JobFailed):
-        jobs.run(cluster, [_TAG, _STOP, _AFTER])
+        jobs.run(cluster, [_TAG, _STOP, _AFTER], again=again)
     assert len(cluster.sent) == count
 
 

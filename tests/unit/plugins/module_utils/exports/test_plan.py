@@ -10,17 +10,29 @@ import typing as t
 
 import pytest
 
-from ansible_collections.ganeti.cluster.plugins.module_utils._errors import InvalidInput
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, GanetiError, InvalidInput, JobFailed, JobTimeout
 from ansible_collections.ganeti.cluster.plugins.module_utils.exports import ensure
-from ansible_collections.ganeti.cluster.plugins.module_utils.exports.plan import Export, Facts, back, export, fence, is_there, lacks, problems
+from ansible_collections.ganeti.cluster.plugins.module_utils.exports.plan import (
+    Export,
+    Facts,
+    back,
+    export,
+    fence,
+    is_there,
+    lacks,
+    problems,
+    removal,
+    why_not_removed,
+)
 
 NAME, NODE, OTHER = "web1.example.com", "node3.example.com", "node4.example.com"
 INFO = {"name": "alpha.example.com", "software_version": "3.0.2", "compression_tools": ["gzip"], "volume_group_name": "xenvg", "zeroing_image": "/z.img"}
 STOPPED: dict[str, t.Any] = {
     "name": NAME, "uuid": "u-1", "tags": [], "admin_state": "down", "oper_state": False, "disk_template": "plain", "hypervisor": "kvm",
-    "hvparams": {"effective": {"user_shutdown": True, "boot_order": "disk"}}, "disks": [{}],
+    "hvparams": {"effective": {"user_shutdown": True, "boot_order": "disk"}}, "disks": [{"uuid": "d-1"}],
 }  # fmt: skip
 RUNS = {**STOPPED, "admin_state": "up", "oper_state": True}
+OFFLINE = {**STOPPED, "admin_state": "offline"}
 ASKED: dict[str, t.Any] = {
     "state": "present", "replace": False, "compress": "none", "shutdown": False, "shutdown_timeout": 120, "remove_instance": False, "zero_free_space": False,
     "zeroing_by": "helper", "zeroing_timeout_fixed": 300.0, "zeroing_timeout_per_mib": 0.05,
@@ -43,6 +55,7 @@ def facts(instance: t.Optional[dict[str, t.Any]], *exports: Export, silent: tupl
         ({"remove_instance": True}, facts(STOPPED, Export(NAME, NODE)), False),
         ({"remove_instance": True}, facts(None, Export(NAME, NODE)), True),
         ({"state": "absent"}, facts(None), True),
+        ({"state": "absent"}, facts(None, silent=(OTHER,)), False),
         ({"state": "absent"}, facts(None, Export(NAME, OTHER)), False),
     ],
 )
@@ -74,6 +87,8 @@ def test_nothing_stands_against_it(asked: dict[str, t.Any], found: Facts) -> Non
         ({"state": "absent"}, facts(STOPPED, silent=(OTHER,)), f"{OTHER} does not tell which exports"),
         ({}, facts({**STOPPED, "tags": ["ganeti-move:0123456789abcdef:source:up"]}), "takes part in move 0123456789abcdef"),
         ({}, facts(STOPPED, software_version="3.1.0~rc2"), "Ganeti 3.1.0~rc2 cannot export"),
+        ({"remove_instance": True}, facts(OFFLINE, Export(NAME, NODE)), "as a run leaves it that died before it had removed the instance. Set replace"),
+        ({"state": "absent"}, facts(None, Export(NAME, NODE))._replace(longer=(f"{NAME}.0123.old",)), f"take {NAME} for {NAME}.0123.old"),
         ({"compress": "lzop"}, facts(STOPPED), "lzop is not in the cluster's compression_tools (gzip)"),
         ({}, facts({**RUNS, "disk_template": "file"}), "disks of the template file have no snapshots"),
         ({}, facts({**STOPPED, "oper_state": None, "disk_template": "sharedfile"}), "disks of the template sharedfile have no snapshots"),
@@ -107,9 +122,6 @@ def ids(opcodes: t.Sequence[t.Mapping[str, t.Any]]) -> list[t.Any]:
     return [(op["OP_ID"][12:], op["offline"]) if "offline" in op else op["OP_ID"][12:] for op in opcodes]
 
 
-OFFLINE = {**STOPPED, "admin_state": "offline"}
-
-
 @pytest.mark.parametrize(
     ("found", "done"), [(RUNS, ["SHUTDOWN", ("SET_PARAMS", True)]), (STOPPED, [("SET_PARAMS", True)]), (OFFLINE, [])], ids=["runs", "stopped", "offline"]
 )
@@ -120,53 +132,95 @@ def test_what_is_to_be_removed_is_stopped_and_fenced_before_it_is_exported(found
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "fenced", "done"),
+    ("before", "now", "stopped", "fenced", "done"),
     [
-        (RUNS, {**RUNS, "oper_state": False}, False, ["STARTUP"]),
-        (RUNS, STOPPED, False, []),
-        (RUNS, RUNS, False, []),
-        (RUNS, {**RUNS, "oper_state": None}, False, []),
-        (RUNS, OFFLINE, True, [("SET_PARAMS", False), "STARTUP"]),
-        (RUNS, STOPPED, True, ["STARTUP"]),
-        (STOPPED, OFFLINE, True, [("SET_PARAMS", False)]),
-        (OFFLINE, OFFLINE, True, []),
-        (OFFLINE, OFFLINE, False, []),
-        (STOPPED, STOPPED, True, []),
+        (RUNS, {**RUNS, "oper_state": False}, False, False, ["STARTUP"]),
+        (RUNS, STOPPED, False, False, []),
+        (RUNS, RUNS, False, False, []),
+        (RUNS, {**RUNS, "oper_state": None}, False, False, []),
+        (RUNS, OFFLINE, True, True, [("SET_PARAMS", False), "STARTUP"]),
+        (RUNS, OFFLINE, True, False, []),
+        (RUNS, STOPPED, True, False, ["STARTUP"]),
+        (STOPPED, OFFLINE, True, True, [("SET_PARAMS", False)]),
+        (OFFLINE, OFFLINE, True, False, []),
+        (STOPPED, STOPPED, True, False, []),
     ],
 )
-def test_an_instance_is_brought_back_where_the_export_fails(before: dict[str, t.Any], now: dict[str, t.Any], fenced: bool, done: list[t.Any]) -> None:
-    assert ids(back(before, now, fenced)) == done
+def test_an_instance_is_brought_back_where_the_export_fails_unless_another_has_marked_it_offline(
+    before: dict[str, t.Any], now: dict[str, t.Any], stopped: bool, fenced: bool, done: list[t.Any]
+) -> None:
+    assert ids(back(before, now, stopped, fenced)) == done
 
 
 @pytest.mark.parametrize(
-    ("sizes", "words"),
+    ("now", "words"),
     [
-        ({"config.ini": 900, "d-1": 10}, None),
-        ({"d-1": 10}, "has no configuration"),
-        ({"config.ini": 0, "d-1": 10}, "has no configuration"),
-        ({"config.ini": 900}, "holds 0 of 1 disks"),
-        ({"config.ini": 900, "d-1": 0}, "holds nothing of 1 of its 1 disks"),
+        (OFFLINE, None),
+        (None, "is not there any more"),
+        (STOPPED, "is not marked offline any more"),
+        (RUNS, "is not marked offline any more"),
+        ({**OFFLINE, "oper_state": None}, "is not marked offline any more, or runs"),
+        ({**OFFLINE, "disks": [{"uuid": "d-2"}]}, "has other disks than were exported"),
+        ({**OFFLINE, "tags": ["ganeti-move:0123456789abcdef:source:up"]}, "takes part in move"),
     ],
 )
-def test_what_an_export_lacks(sizes: dict[str, int], words: t.Optional[str]) -> None:
-    said = lacks(sizes, 1)
+def test_only_what_was_exported_is_removed(now: t.Optional[dict[str, t.Any]], words: t.Optional[str]) -> None:
+    said = why_not_removed(RUNS, now)
+    assert said is None if words is None else said is not None and said.startswith(words)
+    assert ids(removal(facts(OFFLINE))) == [("SET_PARAMS", True), "REMOVE"]
+
+
+INI = "[export]\nversion = 0\n[instance]\nname = web1\ndisk_count = 1\ndisk0_dump = d-1.snap\n"
+
+
+@pytest.mark.parametrize(
+    ("configuration", "sizes", "words"),
+    [
+        (INI, {"config.ini": 900, "d-1.snap": 10}, None),
+        (INI, {"config.ini": 900, "d-1.snap": 10, "left by a failure": 7}, None),
+        ("", {}, "has no configuration that can be read"),
+        ("\0nonsense", {"config.ini": 9}, "has no configuration that can be read"),
+        ("[instance]\ndisk_count = many\n", {"config.ini": 9}, "has no configuration that can be read"),
+        (INI, {"config.ini": 900}, "holds nothing of 1 of its 1 disks"),
+        (INI, {"config.ini": 900, "d-1.snap": 0}, "holds nothing of 1 of its 1 disks"),
+        ("[instance]\ndisk_count = 0\n", {"config.ini": 9}, None),
+    ],
+)
+def test_what_an_export_lacks(configuration: str, sizes: dict[str, int], words: t.Optional[str]) -> None:
+    said = lacks(configuration, sizes)
     assert said is None if words is None else said is not None and said.startswith(words)
 
 
+@pytest.mark.parametrize(
+    ("error", "unknown"),
+    [
+        (ConnectionFailed("gone"), True),
+        (JobTimeout("late", status="running"), True),
+        (JobTimeout("late", status="canceled"), False),
+        (JobFailed("no"), False),
+    ],
+)
+def test_when_it_is_known_what_became_of_a_job(error: GanetiError, unknown: bool) -> None:
+    assert ensure.is_unknown(error) is unknown
+
+
 class Told:
-    """A cluster that tells of exports and nodes."""
+    """A cluster that tells of exports and nodes; one of them comes back while it does."""
+
+    def __init__(self) -> None:
+        self.asked = 0
 
     def query(self, what: str, _fields: t.Any, _qfilter: t.Any = None) -> list[dict[str, t.Any]]:
         if what == "export":
             return [{"node": NODE, "export": NAME}, *({"node": node, "export": None} for node in (OTHER, "off", "silent"))]
-        answers = {NODE: (False, "b"), OTHER: (False, "b"), "off": (True, None), "silent": (False, None)}
+        self.asked += 1
+        answers = {NODE: (False, "b"), OTHER: (False, "b"), "off": (True, None), "silent": (False, "b" if self.asked > 1 else None)}
         return [{"name": name, "offline": offline, "bootid": boot} for name, (offline, boot) in answers.items()]
 
 
 def test_a_node_without_exports_is_another_than_one_that_does_not_answer() -> None:
-    cluster = t.cast("t.Any", Told())
-    assert ensure.exports_of(cluster) == ((Export(NAME, NODE),), ("silent",))
-    assert ensure.exports_of(cluster, "web2.example.com") == ((), ("silent",))
+    assert ensure.exports_of(t.cast("t.Any", Told())) == ((Export(NAME, NODE),), ("silent",))
+    assert ensure.exports_of(t.cast("t.Any", Told()), "web2.example.com") == ((), ("silent",))
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ class FakeCluster(Cluster):
                 break
         opstatus = ["success"] * (len(results) - 1) + [status] + ["error"] * (len(opcodes) - len(results))
         self._jobs[number] = {
-            "id": number, "status": status, "summary": [op["OP_ID"] for op in opcodes], "opstatus": opstatus, "opresult": results, "oplog": [],
+            "id": number, "status": status, "summary": [op["OP_ID"][3:] for op in opcodes], "opstatus": opstatus, "opresult": results, "oplog": [],
             "received": None, "start": None, "end": None,
         }  # fmt: skip
         return number
