@@ -243,7 +243,7 @@ class _Run:
         if step is Step.RESUME and scene.claim.before is not None:
             self._report = zeroing.resume(scene.claim.before)
         else:
-            self._report = zeroing.run()
+            self._report = zeroing.run(scene.claim.before)
         self._done = True
 
     def _restore(self, scene: _Scene) -> None:

@@ -16,6 +16,7 @@ from ansible_collections.ganeti.cluster.plugins.module_utils._errors import (
     ConnectionFailed,
     GanetiError,
     InvalidInput,
+    JobFailed,
     LeaseLost,
     LeaseTaken,
     PreflightFailed,
@@ -152,6 +153,52 @@ def test_a_helper_that_fails_is_told_and_the_instance_is_as_it_was(zero, admin, 
     with pytest.raises(GanetiError, match=words) as failure:
         zero(world, zeroing_timeout_fixed=0.05)
     assert "is as it was" in failure.value.message
+    world.as_it_was(admin, runs)
+
+
+@pytest.mark.parametrize("admin, runs", STATES)
+def test_what_a_helper_has_freed_that_nobody_heard_counts_for_the_run_that_finishes(zero, admin, runs):
+    """Its controller died, and it has ended before the next run looks."""
+    world = World(admin, runs)
+    real = world.job
+
+    def dies(opcodes, label):
+        results = real(opcodes, label)
+        if any(op.get("no_remember") for op in opcodes):
+            raise Death
+        return results
+
+    world.job = dies
+    with pytest.raises(Death):
+        zero(world)
+    world.job = real
+    world.zero()
+    result = zero(world)
+    assert (result["changed"], result["before"], result["freed"]) == (True, 900 * MIB, 600 * MIB)
+    world.as_it_was(admin, runs)
+
+
+@pytest.mark.parametrize("admin, runs", STATES)
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_shutdown_that_meets_a_guest_which_is_just_ending_is_looked_at_again(zero, admin, runs, ends):
+    """Whichever it is, of the instance's own system or before the helper; Ganeti's job fails, and one that has not ended is asked again."""
+    world = World(admin, runs)
+    real, left = world.op_instance_shutdown, [1]
+
+    def shutdown(op):
+        if left:
+            left.pop()
+            world.admin = "down"
+            if ends:
+                world.runs = ""
+            failed = JobFailed("Could not shutdown instance", ecode=None, opcode="INSTANCE_SHUTDOWN(web.example.com)")
+            failed.before = []
+            raise failed
+        real(op)
+
+    world.op_instance_shutdown = shutdown
+    result = zero(world)
+    assert result["changed"] and result["freed"] == 600 * MIB
     world.as_it_was(admin, runs)
 
 
