@@ -67,9 +67,12 @@ EXAMPLES = r"""
   delegate_to: localhost
   register: web1
 
-- name: Tell which instances have more than one disk (on the master, which needs jmespath for it)
+- name: Tell which instances have more than one disk (through SSH, so that the controller's jmespath picks them out)
   ganeti.cluster.instance_info:
+    transport: ssh
+    address: alpha.example.com
     query: instances[?length(disks) > `1`].name
+  delegate_to: localhost
   register: larger
 
 - name: Tell of the instances that should run on one node (through the remote API, as a user who may only read)

@@ -41,7 +41,7 @@ def test_directories_hold_files_of_their_kind(unpacked: Path) -> None:
 
 
 def test_it_is_small(archive: Path, unpacked: Path) -> None:
-    assert archive.stat().st_size < 768 * KIB
+    assert archive.stat().st_size < 1024 * KIB
     assert [path for path in files(unpacked) if (unpacked / path).stat().st_size > 240 * KIB] == []
 
 

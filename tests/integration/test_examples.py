@@ -99,6 +99,10 @@ def for_instance_info(site, followed, name):
     }  # fmt: skip
 
 
+def for_instance(site, followed, name):
+    return {**for_instance_info(site, followed, name), "www.example.com": "www.lab.example"}
+
+
 def for_instance_move(site, followed, name):
     """From gamma to beta, and within gamma with a cipher that it allows."""
     allowed = site.module("cluster", {"allow_cipher_bypassing": True})
@@ -132,7 +136,7 @@ PREPARED = {
     "config_rollback": for_config_rollback,
     "disk_image": for_disk_image,
     "disk_image_info": for_disk_image_info,
-    "instance": for_instance_info,
+    "instance": for_instance,
     "instance_info": for_instance_info,
     "instance_move": for_instance_move,
     "job_info": for_job_info,
