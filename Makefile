@@ -56,7 +56,7 @@ test-unit: venv ## Run the unit tests (a minute)
 	@mkdir -p $(BUILD); rm -f $(BUILD)/unit.xml
 	$(BIN)/pytest -q $(call HANGING,300) -n $(UNIT_WORKERS) --dist worksteal -m 'not functional' --junit-xml=$(BUILD)/unit.xml tests/unit
 
-test-functional: venv ## Run those of them that start programs, such as sshd, endpoints of a stream and the service (a minute)
+test-functional: venv ## Run those of them that start programs, such as sshd, endpoints of a stream and the service (two minutes)
 	@mkdir -p $(BUILD); rm -f $(BUILD)/functional.xml
 	$(BIN)/pytest -q $(call HANGING,300) -n $(UNIT_WORKERS) --dist worksteal -m functional --junit-xml=$(BUILD)/functional.xml tests/unit
 
