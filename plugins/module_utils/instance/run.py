@@ -64,11 +64,14 @@ def _result(made: Plan, facts: Facts, pending: t.List[str]) -> t.Dict[str, t.Any
 def _carried_out(cluster: Cluster, made: Plan, instance: t.Optional[instances.Instance], timeouts: Timeouts) -> t.List[t.Any]:
     """Run the opcodes, a job each; what came of them. Raises GanetiError, which says what was done before."""
     results: t.List[t.Any] = []
-    for op in made.opcodes:
+    for step in range(len(made.opcodes)):
+        op = made.opcodes[step]
         try:
             if instance is not None:
                 _check_again(cluster, instance, op, made)
             results.append(_run(cluster, op, timeouts))
+            if op["OP_ID"] == RENAME:
+                made = _renamed(made, step, results[-1])
         except GanetiError as error:
             if results:
                 before = ", ".join(each["OP_ID"] for each in made.opcodes[: len(results)])
@@ -76,6 +79,14 @@ def _carried_out(cluster: Cluster, made: Plan, instance: t.Optional[instances.In
                 error.reword(f"{error.message} Before that this was done: {before}.{again} The same task goes on from there.")
             raise
     return results
+
+
+def _renamed(made: Plan, step: int, name: t.Any) -> Plan:
+    """The plan with the *name* that the instance has since this step: with name_check Ganeti makes a whole name of a short one, and says which."""
+    if not isinstance(name, str) or not name:
+        return made
+    later = [{**op, "instance_name" if "instance_name" in op else "name": name} for op in made.opcodes[step + 1 :]]
+    return made._replace(opcodes=[*made.opcodes[: step + 1], *later])
 
 
 def _started_again(cluster: Cluster, made: Plan, failed: int, timeouts: Timeouts) -> str:

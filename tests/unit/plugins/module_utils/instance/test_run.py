@@ -41,7 +41,8 @@ class Told(Cluster):
 
     def query(self, what: str, fields: t.Any, qfilter: t.Any = None) -> list[dict[str, t.Any]]:
         asked = re.findall(r"'name', '(.*?)'", str(qfilter))
-        return [dict(self.row)] if self.row and (not asked or self.row["name"] in asked) else []
+        names = (self.row["name"], self.row["name"].partition(".")[0]) if self.row else ()
+        return [dict(self.row)] if self.row and (not asked or {*names} & {*asked}) else []
 
     def submit(self, opcodes: t.Any) -> int:
         (op,) = opcodes
@@ -68,7 +69,7 @@ class Told(Cluster):
 
     def op_instance_rename(self, op: t.Any) -> None:
         assert self.row and self.row["oper_state"] is False
-        self.row["name"] = op["new_name"]
+        self.row["name"] = self.result = f"{op['new_name'].partition('.')[0]}.example.com" if op["name_check"] else op["new_name"]
 
     def op_instance_create(self, op: t.Any) -> None:
         self.row = {
@@ -264,6 +265,14 @@ def test_one_that_was_renamed_is_found_under_its_new_name(ensure: t.Any) -> None
     assert not ensure(cluster, new_name=OTHER, restart_if_pending=True)["changed"]
     with pytest.raises(InvalidInput, match="new_name is given with state absent"):
         ensure(cluster, new_name=OTHER, state="absent")
+
+
+def test_a_short_name_that_ganeti_makes_whole_is_the_one_that_is_started(ensure: t.Any) -> None:
+    cluster = Told()
+    ensure(cluster, state="started", **MADE)
+    renamed = ensure(cluster, new_name="www", name_check=True, restart_if_pending=True)
+    assert renamed["instance"]["name"] == OTHER and renamed["instance"]["oper_state"] is True and renamed["instance"]["tags"] == []
+    assert [op.get("instance_name") or op["name"] for op in cluster.submitted[-3:]] == [NAME, OTHER, OTHER]
 
 
 def test_a_renaming_that_queries_tell_of_a_little_later_is_no_surprise(ensure: t.Any) -> None:
