@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import typing as t
 
-from .._errors import GanetiError, InvalidInput, JobFailed
+from .._errors import GanetiError, InvalidInput, JobFailed, JobTimeout
 from ..api import Cluster, claims, instances, jobs, naming
 from ..api.cluster_parameters import Reach, Timeouts, connect_options, reached
 from ..api.opcodes import opcode, sayable
@@ -73,9 +73,9 @@ def _carried_out(cluster: Cluster, made: Plan, instance: t.Optional[instances.In
             if op["OP_ID"] == RENAME:
                 made = _renamed(made, step, results[-1])
         except GanetiError as error:
-            if results:
-                before = ", ".join(each["OP_ID"] for each in made.opcodes[: len(results)])
-                again = _started_again(cluster, made, len(results), timeouts) if isinstance(error, JobFailed) else ""
+            before = ", ".join(each["OP_ID"] for each in made.opcodes[:step] if not each.get("dry_run"))
+            if before:
+                again = _put_back(cluster, made, instance, step, error, timeouts)
                 error.reword(f"{error.message} Before that this was done: {before}.{again} The same task goes on from there.")
             raise
     return results
@@ -89,13 +89,35 @@ def _renamed(made: Plan, step: int, name: t.Any) -> Plan:
     return made._replace(opcodes=[*made.opcodes[: step + 1], *later])
 
 
-def _started_again(cluster: Cluster, made: Plan, failed: int, timeouts: Timeouts) -> str:
-    """Start an instance that was stopped for a change which Ganeti then refused; what came of it, in words.
+def _put_back(
+    cluster: Cluster, made: Plan, instance: t.Optional[instances.Instance], failed: int, error: GanetiError, timeouts: Timeouts
+) -> str:
+    """Have an instance as it was, as far as that can be, where the job of a step has failed or did not begin; what came of it, in words."""
+    not_begun = error.before is None if isinstance(error, JobFailed) else isinstance(error, JobTimeout) and error.details.get("status") == "canceled"
+    if instance is None or not (not_begun or isinstance(error, JobFailed)):
+        return ""
+    marked = any(_marks(op) for op in made.opcodes[:failed])
+    if marked and not_begun and made.opcodes[failed]["OP_ID"] == REINSTALL and claims.UNFINISHED not in instance["tags"]:
+        name = _name_in(made.opcodes[failed])
+        try:
+            _run(cluster, opcode("OP_TAGS_DEL", kind="instance", name=name, tags=[claims.UNFINISHED]), timeouts)
+        except GanetiError as another:
+            return f" {name} is as it was, and is marked as not installed to its end: {another.message}"
+        marked = False
+    if marked or (claims.UNFINISHED in instance["tags"] and not instance["oper_state"]):
+        return ""
+    return _started_again(cluster, made, failed, timeouts)
 
-    Not one whose installation has failed, and not one that has just failed to start.
-    """
+
+def _marks(op: t.Mapping[str, t.Any]) -> bool:
+    """Whether it marks the instance as one that is not installed to its end."""
+    return op["OP_ID"] == "OP_TAGS_SET" and claims.UNFINISHED in op["tags"]
+
+
+def _started_again(cluster: Cluster, made: Plan, failed: int, timeouts: Timeouts) -> str:
+    """Start an instance that was stopped for a change of which nothing has come; what came of that, in words. Not one that has just failed to start."""
     ops = [op["OP_ID"] for op in made.opcodes]
-    if not made.interrupted or _STOP not in ops[:failed] or REINSTALL in ops[: failed + 1] or _START not in ops[failed + 1 :]:
+    if not made.interrupted or _STOP not in ops[:failed] or _START not in ops[failed + 1 :]:
         return ""
     name = _name_in(made.opcodes[failed])
     try:
@@ -162,8 +184,8 @@ def _modes(cluster: Cluster, row: t.Mapping[str, t.Any], params: Params) -> t.Op
     return instances.Hidden({disk["uuid"]: {"mode": disk["mode"]} for disk in answer[row["name"]]["disks"]}, None)
 
 
-def _run(cluster: Cluster, op: t.Mapping[str, t.Any], timeouts: Timeouts, what: str = "") -> t.Any:
-    label = f"{what}{op['OP_ID']} of {_name_in(op)}"
+def _run(cluster: Cluster, op: t.Mapping[str, t.Any], timeouts: Timeouts) -> t.Any:
+    label = f"{'rehearsal of ' if op.get('dry_run') else ''}{op['OP_ID']} of {_name_in(op)}"
     (result,) = jobs.run(cluster, [sayable(op, cluster.transport)], timeout=timeouts.job, lock_timeout=timeouts.lock, label=label)
     return result
 
@@ -177,8 +199,8 @@ def _rehearse(cluster: Cluster, made: Plan, instance: t.Optional[instances.Insta
     for op in made.opcodes:
         if removes and op["OP_ID"] == _GROW:
             continue  # its index is the one of afterwards
-        if op["OP_ID"] in _REHEARSED:
-            _run(cluster, {**op, **now, "dry_run": True}, timeouts, "rehearsal of ")
+        if op["OP_ID"] in _REHEARSED and not op.get("dry_run"):  # such a one comes twice
+            _run(cluster, {**op, **now, "dry_run": True}, timeouts)
 
 
 def _verified(reach: Reach, name: str, params: Params, info: t.Mapping[str, t.Any]) -> Facts:

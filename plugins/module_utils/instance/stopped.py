@@ -5,7 +5,8 @@
 """What Ganeti does only to an instance that is stopped: other disks of the same content, another name, another installation.
 
 1. What is on the disks is lost only with the state `reinstalled`, and with another operating system than is installed, or with none named.
-2. From before an installation until after it the instance has a tag that says so: one that failed is not taken for installed.
+2. From before an installation until after it the instance has a tag that says so: one that failed is not taken for installed. One that Ganeti refuses,
+   or that has not begun, leaves no such tag, as the disks are as they were.
 3. A name that another instance has is not given.
 """
 
@@ -112,8 +113,9 @@ def _installation(instance: Instance, params: Params, facts: Facts, merged: t.Ma
     whole = {kind: {**own[kind], **(merged[kind].after if kind in merged else {})} for kind in own}
     kept = {kind: {name: value for name, value in values.items() if value is not None} for kind, values in whole.items()}
     tag = dict(kind="instance", name=name, tags=[claims.UNFINISHED])
-    fields = {**_fields("reinstall", params), **kept, "os_type": system}
-    return [opcode("OP_TAGS_SET", **tag), opcode(REINSTALL, instance_name=name, **fields), opcode("OP_TAGS_DEL", **tag)]
+    install = opcode(REINSTALL, instance_name=name, **{**_fields("reinstall", params), **kept, "os_type": system})
+    # What Ganeti refuses is refused before the tag says that what is on the disks may be gone.
+    return [{**install, "dry_run": True}, opcode("OP_TAGS_SET", **tag), install, opcode("OP_TAGS_DEL", **tag)]
 
 
 def before(merged: t.Mapping[str, Merged]) -> t.Dict[str, Merged]:

@@ -11,7 +11,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError, InvalidInput, PreflightFailed
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import GanetiError, InvalidInput, JobFailed, JobTimeout, PreflightFailed
 from ansible_collections.ganeti.cluster.plugins.module_utils.api import cluster_parameters
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.cluster import Cluster, JobChange
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.instances import FIELDS
@@ -34,6 +34,7 @@ class Told(Cluster):
         self.submitted: list[t.Any] = []
         self.result: t.Any = None
         self.fails: t.Optional[str] = None
+        self.refuses: t.Callable[[t.Any], bool] = lambda op: op["OP_ID"] == self.fails
         self.then: t.Callable[[t.Any], None] = lambda op: None
 
     def info(self) -> dict[str, t.Any]:
@@ -47,7 +48,7 @@ class Told(Cluster):
     def submit(self, opcodes: t.Any) -> int:
         (op,) = opcodes
         self.submitted.append(op)
-        if self.takes and not op.get("dry_run") and op["OP_ID"] != self.fails:
+        if self.takes and not op.get("dry_run") and not self.refuses(op):
             getattr(self, op["OP_ID"].lower())(op)
         self.then(op)
         return 1
@@ -70,6 +71,10 @@ class Told(Cluster):
     def op_instance_rename(self, op: t.Any) -> None:
         assert self.row and self.row["oper_state"] is False
         self.row["name"] = self.result = f"{op['new_name'].partition('.')[0]}.example.com" if op["name_check"] else op["new_name"]
+
+    def op_instance_reinstall(self, op: t.Any) -> None:
+        assert self.row and self.row["oper_state"] is False
+        self.row["os"] = op["os_type"]
 
     def op_instance_create(self, op: t.Any) -> None:
         self.row = {
@@ -94,7 +99,7 @@ class Told(Cluster):
         self.result = {NAME: {"disks": [{"uuid": "d0", "mode": "ro"}]}}
 
     def job(self, job_id: int) -> t.Any:
-        end = "error" if self.submitted[-1]["OP_ID"] == self.fails else "success"
+        end = "error" if self.refuses(self.submitted[-1]) else "success"
         return {"id": 1, "status": end, "summary": ["X"], "opstatus": [end], "opresult": [self.result], "oplog": [[]], "received": 0, "start": 0, "end": 0}
 
     def wait_for_job_change(self, *args: t.Any) -> t.Any:
@@ -322,6 +327,60 @@ def test_one_that_was_stopped_for_a_change_that_is_refused_is_started_again(ensu
     with pytest.raises(GanetiError, match=f"{NAME} was stopped for it, and is started again. The same task goes on from there."):
         ensure(cluster, new_name=OTHER, restart_if_pending=True)
     assert cluster.row and cluster.row["oper_state"] is True and cluster.row["tags"] == [] and cluster.row["name"] == NAME
+
+
+@pytest.fixture
+def installed(ensure: t.Any, monkeypatch: pytest.MonkeyPatch) -> Told:
+    """One that runs, on a cluster whose master can be asked for private OS parameters."""
+    read = run.read
+    cluster = Told()
+    ensure(cluster, state="started", **MADE)
+    del cluster.submitted[:]
+    monkeypatch.setattr(run, "read", lambda *args: read(*args)._replace(private={}))
+    monkeypatch.setattr(run, "sayable", lambda op, transport: op)
+    return cluster
+
+
+ANEW: dict[str, t.Any] = {"state": "reinstalled", "os": "debian", "restart_if_pending": True}
+
+
+def test_an_installation_is_rehearsed_once_it_is_stopped(ensure: t.Any, installed: Told) -> None:
+    assert ensure(installed, **ANEW)["instance"]["os"] == "debian"
+    assert [(op["OP_ID"], op.get("dry_run")) for op in installed.submitted if "REINSTALL" in op["OP_ID"]] == [
+        ("OP_INSTANCE_REINSTALL", True),
+        ("OP_INSTANCE_REINSTALL", None),
+    ]
+    assert installed.row and installed.row["oper_state"] is True and installed.row["tags"] == [] and not ensure(installed, **ANEW)["changed"]
+
+
+def test_an_installation_that_is_refused_leaves_what_was_there_and_starts_it_again(ensure: t.Any, installed: Told) -> None:
+    installed.refuses = lambda op: op.get("dry_run") is True
+    with pytest.raises(GanetiError, match=f"rehearsal of OP_INSTANCE_REINSTALL.*: OP_TAGS_SET, OP_INSTANCE_SHUTDOWN. {NAME} .* is started again"):
+        ensure(installed, **ANEW)
+    assert installed.row and installed.row["oper_state"] is True and installed.row["tags"] == [] and installed.row["os"] == "noop"
+    assert not ensure(installed, **{**ANEW, "os": "noop"})["changed"], "intact disks are not installed anew"
+
+
+@pytest.mark.parametrize("error", [JobTimeout("Job 7 waited too long.", status="canceled"), JobFailed("Job 7 was cancelled: waited too long.")])
+def test_an_installation_that_has_not_begun_leaves_no_mark(ensure: t.Any, installed: Told, monkeypatch: pytest.MonkeyPatch, error: GanetiError) -> None:
+    once = run.jobs.run
+
+    def late(cluster: t.Any, ops: t.Any, **how: t.Any) -> t.Any:
+        if ops[0]["OP_ID"] == "OP_INSTANCE_REINSTALL" and not ops[0].get("dry_run"):
+            raise error
+        return once(cluster, ops, **how)
+
+    monkeypatch.setattr(run.jobs, "run", late)
+    with pytest.raises(type(error), match="waited too long.*and is started again"):
+        ensure(installed, **ANEW)
+    assert installed.row and installed.row["oper_state"] is True and installed.row["tags"] == []
+
+
+def test_an_installation_that_has_failed_is_marked_and_not_started(ensure: t.Any, installed: Told) -> None:
+    installed.refuses = lambda op: op["OP_ID"] == "OP_INSTANCE_REINSTALL" and not op.get("dry_run")
+    with pytest.raises(GanetiError, match="OP_TAGS_SET, OP_INSTANCE_SHUTDOWN, OP_TAGS_SET. The same task"):
+        ensure(installed, **ANEW)
+    assert installed.row and installed.row["oper_state"] is False and installed.row["tags"] == ["ganeti-instance:stopped", "ganeti-instance:unfinished"]
 
 
 def test_a_run_that_dies_while_it_has_stopped_an_instance_leaves_it_to_the_next(ensure: t.Any) -> None:

@@ -76,19 +76,20 @@ def test_an_installation_brings_all_os_parameters_as_ganeti_keeps_no_others() ->
     there = instance(osparams={"own": {"a": "1", "b": "2", "c": "3"}, "effective": {}})
     given: dict[str, t.Any] = dict(state="reinstalled", os="debian", osparams={"b": "9", "c": "default"}, osparams_private={"key": "hush"})
     made = planned(there, {"private": {"old": "secret"}}, **given, force_variant=True)
-    before, tag, install, untag = made.opcodes
+    before, rehearsal, tag, install, untag = made.opcodes
     assert before["OP_ID"] == "OP_INSTANCE_SET_PARAMS" and before["osparams"] == {"c": "default"} and "osparams_private" not in before
     assert install == {
         "OP_ID": "OP_INSTANCE_REINSTALL", "instance_name": NAME, "instance_uuid": "u", "os_type": "debian", "force_variant": True,
         "osparams": {"a": "1", "b": "9"}, "osparams_private": {"old": "secret", "key": "hush"},
     }  # fmt: skip
+    assert rehearsal == {**install, "dry_run": True}, "before the disks are said to be no more what they were"
     assert tag == {**untag, "OP_ID": "OP_TAGS_SET"} and tag["tags"] == [claims.UNFINISHED]
     shown = made.difference.diff()
     assert shown["before"]["os"] == "noop" and shown["after"]["os"] == "debian" and "hush" not in str(shown) and "secret" not in str(shown)
 
 
 def test_the_same_system_is_installed_only_if_no_other_is_named_or_its_installation_failed() -> None:
-    install = ["TAGS_SET", "REINSTALL", "TAGS_DEL"]
+    install = ["REINSTALL", "TAGS_SET", "REINSTALL", "TAGS_DEL"]
     assert kinds(instance(), state="reinstalled", os="noop") == [] == kinds(running(), state="reinstalled", os="noop")
     assert kinds(instance(), state="reinstalled") == install == kinds(instance(tags=[claims.UNFINISHED]), state="reinstalled", os="noop")
     assert planned(instance(), state="reinstalled").difference.diff()["after"] == {"os": "noop, installed anew"}
@@ -164,7 +165,7 @@ CHANGES = pytest.mark.parametrize(
     [
         ({"new_name": OTHER}, ["RENAME"], "renamed"),
         ({"disk_template": "plain"}, ["SET_PARAMS"], "converted to plain"),
-        ({"state": "reinstalled"}, ["TAGS_SET", "REINSTALL", "TAGS_DEL"], "reinstalled"),
+        ({"state": "reinstalled"}, ["REINSTALL", "TAGS_SET", "REINSTALL", "TAGS_DEL"], "reinstalled"),
     ],
 )
 
@@ -197,5 +198,5 @@ def test_one_that_a_run_has_stopped_and_not_started_is_started_by_the_next() -> 
     assert kinds(running(tags=[claims.STOPPED])) == ["TAGS_DEL"]
     assert kinds(instance(tags=[claims.STOPPED], oper_state=None)) == [] == kinds(instance(tags=[claims.STOPPED], admin_state="offline"))
     both = instance(tags=[claims.STOPPED, claims.UNFINISHED])
-    assert kinds(both, state="reinstalled", os="noop") == ["TAGS_SET", "REINSTALL", "TAGS_DEL", "STARTUP", "TAGS_DEL"]
+    assert kinds(both, state="reinstalled", os="noop") == ["REINSTALL", "TAGS_SET", "REINSTALL", "TAGS_DEL", "STARTUP", "TAGS_DEL"]
     assert kinds(left, tags=[], exact_tags=True, state="stopped") == ["TAGS_DEL"], "it is no tag of the user's"
