@@ -68,7 +68,7 @@ def _carried_out(cluster: Cluster, made: Plan, instance: t.Optional[instances.In
         op = made.opcodes[step]
         try:
             if instance is not None:
-                _check_again(cluster, instance, op, made)
+                _check_again(cluster, instance, made, step)
             results.append(_run(cluster, op, timeouts))
             if op["OP_ID"] == RENAME:
                 made = _renamed(made, step, results[-1])
@@ -92,9 +92,9 @@ def _renamed(made: Plan, step: int, name: t.Any) -> Plan:
 def _put_back(
     cluster: Cluster, made: Plan, instance: t.Optional[instances.Instance], failed: int, error: GanetiError, timeouts: Timeouts
 ) -> str:
-    """Have an instance as it was, as far as that can be, where the job of a step has failed or did not begin; what came of it, in words."""
+    """Have an instance as it was, as far as that can be, where a step has failed or did not begin; what came of it, in words."""
     not_begun = error.before is None if isinstance(error, JobFailed) else isinstance(error, JobTimeout) and error.details.get("status") == "canceled"
-    if instance is None or not (not_begun or isinstance(error, JobFailed)):
+    if instance is None or not (not_begun or isinstance(error, (JobFailed, _Stale))):
         return ""
     marked = any(_marks(op) for op in made.opcodes[:failed])
     if marked and not_begun and made.opcodes[failed]["OP_ID"] == REINSTALL and claims.UNFINISHED not in instance["tags"]:
@@ -133,18 +133,48 @@ def _name_in(op: t.Mapping[str, t.Any]) -> str:
     return str(op.get("instance_name") or op["name"])
 
 
-def _check_again(cluster: Cluster, instance: instances.Instance, op: t.Mapping[str, t.Any], made: Plan) -> None:
-    """Raises GanetiError where, since the last look, somebody else has begun something that the opcode would meet."""
-    for row in cluster.query("instance", ["name", "tags", "oper_state", "disk.uuids"], ["=", "uuid", instance["uuid"]]):
-        said, disks = claims.under_way(row["tags"] or ()), row["disk.uuids"] or []
-        if row["name"] not in (_name_in(op), instance["name"]):  # a query may tell of a renaming a little later
-            said = f"was {_name_in(op)} a moment ago: run the same task again"
-        elif op["OP_ID"] == _GROW and disks[op["disk"] : op["disk"] + 1] != [made.growing[op["disk"]]]:
-            said = "has other disks than a moment ago: run the same task again"
-        elif op["OP_ID"] == "OP_INSTANCE_REBOOT" and made.only_running and row["oper_state"] is not True:
-            said = "does not run any more, and is not restarted for what is pending: run the same task again"
+class _Stale(GanetiError):
+    """What was decided was decided of an instance that is not as it was, and on which nobody is at work."""
+
+
+def _check_again(cluster: Cluster, instance: instances.Instance, made: Plan, step: int) -> None:
+    """Raises GanetiError where, since the last look, somebody else has begun, or done, something that the opcode of the step would meet."""
+    for row in cluster.query("instance", ["name", "tags", "os", "oper_state", "serial_no", "disk.uuids"], ["=", "uuid", instance["uuid"]]):
+        row["tags"] = row["tags"] or ()
+        other = claims.under_way(row["tags"])
+        said = other or _met(instance, row, made, step) or _installed_meanwhile(instance, row, made, step)
         if said:
-            raise GanetiError(f"{row['name']} {said}; nothing more was changed.")
+            kind = GanetiError if other or claims.UNFINISHED in row["tags"] else _Stale
+            raise kind(f"{row['name']} {said}; nothing more was changed.")
+
+
+def _met(instance: instances.Instance, row: t.Mapping[str, t.Any], made: Plan, step: int) -> t.Optional[str]:
+    """What stands against the opcode of the step, in words that follow the instance's name, as those of the next."""
+    op, disks = made.opcodes[step], row["disk.uuids"] or []
+    if row["name"] not in (_name_in(op), instance["name"]):  # a query may tell of a renaming a little later
+        return f"was {_name_in(op)} a moment ago: run the same task again"
+    if op["OP_ID"] == _GROW and disks[op["disk"] : op["disk"] + 1] != [made.growing[op["disk"]]]:
+        return "has other disks than a moment ago: run the same task again"
+    if op["OP_ID"] == "OP_INSTANCE_REBOOT" and made.only_running and row["oper_state"] is not True:
+        return "does not run any more, and is not restarted for what is pending: run the same task again"
+    return None
+
+
+def _installed_meanwhile(instance: instances.Instance, row: t.Mapping[str, t.Any], made: Plan, step: int) -> t.Optional[str]:
+    """What tells, before an installation, that another run installs, or has done so: the plan that this one waited with is not to wipe what is new.
+
+    Where both install the same system only the tag tells it, for as long as another's can be told from our own; and before our first job, any change.
+    """
+    later = made.opcodes[step:]
+    if not any(op["OP_ID"] == REINSTALL for op in later):
+        return None
+    if row["os"] != instance["os"]:
+        return "has another operating system than a moment ago: run the same task again"
+    if any(_marks(op) for op in later) and (claims.UNFINISHED in row["tags"]) != (claims.UNFINISHED in instance["tags"]):
+        return "is being installed by somebody else, or was a moment ago: wait for that, and run the same task again if it is wanted all the same"
+    if step == 0 and row["serial_no"] != instance["serial_no"]:
+        return "was changed by somebody else a moment ago: run the same task again"
+    return None
 
 
 def read(reach: Reach, name: str, params: Params, info: t.Mapping[str, t.Any]) -> Facts:

@@ -383,6 +383,45 @@ def test_an_installation_that_has_failed_is_marked_and_not_started(ensure: t.Any
     assert installed.row and installed.row["oper_state"] is False and installed.row["tags"] == ["ganeti-instance:stopped", "ganeti-instance:unfinished"]
 
 
+def another_run(cluster: Told, at: str, **changes: t.Any) -> None:
+    """Another run changes the instance while the job of the opcode *at* waits."""
+
+    def then(op: t.Any) -> None:
+        if op["OP_ID"] == at and cluster.row:
+            cluster.then = lambda op: None
+            cluster.row.update(changes)
+
+    cluster.then = then
+
+
+@pytest.mark.parametrize("at", ["OP_TAGS_SET", "OP_INSTANCE_SHUTDOWN", "OP_INSTANCE_REINSTALL"])
+def test_what_another_run_has_installed_meanwhile_is_not_wiped(ensure: t.Any, installed: Told, at: str) -> None:
+    another_run(installed, at, os="debian")
+    with pytest.raises(GanetiError, match=f"{NAME} has another operating system than a moment ago: run the same task again; nothing more was changed"):
+        ensure(installed, **ANEW)
+    assert all(op.get("dry_run") for op in installed.submitted if op["OP_ID"] == "OP_INSTANCE_REINSTALL")
+    assert installed.row and installed.row["oper_state"] is True
+    del installed.submitted[:]
+    ensure(installed, **ANEW)
+    assert installed.row["tags"] == [] and "OP_INSTANCE_REINSTALL" not in [op["OP_ID"] for op in installed.submitted]
+
+
+def test_what_another_run_is_installing_is_neither_wiped_nor_started(ensure: t.Any, installed: Told) -> None:
+    """Of the same system, as no other is named."""
+    another_run(installed, "OP_INSTANCE_SHUTDOWN", tags=["ganeti-instance:stopped", "ganeti-instance:unfinished"])
+    with pytest.raises(GanetiError, match=f"{NAME} is being installed by somebody else, or was a moment ago: wait"):
+        ensure(installed, state="reinstalled", restart_if_pending=True)
+    assert [op["OP_ID"] for op in installed.submitted] == ["OP_TAGS_SET", "OP_INSTANCE_SHUTDOWN"]
+
+
+def test_what_was_changed_since_the_look_is_not_installed_anew(ensure: t.Any, installed: Told) -> None:
+    look, serials = installed.query, iter((3, 5))
+    installed.query = lambda *asked: [{**row, "serial_no": next(serials)} for row in look(*asked)]  # type: ignore[method-assign]
+    with pytest.raises(GanetiError, match=f"{NAME} was changed by somebody else a moment ago"):
+        ensure(installed, state="reinstalled", restart_if_pending=True)
+    assert not installed.submitted
+
+
 def test_a_run_that_dies_while_it_has_stopped_an_instance_leaves_it_to_the_next(ensure: t.Any) -> None:
     """At each of its jobs."""
     for last in ("OP_TAGS_SET", "OP_INSTANCE_SHUTDOWN", "OP_INSTANCE_RENAME", "OP_INSTANCE_STARTUP"):
