@@ -222,6 +222,24 @@ def lock_holders(job_id: int, locks: t.Sequence[t.Mapping[str, t.Any]]) -> t.Dic
     return held
 
 
+def unfinished(cluster: Cluster, concerns: t.Callable[[str], bool]) -> t.List[str]:
+    """The jobs that have not come to their end and name an instance that *concerns* the caller, in words."""
+    condition = ["|"] + [["=", "status", status] for status in ("queued", "waiting", "canceling", "running")]
+    rows = cluster.query("job", ["id", "summary", "ops"], condition)
+    return [f"{row['id']} ({', '.join(row['summary'] or ())})" for row in rows if any(concerns(name) for op in row["ops"] or () for name in subjects(op))]
+
+
+def subjects(op: t.Mapping[str, t.Any]) -> t.Iterator[str]:
+    """The names of instances in an opcode. A job's summary does not do: it has no name for opcodes about tags."""
+    named = [op.get("instance_name"), op.get("new_name"), op.get("name") if op.get("kind", "instance") == "instance" else None]
+    several = op.get("instances")
+    for each in named + (several if isinstance(several, list) else []):
+        if isinstance(each, str):
+            yield each
+        elif isinstance(each, dict):  # opcodes in an opcode, as in OP_INSTANCE_MULTI_ALLOC
+            yield from subjects(each)
+
+
 def _in_words(cluster: Cluster, held: t.Mapping[str, t.Sequence[str]]) -> str:
     """Locks and their holders for a message: nodes and groups by name, jobs with what they do."""
     if not held:

@@ -250,21 +250,3 @@ def tagged(cluster: Cluster) -> t.Tuple[t.Dict[str, t.Sequence[str]], t.Dict[str
     """The tags of all instances by name, and their UUIDs by name."""
     rows = cluster.query("instance", ["name", "uuid", "tags"])
     return {row["name"]: row["tags"] or () for row in rows}, {row["name"]: row["uuid"] for row in rows}
-
-
-def unfinished_jobs(cluster: Cluster, concerns: t.Callable[[str], bool]) -> t.List[str]:
-    """The jobs that have not come to their end and name an instance that *concerns* us, in words."""
-    unfinished = ["|"] + [["=", "status", status] for status in ("queued", "waiting", "canceling", "running")]
-    rows = cluster.query("job", ["id", "summary", "ops"], unfinished)
-    return [f"{row['id']} ({', '.join(row['summary'] or ())})" for row in rows if any(concerns(name) for op in row["ops"] or () for name in subjects(op))]
-
-
-def subjects(op: t.Mapping[str, t.Any]) -> t.Iterator[str]:
-    """The names of instances in an opcode. A job's summary does not do: it has no name for opcodes about tags."""
-    named = [op.get("instance_name"), op.get("new_name"), op.get("name") if op.get("kind", "instance") == "instance" else None]
-    several = op.get("instances")
-    for each in named + (several if isinstance(several, list) else []):
-        if isinstance(each, str):
-            yield each
-        elif isinstance(each, dict):  # opcodes in an opcode, as in OP_INSTANCE_MULTI_ALLOC
-            yield from subjects(each)

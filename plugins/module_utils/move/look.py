@@ -10,7 +10,7 @@ import time
 import typing as t
 
 from .._errors import GanetiError
-from ..api import naming
+from ..api import jobs, naming
 from . import facts, tags, within
 from .options import Options
 from .session import Session
@@ -58,10 +58,10 @@ def look(session: Session, case: Case, settle: bool, at_first: bool = False) -> 
     view = _read(session, case)
     deadline = time.monotonic() + (0.0 if at_first and is_unmarked(view) else _SETTLE)
     while settle:
-        jobs = _quiet(session, case, deadline)
-        before, view = view, view if is_unmarked(view) and not jobs else _read(session, case)
-        if jobs or view == before:
-            return view._replace(jobs=jobs)
+        left = _quiet(session, case, deadline)
+        before, view = view, view if is_unmarked(view) and not left else _read(session, case)
+        if left or view == before:
+            return view._replace(jobs=left)
     return view
 
 
@@ -134,9 +134,9 @@ def source_uuid_of(view: View) -> t.Optional[str]:
 def _quiet(session: Session, case: Case, deadline: float) -> t.Tuple[str, ...]:
     """Wait until no job about our instances is under way; those that do not end in time."""
     while True:
-        jobs = [job for side in session.sides for job in facts.unfinished_jobs(side.cluster, lambda name: _concerns(name, case))]
-        if not jobs or time.monotonic() >= deadline:
-            return tuple(jobs)
+        left = [job for side in session.sides for job in jobs.unfinished(side.cluster, lambda name: _concerns(name, case))]
+        if not left or time.monotonic() >= deadline:
+            return tuple(left)
         time.sleep(_PAUSE)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.ganeti.cluster.plugins.module_utils.api import jobs
 from ansible_collections.ganeti.cluster.plugins.module_utils.move import facts, survey
 from ansible_collections.ganeti.cluster.plugins.module_utils.move.speed import Choice
 from ansible_collections.ganeti.cluster.plugins.module_utils.stream.tools import NO_TOOL
@@ -91,7 +92,7 @@ TAGGING = {"OP_ID": "OP_TAGS_DEL", "kind": "instance", "name": "web.example.com"
     ],
 )
 def test_what_a_job_is_about_its_opcodes_tell(op, names):
-    assert list(facts.subjects(op)) == names
+    assert list(jobs.subjects(op)) == names
     rows = [{"id": 3, "summary": ["SOMETHING"], "ops": [op]}]
-    asked = facts.unfinished_jobs(Answering("luxi", job=rows), lambda name: name.startswith("web"))
+    asked = jobs.unfinished(Answering("luxi", job=rows), lambda name: name.startswith("web"))
     assert asked == (["3 (SOMETHING)"] if any(name.startswith("web") for name in names) else [])
