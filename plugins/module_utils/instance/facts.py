@@ -25,3 +25,5 @@ class Facts(t.NamedTuple):
     """The name of another instance, which has the name that this one is to get."""
     allowed: t.Optional[t.Sequence[str]] = None
     """The disk templates that the policy of its node group allows; None where nobody has asked."""
+    jobs: t.Sequence[str] = ()
+    """The jobs about it that have not ended, in words; asked for only where it has a tag that a run takes away at its end."""

@@ -72,6 +72,11 @@ def plan(name: str, params: Params, facts: Facts) -> Plan:
         other = claims.under_way(facts.instance["tags"])
         if other:
             raise GanetiError(f"{facts.instance['name']} {other}; nothing was changed.")
+        if facts.jobs and params["state"] != GONE:  # its tag tells of a run that has died, or of one that is at work
+            raise GanetiError(
+                f"{facts.instance['name']} was stopped for a change, or is being installed, and not all of its jobs have ended: {', '.join(facts.jobs)}. "
+                "Another run may be at work on it: wait for that, and run the same task again; nothing was changed."
+            )
         return made._replace(opcodes=[_about(op, facts.instance["uuid"]) for op in made.opcodes])
     return made
 

@@ -106,7 +106,7 @@ def _put_back(
         marked = False
     if marked or (claims.UNFINISHED in instance["tags"] and not instance["oper_state"]):
         return ""
-    return _started_again(cluster, made, failed, timeouts)
+    return _started_again(cluster, made, instance, failed, timeouts)
 
 
 def _marks(op: t.Mapping[str, t.Any]) -> bool:
@@ -114,7 +114,7 @@ def _marks(op: t.Mapping[str, t.Any]) -> bool:
     return op["OP_ID"] == "OP_TAGS_SET" and claims.UNFINISHED in op["tags"]
 
 
-def _started_again(cluster: Cluster, made: Plan, failed: int, timeouts: Timeouts) -> str:
+def _started_again(cluster: Cluster, made: Plan, instance: instances.Instance, failed: int, timeouts: Timeouts) -> str:
     """Start an instance that was stopped for a change of which nothing has come; what came of that, in words. Not one that has just failed to start."""
     ops = [op["OP_ID"] for op in made.opcodes]
     if not made.interrupted or _STOP not in ops[:failed] or _START not in ops[failed + 1 :]:
@@ -124,8 +124,20 @@ def _started_again(cluster: Cluster, made: Plan, failed: int, timeouts: Timeouts
         for op in made.opcodes[ops.index(_START) :]:
             _run(cluster, {**op, "instance_name" if "instance_name" in op else "name": name}, timeouts)
     except GanetiError as error:
-        return f" {name} was stopped for it, and could not be started again: {error.message}"
+        return f" {name} was stopped for it, and {_what_became_of(cluster, instance, error)}"
     return f" {name} was stopped for it, and is started again."
+
+
+def _what_became_of(cluster: Cluster, instance: instances.Instance, error: GanetiError) -> str:
+    """Words for whether it runs, where a job of those that start it again has failed: another run may have started it, and taken its tag away."""
+    try:
+        rows = cluster.query("instance", ["oper_state", "tags"], ["=", "uuid", instance["uuid"]])
+    except GanetiError:
+        rows = []
+    runs = any(row["oper_state"] for row in rows)
+    if runs and not any(claims.STOPPED in (row["tags"] or ()) for row in rows):
+        return "runs; another run was at work on it meanwhile, and has taken its tag away."
+    return f"{'runs, and has its tag still' if runs else 'could not be started again'}: {error.message}"
 
 
 def _name_in(op: t.Mapping[str, t.Any]) -> str:
@@ -185,13 +197,21 @@ def read(reach: Reach, name: str, params: Params, info: t.Mapping[str, t.Any]) -
     if row is None:
         return Facts(None, info)
     allowed = _allowed(reach.cluster, row) if params["disk_template"] not in (None, row["disk_template"]) else None
+    busy = _unfinished_jobs(reach.cluster, row)
     if reach.master is None:
         if params["osparams_private"]:
             raise InvalidInput("osparams_private of an instance that is there cannot be read over RAPI: use transport ssh, or luxi on the master.")
-        return Facts(instances.describe(row, _modes(reach.cluster, row, params)), info, namesake=namesake, allowed=allowed)
+        return Facts(instances.describe(row, _modes(reach.cluster, row, params)), info, namesake=namesake, allowed=allowed, jobs=busy)
     private = bool(params["osparams_private"]) or params["state"] == REINSTALLED
     seen = instances.hidden(reach.master, [row["uuid"]], private=private).get(row["uuid"])
-    return Facts(instances.describe(row, seen), info, seen.private if seen else None, namesake, allowed)
+    return Facts(instances.describe(row, seen), info, seen.private if seen else None, namesake, allowed, busy)
+
+
+def _unfinished_jobs(cluster: Cluster, row: t.Mapping[str, t.Any]) -> t.Sequence[str]:
+    """The jobs about the instance that have not ended, where its tags leave open whether a run has died or is at work."""
+    if not {claims.STOPPED, claims.UNFINISHED} & {*(row["tags"] or ())}:
+        return ()
+    return jobs.unfinished(cluster, lambda name: instances.meant(naming.normal(name), [row["name"]]) is not None)
 
 
 def _allowed(cluster: Cluster, row: t.Mapping[str, t.Any]) -> t.Optional[t.Sequence[str]]:
@@ -241,7 +261,7 @@ def _verified(reach: Reach, name: str, params: Params, info: t.Mapping[str, t.An
         again["osparams_private"] = None  # as nobody can tell
     for attempt in range(_LOOKS):
         time.sleep(min(1, attempt / 4))
-        facts = read(reach, name, again, info)
+        facts = read(reach, name, again, info)._replace(jobs=())  # others may begin theirs by now
         if facts.instance is None and params["state"] != GONE:
             raise GanetiError(f"{name} was there a moment ago and is gone: has somebody else removed it?")
         try:

@@ -32,6 +32,7 @@ class Told(Cluster):
         self.row: t.Optional[dict[str, t.Any]] = None
         self.takes = takes
         self.submitted: list[t.Any] = []
+        self.jobs: list[dict[str, t.Any]] = []
         self.result: t.Any = None
         self.fails: t.Optional[str] = None
         self.refuses: t.Callable[[t.Any], bool] = lambda op: op["OP_ID"] == self.fails
@@ -41,6 +42,8 @@ class Told(Cluster):
         return dict(INFO)
 
     def query(self, what: str, fields: t.Any, qfilter: t.Any = None) -> list[dict[str, t.Any]]:
+        if what == "job":
+            return self.jobs
         asked = re.findall(r"'name', '(.*?)'", str(qfilter))
         names = (self.row["name"], self.row["name"].partition(".")[0]) if self.row else ()
         return [dict(self.row)] if self.row and (not asked or {*names} & {*asked}) else []
@@ -420,6 +423,34 @@ def test_what_was_changed_since_the_look_is_not_installed_anew(ensure: t.Any, in
     with pytest.raises(GanetiError, match=f"{NAME} was changed by somebody else a moment ago"):
         ensure(installed, state="reinstalled", restart_if_pending=True)
     assert not installed.submitted
+
+
+@pytest.mark.parametrize("tag", ["ganeti-instance:stopped", "ganeti-instance:unfinished"])
+def test_a_tag_is_no_proof_of_a_death_while_a_job_is_under_way(ensure: t.Any, installed: Told, tag: str) -> None:
+    assert installed.row
+    installed.row.update(oper_state=False, admin_state="down", tags=[tag])
+    state = "present" if tag.endswith("stopped") else "reinstalled"
+    installed.jobs = [{"id": 7, "summary": ["INSTANCE_SET_PARAMS(web1)"], "ops": [{"OP_ID": "OP_INSTANCE_SET_PARAMS", "instance_name": "web1"}]}]
+    with pytest.raises(GanetiError, match=f"{NAME} was stopped for a change.*: 7 .INSTANCE_SET_PARAMS.web1... Another run may be at work on it: wait"):
+        ensure(installed, state=state)
+    assert not installed.submitted
+    installed.jobs[0]["ops"][0]["instance_name"] = "web2"
+    assert ensure(installed, state=state)["changed"] and installed.row["tags"] == []
+
+
+@pytest.mark.parametrize(
+    ("tags", "runs", "words"),
+    [
+        ([], True, f"{NAME} was stopped for it, and runs; another run was at work on it meanwhile"),
+        (["ganeti-instance:stopped"], True, f"{NAME} was stopped for it, and runs, and has its tag still: Job 1 "),
+        (["ganeti-instance:stopped"], False, f"{NAME} was stopped for it, and could not be started again: Job 1 "),
+    ],
+)
+def test_whether_one_runs_that_another_run_has_started_is_told(ensure: t.Any, installed: Told, tags: list[str], runs: bool, words: str) -> None:
+    installed.refuses = lambda op: op["OP_ID"] in ("OP_INSTANCE_RENAME", "OP_TAGS_DEL" if runs else "OP_INSTANCE_STARTUP")
+    another_run(installed, "OP_INSTANCE_RENAME", oper_state=runs, admin_state="up" if runs else "down", tags=tags)
+    with pytest.raises(GanetiError, match=words):
+        ensure(installed, new_name=OTHER, restart_if_pending=True)
 
 
 def test_a_run_that_dies_while_it_has_stopped_an_instance_leaves_it_to_the_next(ensure: t.Any) -> None:
