@@ -356,6 +356,13 @@ def test_an_installation_is_rehearsed_once_it_is_stopped(ensure: t.Any, installe
     assert installed.row and installed.row["oper_state"] is True and installed.row["tags"] == [] and not ensure(installed, **ANEW)["changed"]
 
 
+def test_check_mode_rehearses_an_installation_once(ensure: t.Any, installed: Told) -> None:
+    ensure(installed, state="stopped")
+    del installed.submitted[:]
+    assert ensure(installed, check_mode=True, **ANEW)["changed"]
+    assert [(op["OP_ID"], op["dry_run"]) for op in installed.submitted] == [("OP_INSTANCE_REINSTALL", True)]
+
+
 def test_an_installation_that_is_refused_leaves_what_was_there_and_starts_it_again(ensure: t.Any, installed: Told) -> None:
     installed.refuses = lambda op: op.get("dry_run") is True
     with pytest.raises(GanetiError, match=f"rehearsal of OP_INSTANCE_REINSTALL.*: OP_TAGS_SET, OP_INSTANCE_SHUTDOWN. {NAME} .* is started again"):
