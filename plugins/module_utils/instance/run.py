@@ -236,7 +236,7 @@ def _modes(cluster: Cluster, row: t.Mapping[str, t.Any], params: Params) -> t.Op
 
 def _run(cluster: Cluster, op: t.Mapping[str, t.Any], timeouts: Timeouts) -> t.Any:
     label = f"{'rehearsal of ' if op.get('dry_run') else ''}{op['OP_ID']} of {_name_in(op)}"
-    (result,) = jobs.run(cluster, [sayable(op, cluster.transport)], timeout=timeouts.job, lock_timeout=timeouts.lock, label=label)
+    (result,) = jobs.run(cluster, [sayable(op, cluster.transport)], timeout=timeouts.job, lock_timeout=timeouts.lock, label=label, again=True)
     return result
 
 
