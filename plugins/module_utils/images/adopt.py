@@ -162,12 +162,25 @@ def _finish_renaming(asked: Wanted, image: Image, there: File, target: Target, r
     """Both names are of one file: as a run leaves them that died before it took the first one away."""
     if asked.method != "rename":
         raise ImageRefused(f"{asked.source} and {asked.target} are the same file: nothing was done.")
-    result.image(image)
+    if _is_one_entry(asked, target) or there.stat.st_nlink < 2:
+        raise ImageRefused(f"{asked.source} and {asked.target} are one name of the same file, by two paths: nothing was done. Use another dest.")
+    _judge(asked, image, result)
     result.difference.add("src", asked.source, None)
     if not rehearse:
         _take_away(asked.source, there)
         target.sync()
     return _settle(asked, there, result, rehearse)
+
+
+def _is_one_entry(asked: Wanted, target: Target) -> bool:
+    """Whether both paths lead to the same name in the same directory, as through a link or a mount."""
+    if os.path.basename(asked.source) != target.name:
+        return False
+    directory = os.open(os.path.dirname(asked.source), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return os.path.samestat(os.fstat(directory), os.fstat(target.directory))
+    finally:
+        os.close(directory)
 
 
 def _settle(asked: Wanted, there: File, result: _Result, rehearse: bool) -> t.Dict[str, t.Any]:
@@ -302,6 +315,8 @@ def _take_away(path: str, file: File) -> None:
         name = os.path.basename(path)
         if not os.path.samestat(os.stat(name, dir_fd=directory, follow_symlinks=False), file.stat):
             raise ImageRefused(f"{path} was replaced while it was renamed: look what is there now.")
+        if os.fstat(file.descriptor).st_nlink < 2:
+            raise ImageRefused(f"{path} is the only name of its file, so it was not removed: look what became of the other one.")
         os.unlink(name, dir_fd=directory)
         os.fsync(directory)
     finally:

@@ -148,6 +148,36 @@ def test_a_renaming_that_died_is_finished(place, grown):
     assert not place(method="rename", checksum=checksum)["changed"]
 
 
+def test_one_name_by_two_paths_is_no_renaming_that_died(place):
+    """To remove one of them would remove the file."""
+    samples.raw(place.dest)
+    (place.path / "link").symlink_to("out")
+    given = {"src": "link/disk.raw", "method": "rename"}
+    place.refused(ImageRefused, "are one name of the same file", **given)
+    place.refused(ImageRefused, "are one name of the same file", rehearse=True, **given)
+    os.link(place.dest, place.path / "other")
+    place.refused(ImageRefused, "are one name of the same file", **given)
+
+
+def test_a_file_with_one_name_alone_keeps_it(place):
+    """Whatever was thought of its other names before."""
+    path = samples.raw(place.path / "image")
+    with looking.look(str(path), "raw") as image, pytest.raises(ImageRefused, match="the only name of its file"):
+        adopting._take_away(str(path), image.file)
+    assert path.exists()
+
+
+def test_a_renaming_is_finished_only_of_what_would_be_renamed(place, monkeypatch):
+    path = samples.raw(place.path / "image")
+    os.link(path, place.dest)
+    place.refused(ImageRefused, "has not got the checksum", method="rename", checksum="sha256:" + "0" * 64)
+    monkeypatch.setattr(looking, "is_written_by_qemu", lambda _descriptor: True)
+    place.refused(ImageRefused, "open to write it", method="rename")
+    monkeypatch.undo()
+    samples.qcow2(path)
+    place.refused(InvalidInput, "for raw images alone", method="rename")
+
+
 def test_a_renaming_that_is_refused_leaves_the_size(place, monkeypatch):
     samples.raw(place.path / "image", 3 * MIB + 512, [(0, 70_000), (2 * MIB, 9)])
     os.link(place.path / "image", place.path / "other")
