@@ -4,8 +4,8 @@
 
 """Reading a VMDK: its descriptor, which is a text, and the header of a sparse file.
 
-What QEMU would open is found here first, so the text is read as QEMU reads it: lines of the wrong form mean nothing to it, and a header without
-a capacity has a descriptor that counts. A line that QEMU would pass over, but that says how the disk goes on, is refused rather than passed over.
+What QEMU would open is found here first, so the text is read as QEMU reads it: lines of the wrong form mean nothing to it. A header without
+a capacity is refused, as QEMU would go by the descriptor in it. A line that QEMU would pass over, but that says how the disk goes on, is refused rather than passed over.
 """
 
 from __future__ import annotations
@@ -62,45 +62,50 @@ def read(file: File) -> Facts:
 
 def capacity(file: File) -> int:
     """The bytes of disk in a sparse file beside a descriptor; raise Damaged for one that would lead to further files."""
-    header = _header(file)
-    if not header.capacity:
-        raise Damaged(f"{shown(file.path.encode())} has no capacity of its own, so it would lead to further files")
-    return header.capacity * SECTOR
+    return _header(file).capacity * SECTOR
 
 
 def _header(file: File) -> Header:
-    header = Header(*_HEADER.unpack(file.at(0, _HEADER.size)))
-    if header.magic != SPARSE:
-        raise Damaged(f"{shown(file.path.encode())} is no sparse VMDK")
+    header = _one_header(file, 0)
     if header.directory == _AT_END:
-        # streamOptimized: the header that counts is the one before the last sector.
-        header = Header(*_HEADER.unpack(file.at(file.size - 2 * SECTOR, _HEADER.size)))
-        if header.magic != SPARSE or header.directory == _AT_END:
+        # streamOptimized: the header that counts is the one before the last sector, of which QEMU counts a begun one as a whole.
+        header = _one_header(file, -(-file.size // SECTOR) * SECTOR - 2 * SECTOR)
+        if header.directory == _AT_END:
             raise Damaged("the copy of its header at its end is missing: it was cut off")
     if header.capacity > 1 << 53 or header.version not in (1, 2, 3):
         raise Damaged(f"its header has version {header.version} and a disk of {header.capacity} sectors")
     return header
 
 
+def _one_header(file: File, offset: int) -> Header:
+    header = Header(*_HEADER.unpack(file.at(offset, _HEADER.size)))
+    if header.magic != SPARSE:
+        raise Damaged("the copy of its header at its end is missing: it was cut off" if offset else f"{shown(file.path.encode())} is no sparse VMDK")
+    if not header.capacity:
+        # QEMU takes a text in it for the descriptor then, and opens what that names.
+        raise Damaged(f"a header of {shown(file.path.encode())} has no capacity of its own, so it would lead to further files")
+    return header
+
+
 def _sparse(file: File) -> Facts:
     header = _header(file)
-    first = Header(*_HEADER.unpack(file.at(0, _HEADER.size)))
-    text = b""
-    for each in (first, header):
+    # QEMU looks for a parent behind the first sector, and for all else where a header says; further than the size that it tells.
+    places = [(SECTOR, _LONGEST_HEAD)]
+    for each in (_one_header(file, 0), header):
+        if each.descriptor_size * SECTOR > _LONGEST_TEXT:
+            raise Damaged("its descriptor is larger than any that VMware makes")
         if each.descriptor_offset:
-            if each.descriptor_size * SECTOR > _LONGEST_TEXT:
-                raise Damaged("its descriptor is larger than any that VMware makes")
-            offset = each.descriptor_offset * SECTOR
-            # QEMU looks further than the size that the header tells, so that much is looked at here.
-            text = file.at(offset, min(max(each.descriptor_size * SECTOR, _LONGEST_HEAD), max(0, file.size - offset)))
-            parent = _parent(text)
-            if parent:
-                return Facts("vmdk", header.capacity * SECTOR, kind=_kind(text), outside=[parent])
-    if not header.capacity:
-        return _described(text)
+            places.append((each.descriptor_offset * SECTOR, max(each.descriptor_size * SECTOR, _LONGEST_HEAD)))
+    kind = None
+    for offset, length in places:
+        text = file.at(offset, min(length, max(0, file.size - offset)))
+        kind = _kind(text) or kind
+        parent = _parent(text)
+        if parent:
+            return Facts("vmdk", header.capacity * SECTOR, kind=kind, outside=[parent])
     if header.directory * SECTOR >= file.size or not 0 < header.grain <= 1 << 20 or not 0 < header.entries <= 512:
         raise Damaged(f"it ends at {file.size} bytes, and its directory is said to be at {header.directory * SECTOR}")
-    return Facts("vmdk", header.capacity * SECTOR, kind=_kind(text))
+    return Facts("vmdk", header.capacity * SECTOR, kind=kind)
 
 
 def _parent(text: bytes) -> t.Optional[str]:

@@ -155,11 +155,39 @@ def test_a_parent_is_refused_wherever_it_stands(tmp_path):
     assert "refers to its parent 'base.vmdk'" in faults(samples.sparse(tmp_path / "b", text=inside))
 
 
-def test_a_sparse_header_without_capacity_is_only_as_good_as_its_descriptor(tmp_path):
+def test_a_parent_is_refused_where_qemu_looks_for_it(tmp_path):
+    """Behind the first sector, whatever the header says of its descriptor."""
+    hint = b'parentFileNameHint="/etc/passwd"\n'
+    path = samples.sparse(tmp_path / "none", text=b"\n" + hint)
+    with open(path, "r+b") as stream:
+        stream.seek(28)
+        stream.write(bytes(16))
+    assert "refers to its parent '/etc/passwd'" in faults(path)
+    with open(path, "r+b") as stream:
+        stream.seek(28)
+        stream.write(struct.pack("<QQ", 40, 1))
+    assert "refers to its parent '/etc/passwd'" in faults(path)
+    assert "refers to its parent '/etc/passwd'" in faults(samples.sparse(tmp_path / "late", text=bytes(10_000) + hint))
+
+
+def test_a_sparse_header_without_capacity_is_refused(tmp_path):
     """QEMU takes the text inside for a descriptor then, and opens what it names."""
     text = b'# Disk DescriptorFile\nRW 4 FLAT "/etc/passwd" 0\n'
     assert faults(samples.sparse(tmp_path / "a", text=text)) == ""
-    assert "refers to its extent '/etc/passwd'" in faults(samples.sparse(tmp_path / "b", text=text, capacity=0))
+    assert "would lead to further files" in faults(samples.sparse(tmp_path / "b", text=text, capacity=0))
+
+
+@pytest.mark.parametrize(("first", "last", "more"), [(0, 16384, 0), (16384, 0, 0), (0, 16384, 100), (16384, 0, 100)])
+def test_neither_of_two_headers_is_without_capacity(tmp_path, first, last, more):
+    """That at the end is where QEMU finds it, also in a file that ends within a sector."""
+    path = samples.sparse(tmp_path / "image", capacity=first, directory=(1 << 64) - 1)
+    end = samples.sparse(tmp_path / "end", capacity=last).read_bytes()[:512]
+    data = path.read_bytes()
+    path.write_bytes(data + end + bytes(512) if not more else data + bytes(512) + end + bytes(more))
+    assert "has no capacity of its own" in faults(path)
+    samples.sparse(path, directory=(1 << 64) - 1)
+    path.write_bytes(path.read_bytes() + samples.sparse(tmp_path / "end").read_bytes()[:512] + bytes(more or 512))
+    assert faults(path) == ""
 
 
 @pytest.mark.parametrize(
@@ -197,6 +225,22 @@ def test_a_vhd(tmp_path):
         stream.seek(MIB + 48)
         stream.write(b"\x01")
     assert "checksum of its footer is wrong" in faults(path)
+
+
+def test_a_vhd_with_two_footers_that_differ(tmp_path):
+    """QEMU goes by that at the beginning."""
+    dynamic = samples.vhd(tmp_path / "dynamic", kind=3, offset=512).read_bytes()
+    fixed = samples.vhd(tmp_path / "fixed").read_bytes()
+    other = samples.vhd(tmp_path / "other", kind=3, offset=1024).read_bytes()
+    path = tmp_path / "image"
+    for data, words in (
+        (dynamic[:-512] + fixed[-512:], "begins with another footer"),
+        (other[:512] + dynamic[512:], "at its beginning is missing, or another one"),
+        (bytes(512) + dynamic[512:], "at its beginning is missing, or another one"),
+        (dynamic + bytes(100) + fixed[-512:], "within a sector"),
+    ):
+        path.write_bytes(data)
+        assert words in faults(path)
 
 
 def test_a_vdi_with_a_parent_or_impossible_numbers(tmp_path):
