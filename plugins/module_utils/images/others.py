@@ -52,6 +52,8 @@ def is_vhd(file: File) -> bool:
 
 def read_vhd(file: File) -> Facts:
     """What a VHD of Virtual PC says of itself; raise Damaged where it cannot be one."""
+    if file.size % FOOTER:
+        raise Damaged(f"it ends at {file.size} bytes, within a sector")
     footer = file.at(file.size - FOOTER, FOOTER)
     if not footer.startswith(VHD):
         raise Damaged("the footer at its end is missing: it was cut off")
@@ -61,6 +63,12 @@ def read_vhd(file: File) -> Facts:
     if not _plausible(size):
         raise Damaged(f"its disk would have {size} bytes")
     facts = Facts("vpc", size, kind={2: "fixed", 3: "dynamic", 4: "differencing"}.get(kind))
+    # QEMU goes by the beginning, and looks at the end only where that has no mark.
+    head = file.at(0, FOOTER)
+    if kind == 2 and head.startswith(VHD):
+        raise Damaged("its footer says that its disk is as it lies there, but it begins with another footer")
+    if kind == 3 and head != footer:
+        raise Damaged("the copy of its footer at its beginning is missing, or another one")
     if kind == 4:
         facts.outside.append("the image that it is a difference to")
     elif kind == 3 and file.at(offset, 8) != b"cxsparse":

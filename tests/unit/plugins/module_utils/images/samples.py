@@ -84,7 +84,7 @@ def vhd(path, *, kind=2, size=MIB, offset=0xFFFFFFFFFFFFFFFF):
     fields = (b"conectix", 2, 0x10000, offset, 0, b"win ", 0x50003, b"Wi2k", size, size, 0, kind, 0)
     footer = bytearray(struct.pack(">8sIIQI4sI4sQQIII", *fields).ljust(512, b"\0"))
     struct.pack_into(">I", footer, 64, ~sum(footer) & 0xFFFFFFFF)
-    path.write_bytes(bytes(size) + footer)
+    path.write_bytes((footer if kind == 3 else b"").ljust(size, b"\0") + footer)
     return path
 
 
