@@ -4,8 +4,9 @@
 
 """Reading a VMDK: its descriptor, which is a text, and the header of a sparse file.
 
-What QEMU would open is found here first, so the text is read as QEMU reads it: lines of the wrong form mean nothing to it. A header without
-a capacity is refused, as QEMU would go by the descriptor in it. A line that QEMU would pass over, but that says how the disk goes on, is refused rather than passed over.
+What QEMU would open is found here first, so the text is read as QEMU reads it: lines of the wrong form mean nothing to it. A header without a
+capacity is refused, as QEMU would go by the descriptor in it. A line that QEMU would pass over, but that says how the disk goes on, is refused
+rather than passed over.
 """
 
 from __future__ import annotations
