@@ -197,8 +197,8 @@ def _settle(asked: Wanted, there: File, result: _Result, rehearse: bool) -> t.Di
 # --- What is to be made -----------------------------------------------------------------------------------------------
 
 
-def _judge(asked: Wanted, image: Image, result: _Result) -> None:
-    """Raise ImageRefused for an image that is not adopted; tells of one that is."""
+def _judge(asked: Wanted, image: Image, result: _Result, room: t.Optional[Target] = None) -> None:
+    """Raise ImageRefused for an image that is not adopted, and ImageFailed for one that *room* has no room for; tells of one that is."""
     if image.faults:
         raise ImageRefused(f"{asked.source} is not adopted: {'; '.join(image.faults)}.", faults=image.faults)
     if image.facts.format != "raw":
@@ -206,6 +206,9 @@ def _judge(asked: Wanted, image: Image, result: _Result) -> None:
             problem = f"method is {asked.method}, which is for raw images alone, and {asked.source} is of the format {image.facts.format}"
             raise InvalidInput(f"{problem}: leave it out.")
         image.facts.virtual_size = qemu.check(image)
+        if room:
+            room.check_size(raw.rounded(image.facts.virtual_size))
+        qemu.survey(image, room.check_room if room else None)
     if asked.digest is not None:
         if image.beside:
             raise InvalidInput(f"checksum is of {asked.source} alone, which is in {len(image.files)} files: check those before, and leave checksum out.")
@@ -221,7 +224,7 @@ def _has_whole_digest(descriptor: int, size: int, digest: str) -> bool:
 
 
 def _make(asked: Wanted, image: Image, target: Target, result: _Result, rehearse: bool) -> t.Dict[str, t.Any]:
-    _judge(asked, image, result)
+    _judge(asked, image, result, target)
     size = raw.rounded(image.facts.virtual_size)
     result.difference.add("dest", None, {"path": asked.target, "size": size, "format": "raw", **asked.rights.wanted()})
     result.told.update(size=size, method=asked.method if image.facts.format == "raw" else "convert")
@@ -251,7 +254,7 @@ def _write(asked: Wanted, image: Image, target: Target, size: int, result: _Resu
 
 def _needed(image: Image) -> int:
     """The bytes that a raw file of it takes at most."""
-    return raw.data_bytes(image.file.descriptor, image.file.size) if image.facts.format == "raw" else qemu.data_bytes(image)
+    return raw.data_bytes(image.file.descriptor, image.file.size) if image.facts.format == "raw" else image.data
 
 
 def _may_share(asked: Wanted, image: Image, target: Target) -> bool:

@@ -28,6 +28,8 @@ class Image:
         self.beside = list(beside)
         """The files that hold pieces of its disk, each once."""
         self.warnings: t.List[str] = []
+        self.data = 0
+        """The bytes of its disk that are data, once qemu-img has said that."""
 
     def __enter__(self) -> Image:
         return self

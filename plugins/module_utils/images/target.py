@@ -89,6 +89,19 @@ class Target:
         if needed > free:
             raise ImageFailed(f"There is no room for {self.path}: it takes up to {needed} bytes, and {free} are free. Make room, or use another file system.")
 
+    def check_size(self, size: int) -> None:
+        """Raise ImageFailed where the file system has no files of so many bytes; it is tried with one that has no name."""
+        try:
+            descriptor = os.open(".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=self.directory)
+        except OSError:  # a file system that has none without a name: then it is found out later
+            return
+        try:
+            os.truncate(descriptor, size)
+        except (OSError, OverflowError) as error:
+            raise ImageFailed(f"{self.path} would have {size} bytes, which its file system has not got for a file ({error}).") from error
+        finally:
+            os.close(descriptor)
+
     @contextlib.contextmanager
     def fresh(self, size: int) -> t.Iterator[File]:
         """An empty file beside the target, all of it a hole; removed at the end unless it was put in place. One run at a time gets it."""

@@ -34,6 +34,8 @@ def tell(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
         if why is None:
             try:
                 told["virtual_size"] = qemu.check(image)
+                if not image.uses:  # else its tables and its end change
+                    qemu.survey(image)
             except GanetiError as error:
                 why = error.message
                 told["problems"].append(why.rstrip("."))
