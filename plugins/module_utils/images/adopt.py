@@ -18,7 +18,7 @@ from .gpt import gpt
 from .look import Image, look
 from .opened import File, check_path
 from .sandbox import Shared
-from .target import Rights, Target, rights
+from .target import Rights, Target, rights, temporary
 
 METHODS = ("auto", "rename", "reflink", "copy")
 _KEEP_LATER = "say compare: false to keep what is there without a look at it."
@@ -43,6 +43,8 @@ def wanted(params: t.Mapping[str, t.Any]) -> Wanted:
     source, target = check_path(params["src"], "src"), check_path(params["dest"], "dest")
     if source == target:
         raise InvalidInput(f"src and dest are both {source}: there is nothing to adopt.")
+    if os.path.basename(source) == temporary(target):
+        raise InvalidInput(f"src is {source}, which is the name that {target} has while it is made, and is removed then: rename it first.")
     digest = params["checksum"]
     if digest is not None:
         found = _CHECKSUM.fullmatch(digest.lower())
@@ -100,6 +102,8 @@ def adopt(params: t.Mapping[str, t.Any], rehearse: bool) -> t.Dict[str, t.Any]:
             there = target.existing()
             if there is not None:
                 stack.callback(there.close)
+                if not rehearse:
+                    target.tidy(there)
             if there is not None and not asked.compare:
                 return _settle(asked, there, result, rehearse)
             image = _open(asked, there)

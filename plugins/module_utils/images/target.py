@@ -20,6 +20,9 @@ from .._errors import ImageFailed, ImageRefused, InvalidInput
 from .opened import File, check_path, open_regular
 
 _MODE = re.compile(r"0?[0-7]{3}")
+_DIGITS = re.compile(r"[0-9]{1,20}")
+_NOBODY = (1 << 32) - 1
+"""The number that stands for none."""
 
 
 class Rights(t.NamedTuple):
@@ -49,12 +52,26 @@ def rights(mode: str, owner: t.Optional[str], group: t.Optional[str]) -> Rights:
     """Rights out of what the user says; raise InvalidInput for what is none."""
     if not _MODE.fullmatch(mode):
         raise InvalidInput(f"mode is {mode!r}: use three or four octal digits, as '0600'.")
+    user = _number(owner, "owner", lambda name: pwd.getpwnam(name).pw_uid)
+    return Rights(int(mode, 8), user, _number(group, "group", lambda name: grp.getgrnam(name).gr_gid))
+
+
+def _number(said: t.Optional[str], option: str, find: t.Callable[[str], int]) -> t.Optional[int]:
+    if said is None:
+        return None
+    if _DIGITS.fullmatch(said):
+        if int(said) >= _NOBODY:
+            raise InvalidInput(f"{option} is {said}: the largest number is {_NOBODY - 1}.")
+        return int(said)
     try:
-        user = None if owner is None else int(owner) if owner.isdigit() else pwd.getpwnam(owner).pw_uid
-        members = None if group is None else int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
-    except KeyError as error:
-        raise InvalidInput(f"There is no such user or group on this node: {error.args[0]}.") from None
-    return Rights(int(mode, 8), user, members)
+        return find(said)
+    except (KeyError, ValueError):
+        raise InvalidInput(f"{option} is {said!r}: there is no such user or group on this node.") from None
+
+
+def temporary(path: str) -> str:
+    """The name that a file has while it is made."""
+    return f".{os.path.basename(path)}.adopting"
 
 
 class Target:
@@ -63,7 +80,7 @@ class Target:
     def __init__(self, path: str) -> None:
         self.path = check_path(path, "dest")
         self.name = os.path.basename(path)
-        self._temporary = f".{self.name}.adopting"
+        self._temporary = temporary(path)
         try:
             self.directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
@@ -81,6 +98,12 @@ class Target:
             return open_regular(self.path, self.directory)
         except FileNotFoundError:
             return None
+
+    def tidy(self, there: File) -> None:
+        """Take the other name from the file that is there, if a run has died just before it did so."""
+        if self._forget(there.descriptor):
+            there.stat = os.fstat(there.descriptor)
+            self.sync()
 
     def check_room(self, needed: int) -> None:
         """Raise ImageFailed where the file system has not got so many bytes."""
@@ -114,10 +137,22 @@ class Target:
         except OSError as error:
             raise ImageFailed(f"{self.path} could not be written: {error.strerror}.") from error
         finally:
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.stat(self._temporary, dir_fd=self.directory, follow_symlinks=False), os.fstat(descriptor)):
-                    os.unlink(self._temporary, dir_fd=self.directory)
+            self._forget(descriptor)
             os.close(descriptor)
+
+    def _is_temporary(self, descriptor: int) -> bool:
+        try:
+            return os.path.samestat(os.stat(self._temporary, dir_fd=self.directory, follow_symlinks=False), os.fstat(descriptor))
+        except FileNotFoundError:
+            return False
+
+    def _forget(self, descriptor: int) -> bool:
+        """Take the name from an open file that it has while it is made; whether it had it."""
+        if not self._is_temporary(descriptor):
+            return False
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._temporary, dir_fd=self.directory)
+        return True
 
     def _clear(self) -> None:
         """Remove what a run that died has left; raise ImageFailed where one is still at it."""
@@ -129,6 +164,8 @@ class Target:
             raise ImageRefused(f"{self._temporary} is in the way beside {self.path}: {error.strerror}. Look what it is, and remove it.") from error
         try:
             fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not self._is_temporary(left):  # another run has cleared it away meanwhile, and has begun
+                raise BlockingIOError
             os.unlink(self._temporary, dir_fd=self.directory)
         except BlockingIOError:
             raise ImageFailed(f"Another run is making {self.path} at this moment: wait for it.") from None

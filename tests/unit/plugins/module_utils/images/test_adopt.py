@@ -227,6 +227,35 @@ def test_what_a_run_left_that_died_is_cleared_away_and_a_living_one_is_not(place
     place.refused(ImageRefused, "is in the way", method="copy")
 
 
+def test_a_second_name_is_taken_from_what_is_there_and_not_from_another(place, source):
+    """A run died when the file had its name, and the one that it had before as well."""
+    place.dest.write_bytes(source.read_bytes())
+    place.dest.chmod(0o600)
+    left = place.dest.parent / ".disk.raw.adopting"
+    os.link(place.dest, left)
+    assert not place(rehearse=True)["changed"] and left.exists()
+    assert not place()["changed"] and not left.exists() and place.dest.stat().st_nlink == 1
+    left.write_bytes(b"of a run that is at work")
+    assert not place()["changed"] and left.exists()
+
+
+def test_what_another_run_has_begun_meanwhile_is_not_cleared_away(place, source, monkeypatch):
+    left = place.dest.parent / ".disk.raw.adopting"
+    left.write_bytes(b"half")
+    flock = fcntl.flock
+
+    def late(descriptor, operation):
+        if operation & fcntl.LOCK_NB:
+            left.unlink()
+            left.write_bytes(b"of another run")
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(ImageFailed, match="Another run is making"):
+        place(method="copy")
+    assert left.read_bytes() == b"of another run" and not place.dest.exists()
+
+
 def test_an_image_that_changes_meanwhile_is_not_adopted(place, source, monkeypatch):
     copy = raw.copy
 
@@ -253,6 +282,12 @@ def test_an_image_that_changes_meanwhile_is_not_adopted(place, source, monkeypat
         ({"mode": "u=rw"}, InvalidInput, "mode is 'u=rw'"),
         ({"mode": "4755"}, InvalidInput, "mode is '4755'"),
         ({"owner": "no-such-user"}, InvalidInput, "no such user"),
+        ({"owner": "\N{SUPERSCRIPT TWO}"}, InvalidInput, "no such user"),
+        ({"owner": "a\0b"}, InvalidInput, "no such user"),
+        ({"owner": "4294967295", "method": "rename"}, InvalidInput, "owner is 4294967295: the largest number is 4294967294"),
+        ({"group": "99999999999999999999", "method": "rename"}, InvalidInput, "the largest number is 4294967294"),
+        ({"group": "9" * 30}, InvalidInput, "no such user"),
+        ({"src": ".disk.raw.adopting"}, InvalidInput, "the name that .* has while it is made"),
         ({"format": "qcow2"}, ImageRefused, "not qcow2: correct format"),
         ({"format": "qcow2", "method": "rename"}, InvalidInput, "for raw images alone"),
     ],
