@@ -133,6 +133,7 @@ def _again(asked: Wanted, image: t.Optional[Image], there: File, target: Target,
     """The target exists: it is kept where it is what would be made, and never written over."""
     if image is None:
         _check_without_source(asked, there)
+        _check_settled(asked, there)
         result.told["compared"] = True
         return _settle(asked, there, result, rehearse)
     if os.path.samestat(image.file.stat, there.stat):
@@ -144,6 +145,7 @@ def _again(asked: Wanted, image: t.Optional[Image], there: File, target: Target,
         problem = f"{asked.target} is there and has other contents than {asked.source}; it was not touched"
         raise ImageRefused(f"{problem}. Use another dest, remove it, or {_KEEP_LATER}")
     image.check_unchanged()
+    _check_settled(asked, there)
     result.told["compared"] = True
     return _settle(asked, there, result, rehearse)
 
@@ -154,6 +156,11 @@ def _check_without_source(asked: Wanted, there: File) -> None:
     if not raw.has_digest(there.descriptor, there.size, asked.digest):
         problem = f"{asked.source} is not there, and {asked.target} has not got its checksum"
         raise ImageRefused(f"{problem}: it was made of a format that is not raw, or written since. {_KEEP}")
+
+
+def _check_settled(asked: Wanted, there: File) -> None:
+    if not there.is_unchanged():
+        raise ImageRefused(f"{asked.target} was written while it was compared; it was not touched. {_KEEP}")
 
 
 def _is_same(image: Image, there: File) -> bool:

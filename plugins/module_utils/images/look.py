@@ -14,7 +14,7 @@ from .._errors import ImageRefused
 from . import marks, vmdk
 from .facts import Facts, Part
 from .opened import Damaged, File, open_regular, shown
-from .raw import is_written_by_qemu
+from .raw import is_written, is_written_by_qemu
 
 _LONGEST_CHAIN = 16
 
@@ -56,13 +56,20 @@ class Image:
     @property
     def uses(self) -> t.List[str]:
         """That somebody is writing it at this moment: a clause, or none."""
-        return [f"an instance or another QEMU has {file.path} open to write it" for file in self.files if is_written_by_qemu(file.descriptor)][:1]
+        for file in self.files:
+            if is_written_by_qemu(file.descriptor):
+                return [f"an instance or another QEMU has {file.path} open to write it"]
+            if is_written(file.descriptor):
+                return [f"a program has {file.path} open to write it, as one that copies it there (lsof or fuser tell which)"]
+        return []
 
     def check_unchanged(self) -> None:
-        """Raise ImageRefused where somebody has written it meanwhile."""
+        """Raise ImageRefused where somebody has written it meanwhile, or has it open for that."""
         for file in self.files:
             if not file.is_unchanged():
                 raise ImageRefused(f"{file.path} was written while it was read: have it finished first, and run the task again.")
+        for use in self.uses:
+            raise ImageRefused(f"{self.file.path} is not adopted: {use}.")
 
 
 def look(path: str, form: str) -> Image:

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import signal
 import struct
 import typing as t
 
@@ -117,3 +118,15 @@ def is_written_by_qemu(descriptor: int) -> bool:
     except OSError:  # a file system without locks: then QEMU has none either
         return False
     return bool(found[0] != fcntl.F_UNLCK)
+
+
+def is_written(descriptor: int) -> bool:
+    """Whether anybody has the file open to write it, this process as well, as far as its file system tells that."""
+    try:
+        # Were the lease broken at this moment, its signal is one that ends nobody.
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    return False

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -270,6 +271,54 @@ def test_an_image_that_changes_meanwhile_is_not_adopted(place, source, monkeypat
     assert os.listdir(place.dest.parent) == []
 
 
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_file_that_is_written_while_it_is_compared_is_not_said_to_be_the_same(place, source, monkeypatch, gone):
+    content = source.read_bytes()
+    place.dest.write_bytes(content)
+    if gone:
+        source.unlink()
+    name = "has_digest" if gone else "same"
+    compare = getattr(raw, name)
+
+    def disturbed(*words):
+        found = compare(*words)
+        with open(place.dest, "r+b") as stream:
+            stream.write(b"other")
+        return found
+
+    monkeypatch.setattr(raw, name, disturbed)
+    with pytest.raises(ImageRefused, match="was written while it was compared"):
+        place(checksum="sha256:" + hashlib.sha256(content).hexdigest())
+
+
+@pytest.mark.parametrize("method", ["copy", "rename"])
+def test_an_image_that_is_open_to_be_written_is_left_alone(place, source, monkeypatch, method):
+    """Also where that begins while it is read: what is written through a mapping shows no time of change at once."""
+    with open(source, "r+b"):
+        place.refused(ImageRefused, "a program has .* open to write it", method=method)
+        told = telling.tell({"path": str(source), "format": "auto"})["image"]
+        assert not told["adoptable"] and "open to write it" in told["problems"][0]
+    late = []
+    rounded = raw.rounded
+    monkeypatch.setattr(raw, "rounded", lambda size: late.append(open(source, "r+b")) or rounded(size))
+    try:
+        place.refused(ImageRefused, "a program has .* open to write it", method=method)
+    finally:
+        for each in late:
+            each.close()
+    monkeypatch.undo()
+    assert late and place(method=method)["changed"]
+
+
+def test_a_file_system_without_leases_says_nothing(source, monkeypatch):
+    def none(*_words):
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(fcntl, "fcntl", none)
+    with open(source, "r+b") as stream:
+        assert not raw.is_written(stream.fileno())
+
+
 @pytest.mark.parametrize(
     ("given", "error", "words"),
     [
@@ -515,6 +564,8 @@ def test_an_image_in_use_is_left_alone(place, source, monkeypatch):
         told = telling.tell({"path": str(place.path / "other"), "format": "auto"})["image"]
         assert told["confirmed"] and not told["adoptable"] and "open to write it" in told["problems"][0]
         monkeypatch.setattr(looking, "is_written_by_qemu", lambda _descriptor: False)
+        place.refused(ImageRefused, "a program has .* open to write it", src="other")
+        monkeypatch.setattr(looking, "is_written", lambda _descriptor: False)
         place.refused(ImageFailed, "Failed to get shared", src="other")
     finally:
         for each in held:
