@@ -16,6 +16,7 @@ import select
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import typing as t
 
@@ -83,10 +84,12 @@ def run(program: str, arguments: t.Sequence[str], files: t.Sequence[Shared], tak
         "limits": {"AS": MEMORY, "CORE": 0, "FSIZE": limits.largest, **processor},
         "argv": _bwrap(program, files) + list(arguments),
     }
-    process = subprocess.Popen(  # pylint: disable=ansible-bad-function
-        [sys.executable, "-I", "-c", text_of(enter), json.dumps(request)],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/", env={},
-    )  # fmt: skip
+    with tempfile.TemporaryFile() as asked:
+        asked.write(json.dumps(request).encode())
+        asked.seek(0)
+        process = subprocess.Popen(  # pylint: disable=ansible-bad-function
+            [sys.executable, "-I", "-c", text_of(enter)], stdin=asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/", env={}
+        )
     try:
         said = _follow(process, take, limits.silent)
         status = process.wait()

@@ -91,13 +91,25 @@ def test_a_confined_program_has_its_files_and_nothing_else(tmp_path):
 def test_a_file_that_is_not_the_checked_one_is_not_shown(tmp_path):
     image, other = files(tmp_path, "image", "other")
     seen = shared(image, "/images/image")
-    os.replace(other, image)
-    with pytest.raises(ImageRefused, match="was replaced after it was checked"):
-        sandbox.run(PYTHON, ["-c", "print(1)"], [seen], print, Limits(60))
-    image.unlink()
-    image.symlink_to("/etc/shadow")
-    with pytest.raises(ImageRefused, match="was replaced after it was checked"):
-        sandbox.run(PYTHON, ["-c", "print(1)"], [seen], print, Limits(60))
+    with open(image, "rb"):  # as an image is, so that no other file gets its number
+        os.replace(other, image)
+        with pytest.raises(ImageRefused, match="was replaced after it was checked"):
+            sandbox.run(PYTHON, ["-c", "print(1)"], [seen], print, Limits(60))
+        image.unlink()
+        image.symlink_to("/etc/shadow")
+        with pytest.raises(ImageRefused, match="was replaced after it was checked"):
+            sandbox.run(PYTHON, ["-c", "print(1)"], [seen], print, Limits(60))
+
+
+def test_it_may_have_as_many_files_as_an_image_has(tmp_path):
+    """Their names together are longer than one argument may be."""
+    place = tmp_path / ("x" * 150)
+    place.mkdir()
+    names = [f"{'e' * 60}{number:03}" for number in range(512)]
+    seen = [shared(path, f"/images/{path.name}") for path in files(place, *names)]
+    lines = []
+    ended = sandbox.run(PYTHON, ["-c", "import os, sys; print(len(os.listdir('/images'))); print(repr(sys.stdin.read()))"], seen, lines.append, Limits(60))
+    assert ended == (0, "") and lines == ["512", "''"]
 
 
 def test_one_that_is_silent_or_repeats_itself_is_ended():
