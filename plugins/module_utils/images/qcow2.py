@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import array
+import itertools
 import struct
 import sys
 import typing as t
@@ -137,15 +138,17 @@ def _cost(file: File, header: Header, cluster: int) -> Cost:
         always.append((header.snapshot_offset, _SNAPSHOT.size * header.snapshot_count))
     second = _entries(file, header.l1_offset, header.l1_size)
     blocks = _entries(file, header.refcount_offset, header.refcount_clusters * cluster // 8)
-    return cost(always, [(offset, cluster) for offset in (*blocks, *second)])
+    return cost(always, ((offset, cluster) for offset in itertools.chain(blocks, second) if offset))
 
 
-def _entries(file: File, offset: int, count: int) -> t.List[int]:
-    """The offsets that a table of the first level has; raise Damaged where one is outside of the file."""
+def _entries(file: File, offset: int, count: int) -> array.array[int]:
+    """The offsets that a table of the first level has, 0 for none; raise Damaged where one is outside of the file."""
     entries = array.array("Q", file.at(offset, count * 8))
     if sys.byteorder == "little":
         entries.byteswap()
-    found = [entry & _OFFSET for entry in entries if entry & _OFFSET]
-    if found and max(found) >= file.size:
-        raise Damaged(f"it ends at {file.size} bytes, and one of its tables is said to be at {max(found)}")
-    return found
+    for index, entry in enumerate(entries):
+        entries[index] = entry & _OFFSET
+    last = max(entries, default=0)
+    if last and last >= file.size:
+        raise Damaged(f"it ends at {file.size} bytes, and one of its tables is said to be at {last}")
+    return entries

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 
 from ansible_collections.ganeti.cluster.plugins.module_utils.images.cost import AHEAD, cost
 from ansible_collections.ganeti.cluster.plugins.module_utils.images.look import look
@@ -40,3 +41,15 @@ def test_an_image_with_small_clusters_of_which_the_notes_tell(tmp_path):
         found = image.facts.cost
     assert (found.reads_to_open, found.reads) == (3, 1938) and found.jumps >= 1935 and found.seconds > 16 and found.pays
     assert found.reason().endswith("a raw file has none.")
+
+
+def test_tables_of_the_largest_size_are_counted_without_a_list_of_them(tmp_path):
+    """An eighth of the largest, which as pairs of numbers would take 60 MiB."""
+    path = samples.qcow2(tmp_path / "image", size=1 << 40, l1_size=1 << 19, l1=[1 << 63 | 512] * (1 << 19), clusters=80)
+    tracemalloc.start()
+    try:
+        with look(str(path), "auto") as image:
+            assert image.facts.cost.reads > 1 << 19
+        assert tracemalloc.get_traced_memory()[1] < 24 << 20
+    finally:
+        tracemalloc.stop()
