@@ -298,16 +298,12 @@ def test_an_image_that_is_open_to_be_written_is_left_alone(place, source, monkey
         place.refused(ImageRefused, "a program has .* open to write it", method=method)
         told = telling.tell({"path": str(source), "format": "auto"})["image"]
         assert not told["adoptable"] and "open to write it" in told["problems"][0]
-    late = []
     rounded = raw.rounded
-    monkeypatch.setattr(raw, "rounded", lambda size: late.append(open(source, "r+b")) or rounded(size))
-    try:
+    with contextlib.ExitStack() as late:
+        monkeypatch.setattr(raw, "rounded", lambda size: [late.enter_context(open(source, "r+b")), rounded(size)][1])
         place.refused(ImageRefused, "a program has .* open to write it", method=method)
-    finally:
-        for each in late:
-            each.close()
     monkeypatch.undo()
-    assert late and place(method=method)["changed"]
+    assert place(method=method)["changed"]
 
 
 def test_a_file_system_without_leases_says_nothing(source, monkeypatch):
