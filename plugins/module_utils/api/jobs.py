@@ -79,6 +79,16 @@ def is_stop(error: JobFailed) -> bool:
     return error.before is not None and error.ecode is None and str(error.details.get("opcode")).startswith("INSTANCE_SHUTDOWN")
 
 
+def never_began(error: GanetiError) -> bool:
+    """Whether a job has changed nothing, as it was cancelled before it began."""
+    return error.before is None if isinstance(error, JobFailed) else isinstance(error, JobTimeout) and error.details.get("status") == "canceled"
+
+
+def is_unknown(error: GanetiError) -> bool:
+    """Whether what becomes of a job is not known: its answer is lost, or it goes on."""
+    return isinstance(error, (ConnectionFailed, JobTimeout)) and not never_began(error)
+
+
 def results(
     cluster: Cluster,
     job_id: int,

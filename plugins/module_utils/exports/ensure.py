@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from .._difference import Difference
-from .._errors import ConnectionFailed, GanetiError, InvalidInput, JobTimeout, PreflightFailed
+from .._errors import GanetiError, InvalidInput, PreflightFailed
 from .._progress import Progress
 from ..api import Cluster, instances, jobs, naming
 from ..api.cluster_parameters import Reach, connect_options, reached
@@ -28,6 +28,7 @@ from .plan import (
     Opcode,
     Params,
     back,
+    by_hand,
     export,
     fence,
     is_there,
@@ -41,8 +42,6 @@ Result = t.Dict[str, t.Any]
 
 _DIRECTORY = "/var/lib/ganeti/export"
 """Where exports are, if Ganeti's library does not tell."""
-_TOLD = ("action", "method", "measure", "before", "after", "freed", "filesystems", "reason", "seconds")
-"""What is taken over of a zeroing's result."""
 
 
 def exports_of(cluster: Cluster, name: t.Optional[str] = None) -> t.Tuple[t.Tuple[Export, ...], t.Tuple[str, ...]]:
@@ -148,13 +147,15 @@ class _Run:
     def _export(self) -> None:
         if self._params["zero_free_space"] and self._params["zeroing_by"] == HELPER:
             self._zero()
+        ended = False
         try:
             if self._params["remove_instance"]:
                 self._fence()
             self._job([export(self._params, self._facts, self._target)], "export", said=self._said)
+            ended = True
             self._check("")
         except GanetiError as error:
-            error.reword(f"{error.message} {self._afterwards(error)}".rstrip())
+            error.reword(f"{error.message} {self._afterwards(ended or not jobs.is_unknown(error))}".rstrip())
             raise
         if self._params["remove_instance"]:
             self._remove()
@@ -168,11 +169,16 @@ class _Run:
 
     def _remove(self) -> None:
         before = t.cast(instances.Instance, self._facts.instance)
-        row = instances.find(self._cluster, before["name"])
-        why = why_not_removed(before, instances.describe(row) if row is not None and row["uuid"] == before["uuid"] else None)
-        if why:
-            raise GanetiError(f"{before['name']} was exported to {self._target}, and is not removed, as it {why}.")
-        self._job(removal(self._facts), "remove the instance")
+        try:
+            row = instances.find(self._cluster, before["name"])
+            why = why_not_removed(before, instances.describe(row) if row is not None and row["uuid"] == before["uuid"] else None)
+            if why:
+                raise GanetiError(f"{before['name']} is not removed, as it {why}.")
+            self._job(removal(self._facts), "remove the instance")
+        except GanetiError as error:
+            exported = f"{before['name']} was exported to {self._target}"
+            error.reword(f"{error.message} {exported}. Where it is still there and marked offline, {by_hand(before['name'])}.")
+            raise
 
     def _check(self, advice: str) -> None:
         """Look at what was written. Raises GanetiError, with the *advice*, where that is not all of it."""
@@ -195,32 +201,38 @@ class _Run:
             self._facts.name, params["shutdown"], zeroing.settings(params, "zeroing_"), connect_options(params), params["lock_timeout"], params["job_timeout"]
         )
         try:
-            found = zeroings.run(asked, check_mode=False, progress=Progress(None))
+            found = zeroings.run(asked, check_mode=False, progress=Progress())
         except GanetiError as error:
             error.reword(f"{error.message} The export was not begun.")
             raise
         self._said += found.get("warnings", ())
-        self._zeroed = {"zeroing": {name: found[name] for name in _TOLD if name in found}}
+        self._zeroed = {"zeroing": {name: found[name] for name in ("action", "reason", *zeroings.TOLD) if name in found}}
 
-    def _afterwards(self, error: GanetiError) -> str:
-        """Bring back an instance that was stopped for an export which then failed; a sentence about what it is now."""
+    def _afterwards(self, known: bool) -> str:
+        """Bring back an instance that was stopped for an export which then failed, if it is *known* that no job of ours is left; what it is now, in words."""
         before = t.cast(t.Mapping[str, t.Any], self._facts.instance)
-        name, commands = before["name"], []
-        if before["oper_state"] is True and (self._stopped or self._params["shutdown"]):
-            commands = [*([f"gnt-instance modify --online {before['name']}"] if self._fenced else []), f"gnt-instance start {before['name']}"]
-        by_hand = f"If it is left stopped: {'; '.join(commands)}." if commands else ""
-        if is_unknown(error):
-            return f"What becomes of that job is not known, so nothing else was done: see gnt-job list. {by_hand}"
+        if not known:
+            return f"What becomes of that job is not known, so nothing else was done: see gnt-job list. {self._commands(before)}"
         try:
             fields = ["name", "admin_state", "oper_state"]
             for row in self._cluster.query("instance", fields, ["=", "uuid", before["uuid"]]):
                 opcodes = back(before, row, self._stopped, self._fenced)
                 if opcodes:
                     self._job(opcodes, "bring it back")
-                    return f"{name} is as it was."
+                    return f"{before['name']} is as it was."
         except GanetiError as another:
-            return f"{name} could not be brought back: {another.message} {by_hand}"
+            return f"{before['name']} could not be brought back: {another.message} {self._commands(before)}"
+        if self._stopped and before["admin_state"] == "offline":
+            return f"{before['name']} was marked offline before, and is so still: gnt-instance modify --online {before['name']} takes the mark away."
         return ""
+
+    def _commands(self, before: t.Mapping[str, t.Any]) -> str:
+        """What brings the instance back by hand, in a sentence; nothing where nothing was to stop it."""
+        fencing = self._stopped and before["admin_state"] != "offline"
+        starting = before["oper_state"] is True and (self._stopped or self._params["shutdown"])
+        commands = [*(["modify --online"] if fencing else []), *(["start"] if starting else [])]
+        typed = [f"gnt-instance {each} {before['name']}" for each in commands]
+        return f"If it is left stopped: {'; '.join(typed)}." if typed else ""
 
     def _job(self, opcodes: t.Sequence[Opcode], what: str, said: t.Optional[t.List[str]] = None) -> None:
         params = self._params
@@ -246,11 +258,6 @@ class _Run:
         return {
             "changed": difference.changed, "diff": difference.diff(), "exports": [each._asdict() for each in after.exports], **self._zeroed, **warnings,
         }  # fmt: skip
-
-
-def is_unknown(error: GanetiError) -> bool:
-    """Whether what becomes of a job is not known."""
-    return isinstance(error, ConnectionFailed) or (isinstance(error, JobTimeout) and error.details.get("status") != "canceled")
 
 
 def _succeed(host: SshHost, argv: t.Sequence[str]) -> str:

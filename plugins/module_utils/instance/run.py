@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import typing as t
 
-from .._errors import GanetiError, InvalidInput, JobFailed, JobTimeout
+from .._errors import GanetiError, InvalidInput, JobFailed
 from ..api import Cluster, claims, instances, jobs, naming
 from ..api.cluster_parameters import Reach, Timeouts, connect_options, reached
 from ..api.opcodes import opcode, sayable
@@ -93,7 +93,7 @@ def _put_back(
     cluster: Cluster, made: Plan, instance: t.Optional[instances.Instance], failed: int, error: GanetiError, timeouts: Timeouts
 ) -> str:
     """Have an instance as it was, as far as that can be, where a step has failed or did not begin; what came of it, in words."""
-    not_begun = error.before is None if isinstance(error, JobFailed) else isinstance(error, JobTimeout) and error.details.get("status") == "canceled"
+    not_begun = jobs.never_began(error)
     if instance is None or not (not_begun or isinstance(error, (JobFailed, _Stale))):
         return ""
     marked = any(_marks(op) for op in made.opcodes[:failed])

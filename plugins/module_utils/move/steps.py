@@ -10,9 +10,9 @@ import time
 import traceback
 import typing as t
 
-from .._errors import ConnectionFailed, GanetiError, JobFailed, JobTimeout, LeaseLost, LeaseTaken, PreflightFailed, StreamFailed
+from .._errors import GanetiError, JobFailed, LeaseLost, LeaseTaken, PreflightFailed, StreamFailed
 from .._progress import Progress
-from ..api.jobs import rest_after
+from ..api.jobs import is_unknown, rest_after
 from ..api.ssh import SshHost
 from ..lease.lease import Lease
 from . import changes, facts, guards, plan
@@ -391,9 +391,7 @@ class _Running:
 
 def _is_lost(error: GanetiError) -> bool:
     """Whether what became of a step is not known."""
-    if isinstance(error, JobTimeout):
-        return error.details.get("status") != "canceled"
-    return isinstance(error, (ConnectionFailed, LeaseLost, LeaseTaken))
+    return is_unknown(error) or isinstance(error, (LeaseLost, LeaseTaken))
 
 
 def _result_of(ran: Ran, op_id: str) -> t.Any:

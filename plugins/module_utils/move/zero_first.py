@@ -34,8 +34,6 @@ from .survey import Survey
 _COUNTING = 300.0
 """Seconds that a node may take to read the maps of all file systems."""
 _MOST_REASONS = 3
-_TOLD = ("method", "measure", "before", "after", "freed", "filesystems", "seconds")
-"""What is taken over of a zeroing's result."""
 
 
 class ZeroFirst:
@@ -137,7 +135,7 @@ class ZeroFirst:
     def _note(self, found: t.Mapping[str, t.Any]) -> None:
         self._over = True
         self.warnings += found.get("warnings", ())
-        told = {name: found[name] for name in _TOLD if name in found}
+        told = {name: found[name] for name in zeroings.TOLD if name in found}
         self._result = {"done": found["action"] == "zero", "reason": found["reason"], **told}
         self._journal.add("zeroed", reason=found["reason"])
 

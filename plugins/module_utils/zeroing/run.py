@@ -28,6 +28,9 @@ from .tags import Before, Claim
 
 Result = t.Dict[str, t.Any]
 
+TOLD = ("method", "measure", "before", "after", "freed", "filesystems", "seconds")
+"""What others take over of a result, beside its reason."""
+
 _AGAIN = "Run the same task again: it finds out how far this came, and ends it."
 _TRIES = 3
 """How often something may go wrong until nothing more is tried: a job that was under way may have changed what was seen."""

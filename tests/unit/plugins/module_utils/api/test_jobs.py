@@ -11,7 +11,14 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, JobFailed, JobTimeout, NotAcknowledged
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import (
+    ConnectionFailed,
+    GanetiError,
+    JobFailed,
+    JobTimeout,
+    NotAcknowledged,
+    RequestRefused,
+)
 from ansible_collections.ganeti.cluster.plugins.module_utils.api import jobs
 from ansible_collections.ganeti.cluster.plugins.module_utils.api.cluster import Cluster, JobChange, JobStatus, LogEntry
 
@@ -160,6 +167,28 @@ def test_nothing_else_is_run_once_more_nor_twice(clock: Clock, again: bool, ends
     with pytest.raises(JobFailed):
         jobs.run(cluster, [_TAG, _STOP, _AFTER], again=again)
     assert len(cluster.sent) == count
+
+
+def failed_after(*results: t.Any) -> JobFailed:
+    """A job that failed when these opcodes had ended."""
+    error = JobFailed("no")
+    error.before = list(results)
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "never", "unknown"),
+    [
+        (ConnectionFailed("gone"), False, True),
+        (JobTimeout("late", status="running"), False, True),
+        (JobTimeout("late", status="canceled"), True, False),
+        (JobFailed("cancelled"), True, False),
+        (failed_after(None), False, False),
+        (RequestRefused("no"), False, False),
+    ],
+)
+def test_when_it_is_known_what_became_of_a_job(error: GanetiError, never: bool, unknown: bool) -> None:
+    assert (jobs.never_began(error), jobs.is_unknown(error)) == (never, unknown)
 
 
 def test_a_job_that_somebody_cancelled_failed(clock: Clock) -> None:

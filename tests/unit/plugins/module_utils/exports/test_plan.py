@@ -10,7 +10,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, GanetiError, InvalidInput, JobFailed, JobTimeout
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import InvalidInput
 from ansible_collections.ganeti.cluster.plugins.module_utils.exports import ensure
 from ansible_collections.ganeti.cluster.plugins.module_utils.exports.plan import (
     Export,
@@ -189,19 +189,6 @@ INI = "[export]\nversion = 0\n[instance]\nname = web1\ndisk_count = 1\ndisk0_dum
 def test_what_an_export_lacks(configuration: str, sizes: dict[str, int], words: t.Optional[str]) -> None:
     said = lacks(configuration, sizes)
     assert said is None if words is None else said is not None and said.startswith(words)
-
-
-@pytest.mark.parametrize(
-    ("error", "unknown"),
-    [
-        (ConnectionFailed("gone"), True),
-        (JobTimeout("late", status="running"), True),
-        (JobTimeout("late", status="canceled"), False),
-        (JobFailed("no"), False),
-    ],
-)
-def test_when_it_is_known_what_became_of_a_job(error: GanetiError, unknown: bool) -> None:
-    assert ensure.is_unknown(error) is unknown
 
 
 class Told:
