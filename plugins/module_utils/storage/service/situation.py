@@ -185,9 +185,9 @@ class Other(t.NamedTuple):
 def _others(situation: Situation) -> t.Iterator[Other]:
     """All of them. What an old master has that is waited for is no loss, whoever has it as well."""
     acknowledged = situation.survey["acknowledge"] > 1
-    for name, whose, todo, there in [*_own(situation), *_servers(situation), *_candidates(situation)]:
-        here, waited_for = situation.standing, situation.waited_for
-        used = "its files" if situation.from_files else "its database"
+    here, waited_for = situation.standing, situation.waited_for
+    used = "its files" if situation.from_files else "its database"
+    for name, whose, todo, there in [*_of_itself(situation), *_servers(situation), *_candidates(situation)]:
         found = more(there, here, used if name == situation.new else situation.new)
         if not found or (waited_for is not None and not more(there, waited_for, situation.old)):
             continue
@@ -205,11 +205,11 @@ _Row = t.Tuple[str, str, str, Standing]
 """Who has it, how a sentence about that begins, what to do to keep it, and how far that one has come."""
 
 
-def _own(situation: Situation) -> t.Iterator[_Row]:
+def _of_itself(situation: Situation) -> t.Iterator[_Row]:
     """What the new master itself has, and is not made of: its database or its files may have later jobs, while the other has later changes."""
-    files = situation.survey["files"]
-    for what, held in [("database", situation.survey["database"])] if situation.from_files else [("files", files)] if files else []:
-        have = "has" if what == "database" else "have"
+    what, have = ("database", "has") if situation.from_files else ("files", "have")
+    held = situation.survey[what]
+    if held:
         todo = "Wait until its database has them, or make another node the master"
         yield situation.new, f"The {what} of {situation.new} itself {have}", todo, Standing(int(held["serial"]), int(held["job"]))
 

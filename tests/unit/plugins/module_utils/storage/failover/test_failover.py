@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, GanetiError, StorageFailed
+from ansible_collections.ganeti.cluster.plugins.module_utils._errors import ConnectionFailed, GanetiError, PreflightFailed, StorageFailed
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.conversion import convert
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.disk import DiskStorage
 from ansible_collections.ganeti.cluster.plugins.module_utils.storage.drivers.epochs import EPOCH
@@ -377,6 +377,15 @@ def test_candidates_files_are_asked_for_where_nobody_is_waited_for(failing_over)
     assert found._warnings == ["Nobody knows what the files of the master candidate a3 hold (a3's disk is gone)"]
     assert found._ask_candidates(situation(nodes={name: {**each, "master_candidate": False} for name, each in every.items()})) == {}
     assert found._ask_own(situation(nodes=every, files=held())) == Standing(31, 7, {}) and found._ask_own(situation()) is None
+
+
+def test_candidates_are_asked_too_where_an_old_master_tells_of_its_database_alone(failing_over):
+    told = {"files": {"serial": 31, "job": 7, "queue": {}, "archived": []}}
+    found = failing_over({("a1", "files"): None, ("a1", "survey"): {**SURVEY, "files": None}, **{(name, "tell"): told for name in ("a1", "a2", "a3")}})
+    found._hosts.files = found._hosts.program
+    every = {name: {**each, "master_candidate": True} for name, each in SURVEY["nodes"].items()}
+    with pytest.raises(PreflightFailed, match="The files of the master candidate a3 have serial number 31, a2 only 20"):
+        found._judge({**SURVEY, "files": held(), "nodes": every, "serials": {"a1": 20, "a3": 20}}, {})
 
 
 def test_the_same_task_again_ends_a_promotion(failing_over, monkeypatch):
