@@ -178,15 +178,14 @@ def zeroing_limits() -> ArgumentSpec:
     )
 
 
-def zeroing_helper() -> ArgumentSpec:
-    """What zeroes free space where a module does it beside something else: its method, and where the helper is on the nodes."""
-    return ArgumentSpec(
-        dict(
-            zeroing_method=dict(type="str", choices=["auto", "discard", "write"], default="auto"),
-            zeroing_kernel_path=dict(type="str", default="/var/lib/ganeti-zeroing/vmlinuz"),
-            zeroing_initrd_path=dict(type="str", default="/var/lib/ganeti-zeroing/initrd.img"),
-        )
+def zeroing_helper(prefix: str = "zeroing_") -> ArgumentSpec:
+    """What zeroes free space: its method, and where the helper is on the nodes. The *prefix* is for modules that do it beside something else."""
+    options = dict(
+        method=dict(type="str", choices=["auto", "discard", "write"], default="auto"),
+        kernel_path=dict(type="str", default="/var/lib/ganeti-zeroing/vmlinuz"),
+        initrd_path=dict(type="str", default="/var/lib/ganeti-zeroing/initrd.img"),
     )
+    return ArgumentSpec({f"{prefix}{name}": option for name, option in options.items()})
 
 
 def storage_settings() -> ArgumentSpec:

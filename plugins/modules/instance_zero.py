@@ -190,13 +190,11 @@ def argument_spec() -> _argspec.ArgumentSpec:
     options = dict(
         name=dict(type="str", required=True),
         shutdown=dict(type="bool", default=False),
-        method=dict(type="str", choices=["auto", "discard", "write"], default="auto"),
-        kernel_path=dict(type="str", default="/var/lib/ganeti-zeroing/vmlinuz"),
-        initrd_path=dict(type="str", default="/var/lib/ganeti-zeroing/initrd.img"),
         shutdown_timeout=dict(type="int", default=120),
         progress_socket=dict(type="path"),
     )
-    return _argspec.ArgumentSpec(options).merge(_argspec.cluster_connection(), _argspec.timeouts(), _argspec.zeroing_limits())
+    own = _argspec.ArgumentSpec(options).merge(_argspec.zeroing_helper(prefix=""), _argspec.zeroing_limits())
+    return own.merge(_argspec.cluster_connection(), _argspec.timeouts())
 
 
 def main() -> t.NoReturn:
