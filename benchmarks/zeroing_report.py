@@ -131,6 +131,11 @@ def sent(rows: t.Sequence[Row], head: Head) -> list[str]:
     return lines
 
 
+def seconds(rows: t.Sequence[Row], *fields: str) -> list[str]:
+    """The lines of a table of such fields."""
+    return [f"| {row.way} | {' | '.join(f'{row.median(field):.1f}' for field in fields)} |" for row in rows]
+
+
 def measured(rows: t.Sequence[Row]) -> list[str]:
     """The table of seconds."""
     lines = [
@@ -139,8 +144,7 @@ def measured(rows: t.Sequence[Row]) -> list[str]:
         "helper runs in its place) and for the copy. Both nodes are on one machine, with no limit to what goes between them.", "",
         "| way | in all | zeroing | copy | down for the zeroing | down for the copy |", "|---|---:|---:|---:|---:|---:|",
     ]  # fmt: skip
-    fields = ("seconds", "zeroing", "copy", "down_before", "down")
-    return lines + [f"| {row.way} | {' | '.join(f'{row.median(field):.1f}' for field in fields)} |" for row in rows]
+    return lines + seconds(rows, "seconds", "zeroing", "copy", "down_before", "down")
 
 
 def computed(rows: t.Sequence[Row]) -> list[str]:
@@ -151,8 +155,7 @@ def computed(rows: t.Sequence[Row]) -> list[str]:
         "and what TCP adds to the bytes is left out, both to the advantage of the move as it is.", "",
         "| way | in all | copy | down |", "|---|---:|---:|---:|",
     ]  # fmt: skip
-    fields = ("at_gigabit", "copy_at_gigabit", "down_at_gigabit")
-    return lines + [f"| {row.way} | {' | '.join(f'{row.median(field):.1f}' for field in fields)} |" for row in rows]
+    return lines + seconds(rows, "at_gigabit", "copy_at_gigabit", "down_at_gigabit")
 
 
 def targets(rows: t.Sequence[Row], head: Head) -> list[str]:
