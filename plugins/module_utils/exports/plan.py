@@ -14,7 +14,8 @@ What Ganeti does with an export (cmdlib/backup.py, LUBackupExport), and what fol
    looked at on the node, and the instance is removed only after that, by a job of its own.
 5. Ganeti would start an instance again before that. So one that is to be removed is stopped and marked offline before it is exported, and nobody can start it.
    Whoever takes that mark away takes the removal with it: it is looked for again, and the job that removes sets it once more, which Ganeti refuses where
-   the instance is up. One that was started and stopped between that look and the job is not seen. Where the export fails, the run that has set the mark takes it away, and no other. A run that dies leaves it.
+   the instance is up. One that was started and stopped between that look and the job is not seen. Where the export fails, the run that has set the mark
+   takes it away, and no other. A run that dies leaves it.
 6. Where it is not known what becomes of a job, nothing is brought back: it would wait for that job's locks.
 """
 
